@@ -1,0 +1,4 @@
+//! Longshore: a Pulsar-compatible standalone broker whose tiered storage drivers are shared libraries.
+
+pub mod metadata;
+pub mod storage;

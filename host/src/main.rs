@@ -1,0 +1,3 @@
+//! Thin: arguments in, exit code out.
+
+fn main() {}
