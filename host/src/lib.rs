@@ -2,4 +2,5 @@
 
 pub mod managed_ledger;
 pub mod metadata;
+pub mod offload;
 pub mod storage;
