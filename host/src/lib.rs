@@ -1,4 +1,6 @@
 //! Longshore: a Pulsar-compatible standalone broker whose tiered storage drivers are shared libraries.
 
 pub mod metadata;
+pub mod protocol;
 pub mod storage;
+pub mod topic;
