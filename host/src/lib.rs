@@ -2,4 +2,6 @@
 
 pub mod config;
 pub mod metadata;
+pub mod protocol;
 pub mod storage;
+pub mod topic;
