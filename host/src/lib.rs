@@ -1,6 +1,9 @@
 //! Longshore: a Pulsar-compatible standalone broker whose tiered storage drivers are shared libraries.
 
+pub mod config;
 pub mod managed_ledger;
 pub mod metadata;
 pub mod offload;
+pub mod protocol;
 pub mod storage;
+pub mod topic;
