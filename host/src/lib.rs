@@ -2,4 +2,6 @@
 
 pub mod managed_ledger;
 pub mod metadata;
+pub mod protocol;
 pub mod storage;
+pub mod topic;

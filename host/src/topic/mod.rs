@@ -1,0 +1,4 @@
+//! Topics.
+
+pub mod message;
+pub mod names;
