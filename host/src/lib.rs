@@ -1,8 +1,10 @@
 //! Longshore: a Pulsar-compatible standalone broker whose tiered storage drivers are shared libraries.
 
 pub mod config;
+pub mod ledger;
 pub mod managed_ledger;
 pub mod metadata;
+pub mod namespace;
 pub mod offload;
 pub mod protocol;
 pub mod storage;
