@@ -1,1 +1,3 @@
-//! Under construction.
+//! Test kit: what the integration tests of all rooms share.
+
+pub mod plugins;
