@@ -8,6 +8,7 @@ pub mod managed_ledger;
 pub mod metadata;
 pub mod namespace;
 pub mod offload;
+pub mod plugin;
 pub mod protocol;
 pub mod storage;
 pub mod topic;
