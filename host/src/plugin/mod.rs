@@ -34,6 +34,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::future::join_all;
+use longshore_plugin_api::abi::OffloaderModuleRef;
 use tokio::sync::OnceCell;
 
 use self::driver::PluginDriver;
@@ -86,6 +87,13 @@ impl PluginHost {
         self.registry().folder_error.clone()
     }
 
+    /// The library that serves from `file`, if one does.
+    pub fn library(&self, file: &str) -> Option<Library> {
+        let registry = self.registry();
+        let plugin = registry.rows.iter().filter_map(|row| row.plugin.as_ref()).find(|plugin| plugin.file == file)?;
+        Some(Library(plugin.module))
+    }
+
     /// Lets every driver instance finish, all at once, within `deadline`. Calls afterwards still work; the process is expected
     /// to end.
     pub async fn shutdown(&self, deadline: Duration) {
@@ -125,6 +133,23 @@ impl PluginHost {
         if instances.get(key).is_some_and(|instance| !is_used(instance)) {
             instances.remove(key);
         }
+    }
+}
+
+/// A library that was loaded, for questions that need no driver.
+#[derive(Clone, Copy)]
+pub struct Library(OffloaderModuleRef);
+
+impl Library {
+    /// What the library says about itself: the JSON of its note. Calls into the library.
+    pub fn describe(&self) -> &'static str {
+        self.0.describe()().as_str()
+    }
+}
+
+impl fmt::Debug for Library {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Library").field(&self.describe()).finish()
     }
 }
 
