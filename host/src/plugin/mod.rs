@@ -36,13 +36,19 @@ use async_trait::async_trait;
 use futures_util::future::join_all;
 use longshore_plugin_api::abi::OffloaderModuleRef;
 use tokio::sync::OnceCell;
+use tokio::time::timeout;
 
 use self::driver::PluginDriver;
+use self::loaded::Call;
 use self::registry::{Claim, Registry, Row};
 pub use self::report::PluginReport;
 pub use self::settings::PluginSettings;
 pub use self::state::PluginState;
 use crate::storage::{DriverError, DriverErrorKind, DriverLookup, DriverSettings, OffloadDriver};
+
+/// How many calls' deadlines a caller waits for an instance that others may be making. Two calls make one (validate, create),
+/// so that whoever makes it gets its own error first.
+const CREATE_CALLS_AWAITED: u32 = 3;
 
 /// The plugins of one folder, and the driver instances that were made of them.
 pub struct PluginHost {
@@ -172,18 +178,21 @@ impl DriverLookup for PluginHost {
         let key =
             InstanceKey { plugin: Arc::as_ptr(plugin) as usize, driver: driver.clone(), settings: settings.clone() };
         let instance = self.instance(&key);
-        let made = instance
-            .get_or_try_init(async || PluginDriver::create(Arc::clone(plugin), driver, settings).await.map(Arc::new))
-            .await
-            .cloned();
-        drop(instance);
-        match made {
-            Ok(driver) => Ok(driver),
-            Err(error) => {
-                self.forget(&key);
-                Err(error)
+        let create = async || PluginDriver::create(Arc::clone(plugin), driver, settings).await.map(Arc::new);
+        let patience = self.settings.call_timeout * CREATE_CALLS_AWAITED;
+        let made = match timeout(patience, instance.get_or_try_init(create)).await {
+            Ok(made) => made.cloned(),
+            Err(_) => {
+                let call = Call { driver, what: "create the driver" };
+                Err(plugin
+                    .busy(call, "others were trying to create it with these settings, and none succeeded in time"))
             }
+        };
+        drop(instance);
+        if made.is_err() {
+            self.forget(&key);
         }
+        Ok(made?)
     }
 }
 
