@@ -1,0 +1,217 @@
+//! One TCP connection: handshake, the reading and the writing task, requests and their answers.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use bytes::BytesMut;
+use tokio::io::{AsyncRead, AsyncReadExt as _};
+use tokio::net::TcpStream;
+use tokio::task::JoinHandle;
+use tokio::time::{MissedTickBehavior, interval, timeout};
+
+use crate::protocol::command::{Command, Connect, Connected, Empty};
+use crate::protocol::frame::{self, FRAME_PADDING_BYTES, Frame};
+
+use super::ClientError;
+use super::outbox::Outbox;
+use super::routes::Routes;
+
+/// How long a connection attempt, the handshake and each request may take.
+const OPERATION_SECONDS: u64 = 30;
+/// How often the broker is asked whether it is there; it is given up when nothing came for two of these.
+const KEEP_ALIVE: Duration = Duration::from_secs(30);
+/// Bytes asked of the socket at once.
+const READ_BYTES: usize = 256 << 10;
+/// The protocol version that this client speaks; see `protocol::command`.
+const PROTOCOL_VERSION: i32 = 21;
+/// Largest message where the broker names no limit, bytes.
+const MESSAGE_SIZE_DEFAULT_BYTES: usize = 5 << 20;
+/// Largest message that is believed when a broker names it, bytes.
+const MESSAGE_SIZE_MAX_BYTES: usize = 1 << 27;
+
+/// A connection; its tasks end when it is dropped.
+pub(super) struct Connection {
+    address: String,
+    message_size_max_bytes: usize,
+    next_id: AtomicU64,
+    pub(super) outbox: Arc<Outbox>,
+    pub(super) routes: Arc<Routes>,
+    tasks: [JoinHandle<()>; 3],
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        // The writer ends by itself when all frames are out; the others have nothing left to do.
+        self.outbox.close();
+        let [reader, _, keeper] = &self.tasks;
+        reader.abort();
+        keeper.abort();
+    }
+}
+
+impl Connection {
+    /// Connects to `address` (`host:port`) and shakes hands.
+    pub(super) async fn open(address: &str) -> Result<Arc<Self>, ClientError> {
+        let connect_error = |problem: String| ClientError::Connect { address: address.to_owned(), problem };
+        let deadline = Duration::from_secs(OPERATION_SECONDS);
+        let stream = timeout(deadline, TcpStream::connect(address)).await;
+        let stream = stream.map_err(|_| connect_error(format!("no answer within {OPERATION_SECONDS} s")))?;
+        let stream = stream.map_err(|error| connect_error(error.to_string()))?;
+        stream.set_nodelay(true).map_err(|error| connect_error(error.to_string()))?;
+        let (mut read, mut write) = stream.into_split();
+
+        let outbox = Arc::new(Outbox::default());
+        let routes = Arc::new(Routes::default());
+        outbox.put_now(|out| frame::put(Command::Connect(Box::new(hello())), out));
+        let writer = tokio::spawn({
+            let (outbox, routes) = (Arc::clone(&outbox), Arc::clone(&routes));
+            async move {
+                if let Err(error) = outbox.write_to(&mut write).await {
+                    routes.end(format!("the connection was lost: {error}"));
+                    outbox.close();
+                }
+            }
+        });
+        let mut buffer = BytesMut::new();
+        let limit = MESSAGE_SIZE_DEFAULT_BYTES + FRAME_PADDING_BYTES;
+        let first = timeout(deadline, next_frame(&mut read, &mut buffer, limit)).await;
+        let connected = first
+            .map_err(|_| ClientError::TimedOut { what: "answer the greeting", seconds: OPERATION_SECONDS })
+            .and_then(|first| greeting(first, address))
+            .inspect_err(|_| writer.abort())?;
+        let message_size_max_bytes = message_size(&connected);
+
+        let reader = tokio::spawn({
+            let (outbox, routes) = (Arc::clone(&outbox), Arc::clone(&routes));
+            async move {
+                let reason = read_frames(&mut read, buffer, message_size_max_bytes, &outbox, &routes).await;
+                routes.end(reason);
+                outbox.close();
+            }
+        });
+        let keeper = tokio::spawn(keep_alive(Arc::clone(&outbox)));
+        let tasks = [reader, writer, keeper];
+        let next_id = AtomicU64::new(1);
+        Ok(Arc::new(Self { address: address.to_owned(), message_size_max_bytes, next_id, outbox, routes, tasks }))
+    }
+
+    pub(super) fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// Most bytes of metadata and payload that the broker takes in one entry.
+    pub(super) fn message_size_max_bytes(&self) -> usize {
+        self.message_size_max_bytes
+    }
+
+    /// A number that no request, producer or consumer of this connection has.
+    pub(super) fn next_id(&self) -> u64 {
+        self.next_id.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Sends `command` and waits for the answer to `request_id`, which `command` carries. `what` completes "the broker
+    /// refused to …".
+    pub(super) async fn request(
+        &self,
+        what: &'static str,
+        request_id: u64,
+        command: Command,
+    ) -> Result<Command, ClientError> {
+        let answer = self.routes.expect(request_id)?;
+        self.outbox.put(|out| frame::put(command, out)).await;
+        let answer = timeout(Duration::from_secs(OPERATION_SECONDS), answer).await.map_err(|_| {
+            self.routes.forget(request_id);
+            ClientError::TimedOut { what, seconds: OPERATION_SECONDS }
+        })?;
+        match answer {
+            Ok(Command::Error(error)) => Err(ClientError::refused(what, error.error, &error.message)),
+            Ok(answer) => Ok(answer),
+            Err(_) => Err(self.ended()),
+        }
+    }
+
+    /// Why the connection has ended.
+    pub(super) fn ended(&self) -> ClientError {
+        self.routes.ended().unwrap_or_else(|| ClientError::Closed("the connection has ended".to_owned()))
+    }
+}
+
+fn hello() -> Connect {
+    Connect {
+        client_version: concat!("Longshore-v", env!("CARGO_PKG_VERSION")).to_owned(),
+        protocol_version: Some(PROTOCOL_VERSION),
+        auth_method_name: Some("none".to_owned()),
+        ..Connect::default()
+    }
+}
+
+fn greeting(first: Result<Frame, String>, address: &str) -> Result<Connected, ClientError> {
+    let frame = first.map_err(|problem| ClientError::Connect { address: address.to_owned(), problem })?;
+    match frame.command.command {
+        Some(Command::Connected(connected)) => Ok(connected),
+        Some(Command::Error(error)) => Err(ClientError::refused("connect", error.error, &error.message)),
+        Some(other) => Err(ClientError::unexpected("connect", &other)),
+        None => Err(ClientError::Closed(format!("the broker greeted with command {}", frame.command.kind))),
+    }
+}
+
+fn message_size(connected: &Connected) -> usize {
+    let named = connected.max_message_size.and_then(|size| usize::try_from(size).ok()).filter(|size| *size > 0);
+    named.unwrap_or(MESSAGE_SIZE_DEFAULT_BYTES).min(MESSAGE_SIZE_MAX_BYTES)
+}
+
+/// Reads until a whole frame is there.
+async fn next_frame(
+    read: &mut (impl AsyncRead + Unpin),
+    buffer: &mut BytesMut,
+    limit_bytes: usize,
+) -> Result<Frame, String> {
+    loop {
+        if let Some(frame) = frame::take(buffer, limit_bytes).map_err(|error| format!("the broker's {error}"))? {
+            return Ok(frame);
+        }
+        buffer.reserve(READ_BYTES);
+        match read.read_buf(buffer).await {
+            Ok(0) => return Err("the broker closed the connection".to_owned()),
+            Ok(_) => {}
+            Err(error) => return Err(format!("the connection was lost: {error}")),
+        }
+    }
+}
+
+/// Hands frames on until the connection ends; answers why it did.
+async fn read_frames(
+    read: &mut (impl AsyncRead + Unpin),
+    mut buffer: BytesMut,
+    message_size_max_bytes: usize,
+    outbox: &Outbox,
+    routes: &Routes,
+) -> String {
+    let limit = message_size_max_bytes + FRAME_PADDING_BYTES;
+    loop {
+        let next = timeout(2 * KEEP_ALIVE, next_frame(read, &mut buffer, limit)).await;
+        let taken = match next {
+            Err(_) => return format!("nothing came from the broker for {} s", 2 * KEEP_ALIVE.as_secs()),
+            Ok(Err(reason)) => return reason,
+            Ok(Ok(frame)) if matches!(frame.command.command, Some(Command::Ping(_))) => {
+                outbox.put_now(|out| frame::put(Command::Pong(Empty {}), out));
+                Ok(())
+            }
+            Ok(Ok(frame)) => routes.take(frame),
+        };
+        if let Err(reason) = taken {
+            return reason;
+        }
+    }
+}
+
+async fn keep_alive(outbox: Arc<Outbox>) {
+    let mut ticks = interval(KEEP_ALIVE);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    ticks.tick().await;
+    loop {
+        ticks.tick().await;
+        outbox.put_now(|out| frame::put(Command::Ping(Empty {}), out));
+    }
+}

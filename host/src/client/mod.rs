@@ -1,0 +1,180 @@
+//! A small Pulsar client over TCP, used by the command line, the tests and the benches.
+//!
+//! Start at [`Client::connect`]; it gives [`Producer`]s and [`Consumer`]s. One connection has one reading and one writing
+//! task; both end with the last user of the connection. Nothing reconnects: when the connection is lost, every
+//! waiting call ends with [`ClientError::Closed`], which says why. What was acknowledged by the broker before that is
+//! stored, what was not may be or may not be.
+//!
+//! Bounds: messages on their way by the producer's window, messages not yet received by the consumer's queue, bytes not
+//! yet written by [`outbox`].
+//!
+//! Not offered: compression, encryption, schemas, chunks, partitioned topics as a whole (name one partition), TLS.
+
+mod connection;
+mod consumer;
+mod entry;
+mod error;
+mod outbox;
+mod producer;
+mod routes;
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+
+pub use consumer::{Consumer, ConsumerOptions, Received, Start, SubscriptionKind};
+pub use error::ClientError;
+pub use producer::{BatchLimits, Producer, ProducerOptions, Receipt};
+
+use crate::protocol::command::{Command, Lookup, NONE, PartitionedMetadata};
+use connection::Connection;
+
+/// Names a message: ledger, entry, and its place in a batch if it was in one.
+///
+/// As text `ledger:entry` or `ledger:entry:batch index`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct MessageId {
+    /// The ledger.
+    pub ledger_id: u64,
+    /// The entry in it.
+    pub entry_id: u64,
+    /// The message in the entry, where that is a batch.
+    pub batch_index: Option<u32>,
+}
+
+impl fmt::Display for MessageId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.ledger_id, self.entry_id)?;
+        self.batch_index.map_or(Ok(()), |index| write!(f, ":{index}"))
+    }
+}
+
+impl FromStr for MessageId {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = || format!("`{text}` is no message id; allowed: ledger:entry or ledger:entry:batch-index");
+        let mut parts = text.split(':').map(|part| part.parse::<u64>().map_err(|_| wrong()));
+        let ledger_id = parts.next().ok_or_else(wrong)??;
+        let entry_id = parts.next().ok_or_else(wrong)??;
+        let batch_index = parts.next().transpose()?.map(u32::try_from).transpose().map_err(|_| wrong())?;
+        match parts.next() {
+            None => Ok(Self { ledger_id, entry_id, batch_index }),
+            Some(_) => Err(wrong()),
+        }
+    }
+}
+
+impl MessageId {
+    /// From the wire; `None` for the ids that stand for "none".
+    fn from_wire(id: &crate::protocol::command::MessageId) -> Option<Self> {
+        let batch_index = u32::try_from(id.batch_index()).ok();
+        let is_none = id.ledger_id == NONE || id.entry_id == NONE;
+        (!is_none).then_some(Self { ledger_id: id.ledger_id, entry_id: id.entry_id, batch_index })
+    }
+
+    fn to_wire(self) -> crate::protocol::command::MessageId {
+        crate::protocol::command::MessageId {
+            ledger_id: self.ledger_id,
+            entry_id: self.entry_id,
+            batch_index: self.batch_index.and_then(|index| i32::try_from(index).ok()),
+            ..Default::default()
+        }
+    }
+}
+
+/// A connection to a broker. Cheap to clone; ends when the last clone, producer and consumer is dropped.
+#[derive(Clone)]
+pub struct Client {
+    connection: Arc<Connection>,
+}
+
+impl Client {
+    /// Connects to `url`, which is `pulsar://host:port` (port 6650 where none is named).
+    ///
+    /// # Errors
+    /// `Url`, `Connect`, or `Refused` by the broker.
+    pub async fn connect(url: &str) -> Result<Self, ClientError> {
+        Ok(Self { connection: Connection::open(&address_of(url)?).await? })
+    }
+
+    /// A producer on `topic`.
+    ///
+    /// # Errors
+    /// `Unsupported` for a partitioned topic, `Refused` by the broker, `Closed`, `TimedOut`.
+    pub async fn producer(&self, topic: &str, options: ProducerOptions) -> Result<Producer, ClientError> {
+        let connection = self.serving(topic).await?;
+        Producer::open(connection, topic, options).await
+    }
+
+    /// A consumer of `topic`: of a durable subscription, or a reader without one.
+    ///
+    /// # Errors
+    /// As for [`Client::producer`].
+    pub async fn consumer(&self, topic: &str, options: ConsumerOptions) -> Result<Consumer, ClientError> {
+        let connection = self.serving(topic).await?;
+        Consumer::open(connection, topic, options).await
+    }
+
+    /// The connection to the broker that serves `topic`: this one, or a new one where the lookup names another address.
+    async fn serving(&self, topic: &str) -> Result<Arc<Connection>, ClientError> {
+        self.refuse_partitioned(topic).await?;
+        let request_id = self.connection.next_id();
+        let lookup = Lookup { topic: topic.to_owned(), request_id, authoritative: None };
+        let answer = self.connection.request("look up the topic", request_id, Command::Lookup(lookup)).await?;
+        let Command::LookupResponse(answer) = answer else {
+            return Err(ClientError::unexpected("lookup", &answer));
+        };
+        if answer.error.is_some() || answer.response() == LOOKUP_FAILED {
+            return Err(ClientError::refused("look up the topic", answer.error(), answer.message()));
+        }
+        let url = answer.broker_service_url.unwrap_or_default();
+        if url.is_empty() || answer.proxy_through_service_url == Some(true) {
+            return Ok(Arc::clone(&self.connection));
+        }
+        let address = address_of(&url)?;
+        if address == self.connection.address() {
+            return Ok(Arc::clone(&self.connection));
+        }
+        Connection::open(&address).await
+    }
+
+    async fn refuse_partitioned(&self, topic: &str) -> Result<(), ClientError> {
+        const WHAT: &str = "ask for the topic's partitions";
+        let request_id = self.connection.next_id();
+        let ask = PartitionedMetadata { topic: topic.to_owned(), request_id, auto_creation: None };
+        let answer = self.connection.request(WHAT, request_id, Command::PartitionedMetadata(ask)).await?;
+        let Command::PartitionedMetadataResponse(answer) = answer else {
+            return Err(ClientError::unexpected(WHAT, &answer));
+        };
+        if answer.error.is_some() {
+            return Err(ClientError::refused(WHAT, answer.error(), answer.message()));
+        }
+        match answer.partitions() {
+            0 => Ok(()),
+            count => Err(ClientError::Unsupported(format!(
+                "{topic} has {count} partitions; name one of them, such as {topic}-partition-0"
+            ))),
+        }
+    }
+}
+
+/// `LookupResponse.response` of a lookup that failed.
+const LOOKUP_FAILED: i32 = 2;
+/// The port of a URL that names none.
+const PORT_DEFAULT: u16 = 6650;
+
+/// `host:port` of a service URL.
+fn address_of(url: &str) -> Result<String, ClientError> {
+    let wrong = || ClientError::Url(url.to_owned());
+    let address = url.strip_prefix("pulsar://").ok_or_else(wrong)?.trim_end_matches('/');
+    if address.is_empty() || address.contains(['/', ',', '@', ' ']) {
+        return Err(wrong());
+    }
+    let has_port = address.rsplit_once(':').is_some_and(|(host, port)| {
+        !host.is_empty() && !port.ends_with(']') && port.bytes().all(|digit| digit.is_ascii_digit()) && !port.is_empty()
+    });
+    Ok(if has_port { address.to_owned() } else { format!("{address}:{PORT_DEFAULT}") })
+}

@@ -1,0 +1,300 @@
+//! Every key that has an effect, one row each: the sentence, the field, the key, its default and its bounds.
+//!
+//! A row is all there is to a setting. The macro makes of it the field of [`Config`], the entry of [`SECTIONS`] and the
+//! conversion between them; the shipped `conf/standalone.conf` is held to the same rows by a test. Fields keep the unit of
+//! their key, and their name ends with it.
+//!
+//! Source of names and defaults: Apache Pulsar 4.0 `ServiceConfiguration`, `OffloadPoliciesImpl`; `longshore…` and
+//! `offloadersCallTimeoutMs`, `offloadersOffloadStallTimeoutMs`, `offloadersRequired` are ours.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use super::key::{Key, Value};
+use super::setting::{OffloadVerify, ReadPriority, Setting, TopicKind};
+
+/// Keys under one heading of the shipped file.
+#[derive(Debug)]
+pub struct Section {
+    /// The heading.
+    pub title: &'static str,
+    /// Its keys, with the sentences that explain them.
+    pub keys: &'static [(Key, &'static [&'static str])],
+}
+
+macro_rules! settings {
+    ($( $title:literal { $( $(#[doc = $doc:literal])+ $field:ident: $type:ty = $key:expr; )+ } )+) => {
+        /// The broker's settings, checked. Numbers that Pulsar writes as negative for "none" are `None` here.
+        #[derive(Clone, Debug, PartialEq)]
+        pub struct Config {
+            $($( $(#[doc = $doc])+ pub $field: $type, )+)+
+            /// Every key of the files that concerns storage drivers, in Pulsar's spelling; empty values left out. A
+            /// folder of `fileSystemURI` is absolute.
+            pub offload_properties: BTreeMap<String, String>,
+            /// Where a relative path is looked for: the working folder, then the configuration file's.
+            pub search_folders: Vec<PathBuf>,
+            /// Every key and its value in force, as text; secrets are stars.
+            pub shown: BTreeMap<String, String>,
+        }
+
+        /// All keys that have an effect, in the order of the shipped file.
+        pub const SECTIONS: &[Section] = &[
+            $( Section { title: $title, keys: &[ $( ($key, &[$($doc),+]), )+ ] }, )+
+        ];
+
+        impl Config {
+            /// Builds the settings from what `value_of` answers for each key, which stands up to the key's kind.
+            pub(super) fn assemble(mut value_of: impl FnMut(&Key) -> Value) -> Self {
+                Self {
+                    $($( $field: <$type>::from_value(value_of(&$key)).expect(concat!(
+                        "the row of ", stringify!($field), " pairs a type with a kind that it cannot hold"
+                    )), )+)+
+                    offload_properties: BTreeMap::new(),
+                    search_folders: Vec::new(),
+                    shown: BTreeMap::new(),
+                }
+            }
+        }
+    };
+}
+
+/// The largest 32-bit number, which Pulsar's own fields end at.
+const INT_MAX: i64 = i32::MAX as i64;
+
+settings! {
+    "Network" {
+        /// TCP port of the binary protocol; 0 takes a free one.
+        broker_service_port: u16 = Key::number("brokerServicePort", "6650", "", 0, 65_535);
+        /// TCP port of the REST API and of the metrics; 0 takes a free one.
+        web_service_port: u16 = Key::number("webServicePort", "8080", "", 0, 65_535);
+        /// Address that both ports are opened on.
+        bind_address: String = Key::text("bindAddress", "0.0.0.0");
+        /// Host name or address that clients are told to connect to; unset, the machine's host name.
+        advertised_address: Option<String> = Key::text("advertisedAddress", "").shipped("localhost");
+        /// Name of the cluster, which tenants and metrics carry.
+        cluster_name: String = Key::text("clusterName", "standalone");
+    }
+    "Folders" {
+        /// Everything that this broker keeps; made if it is missing, a relative path in the working folder.
+        data_directory: String = Key::text("longshoreDataDirectory", "data");
+        /// Where the storage drivers' shared libraries (*.so) lie.
+        offloaders_directory: String = Key::text("offloadersDirectory", "./offloaders").for_driver();
+    }
+    "Ledgers" {
+        /// A ledger is full with this many entries.
+        ledger_entries_max: u64 = Key::number("managedLedgerMaxEntriesPerLedger", "50000", "entries", 1, INT_MAX);
+        /// A ledger is full with this many mebibytes.
+        ledger_size_max_mbytes: u64 = Key::number("managedLedgerMaxSizePerLedgerMbytes", "2048", "MiB", 1, 1 << 20);
+        /// A ledger is not closed for being full before this age; 0 closes it as soon as it is full.
+        ledger_rollover_min_minutes: u64 =
+            Key::number("managedLedgerMinLedgerRolloverTimeMinutes", "10", "minutes", 0, INT_MAX).shipped("0");
+        /// A ledger with entries is closed at this age, full or not.
+        ledger_rollover_max_minutes: u64 =
+            Key::number("managedLedgerMaxLedgerRolloverTimeMinutes", "240", "minutes", 1, INT_MAX);
+        /// A ledger with entries that gets no further one for this long is closed; 0 is never.
+        ledger_inactive_rollover_seconds: u64 =
+            Key::number("managedLedgerInactiveLedgerRolloverTimeSeconds", "0", "seconds", 0, INT_MAX);
+        /// An open cold copy that nobody reads for this long is closed; 0 is never.
+        offloaded_ledger_eviction_seconds: u64 =
+            Key::number("managedLedgerInactiveOffloadedLedgerEvictionTimeSeconds", "600", "seconds", 0, INT_MAX);
+        /// How often a cursor's position is written at most.
+        mark_delete_rate_limit: f64 =
+            Key::decimal("managedLedgerDefaultMarkDeleteRateLimit", "1", "writes a second", 0.0, 1_000_000.0).shipped("0.1");
+        /// Memory for recent entries, all topics together; 0 keeps none.
+        cache_size_mb: u64 = Key::number("managedLedgerCacheSizeMB", "64", "MiB", 0, 1 << 20);
+        /// Whether a message is acknowledged only when it would survive a power cut; false trusts the system's page cache.
+        journal_sync_data: bool = Key::flag("journalSyncData", "true");
+        /// Payload that is made durable at once, all ledgers together; a single larger entry may exceed it.
+        journal_group_bytes: u64 = Key::number("journalBufferedWritesThreshold", "2097152", "bytes", 4_096, 1 << 30);
+        /// All journal files together.
+        journal_size_max_mb: u64 = Key::number("journalMaxSizeMB", "128", "MiB", 2, 1 << 20);
+        /// A group that concerns at most so many ledgers goes into their files and skips the journal; 0 never does.
+        journal_bypass_ledgers: u64 = Key::number("longshoreJournalBypassLedgers", "2", "ledgers", 0, 1_000_000);
+        /// A ledger with so many bytes in a group has its file flushed and skips the journal.
+        journal_bypass_bytes: u64 = Key::number("longshoreJournalBypassBytes", "262144", "bytes", 1, i64::MAX);
+        /// Memory for the offset indexes of closed ledgers.
+        ledger_index_cache_size_mb: u64 = Key::number("longshoreLedgerIndexCacheSizeMB", "32", "MiB", 1, 1 << 20);
+        /// Closed ledgers that are kept open for reading; every open ledger takes one more file.
+        ledger_files_open_max: u64 = Key::number("openFileLimit", "256", "files", 1, 1_000_000);
+    }
+    "Retention" {
+        /// How long acknowledged messages are kept; 0 does not keep them, -1 keeps them for ever.
+        default_retention_minutes: Option<u64> =
+            Key::number("defaultRetentionTimeInMinutes", "0", "minutes", -1, INT_MAX);
+        /// How much of acknowledged messages is kept; 0 keeps none, -1 all.
+        default_retention_size_mb: Option<u64> = Key::number("defaultRetentionSizeInMB", "0", "MiB", -1, INT_MAX);
+        /// How often every topic is looked through for ledgers, or hot copies, that nobody needs.
+        retention_check_seconds: u64 =
+            Key::number("retentionCheckIntervalInSeconds", "120", "seconds", 1, INT_MAX);
+        /// Messages older than this count as acknowledged; 0 is never.
+        ttl_seconds: u64 = Key::number("ttlDurationDefaultInSeconds", "0", "seconds", 0, INT_MAX);
+        /// The backlog limit that a namespace reports where it has none of its own; negative is none.
+        backlog_quota_limit_gb: f64 =
+            Key::decimal("backlogQuotaDefaultLimitGB", "-1", "GiB", -1.0, 8_000_000_000.0);
+    }
+    "Offload" {
+        /// Storage driver that closed ledgers are copied to; unset, nothing is offloaded.
+        offload_driver: Option<String> =
+            Key::text("managedLedgerOffloadDriver", "").shipped("filesystem").for_driver();
+        /// Drivers, with commas between them, without which the broker must not start.
+        offloaders_required: Vec<String> = Key::list("offloadersRequired", "");
+        /// The newest closed ledgers up to this size stay, older ones are offloaded by themselves; -1 is off.
+        offload_threshold_bytes: Option<u64> =
+            Key::number("managedLedgerOffloadAutoTriggerSizeThresholdBytes", "", "bytes", -1, i64::MAX)
+                .shipped("-1").also("managedLedgerOffloadThresholdInBytes").for_driver();
+        /// A ledger closed this long ago is offloaded by itself; -1 is off.
+        offload_threshold_seconds: Option<u64> =
+            Key::number("managedLedgerOffloadThresholdInSeconds", "", "seconds", -1, i64::MAX).shipped("-1").for_driver();
+        /// How long the hot copy stays after the offload; unset or negative, until retention removes the ledger.
+        offload_deletion_lag_ms: Option<u64> =
+            Key::number("managedLedgerOffloadDeletionLagMs", "", "milliseconds", i64::MIN, i64::MAX)
+                .shipped("14400000").also("managedLedgerOffloadDeletionLagInMillis").for_driver();
+        /// Which copy is read while a ledger has both.
+        offload_read_priority: ReadPriority =
+            Key::choice("managedLedgerDataReadPriority", "tiered-storage-first", ReadPriority::WORDS)
+                .also("managedLedgerOffloadedReadPriority").for_driver();
+        /// Whether a topic looks for ledgers to offload when it is loaded, and not only when a ledger closes.
+        offload_on_topic_load: bool =
+            Key::flag("triggerOffloadOnTopicLoad", "false").also("managedLedgerTriggerOffloadOnTopicLoad");
+        /// How many ledgers are copied at once, all topics together.
+        offload_threads_max: u64 = Key::number("managedLedgerOffloadMaxThreads", "2", "ledgers", 1, 1_024).for_driver();
+        /// How many ranges of cold copies are read at once, all topics together.
+        offload_read_threads: u64 =
+            Key::number("managedLedgerOffloadReadThreads", "2", "ranges", 1, 1_024).for_driver();
+        /// How many reads of the hot copy an offload keeps ahead of the driver.
+        offload_prefetch_rounds: u64 =
+            Key::number("managedLedgerOffloadPrefetchRounds", "1", "reads", 0, 1_024).for_driver();
+        /// How much of a fresh cold copy is read back before the offload counts as complete: every entry, or its ends.
+        offload_verify: OffloadVerify = Key::choice("longshoreOffloadVerify", "full", OffloadVerify::WORDS);
+        /// How long a driver may take to open, read, delete or report its health.
+        offloaders_call_timeout_ms: u64 =
+            Key::number("offloadersCallTimeoutMs", "30000", "milliseconds", 1, INT_MAX);
+        /// How long an offload may go without moving a byte.
+        offloaders_stall_timeout_ms: u64 =
+            Key::number("offloadersOffloadStallTimeoutMs", "60000", "milliseconds", 1, INT_MAX);
+    }
+    "Plugins" {
+        /// Calls of one plugin that run at once; further ones wait, within their deadline.
+        offloaders_concurrent_calls_max: u64 = Key::number("offloadersConcurrentCallsMax", "256", "calls", 1, 1_000_000);
+        /// Worker threads of each plugin's own runtime.
+        offloaders_runtime_workers: u32 = Key::number("offloadersRuntimeWorkers", "2", "threads", 1, 1_024);
+        /// Faults in a row (timeout, panic, broken contract) after which a plugin counts as degraded.
+        offloaders_degraded_after: u32 = Key::number("offloadersDegradedAfter", "5", "faults", 1, INT_MAX);
+        /// Longest plugin file that is read.
+        offloaders_file_bytes_max: u64 = Key::number("offloadersFileBytesMax", "268435456", "bytes", 1, 1 << 32);
+        /// Most payload that one read of an offloading plugin is answered with.
+        offloaders_ledger_read_bytes_max: u64 =
+            Key::number("offloadersLedgerReadBytesMax", "16777216", "bytes", 1, 1 << 30);
+        /// Driver instances (one for each driver and its settings) that are kept; beyond it those that nobody uses go.
+        offloaders_driver_instances_max: u64 =
+            Key::number("offloadersDriverInstancesMax", "1024", "instances", 1, 1_000_000);
+    }
+    "Driver filesystem" {
+        /// Where cold copies go: file:///folder, or a plain folder, which is taken from the working folder.
+        file_system_uri: Option<String> = Key::text("fileSystemURI", "").shipped("data/offloaded").for_driver();
+        /// Hadoop XML files, with commas between them; io.seqfile.compression.type in them decides the compression.
+        file_system_profile_path: Option<String> =
+            Key::text("fileSystemProfilePath", "").shipped("filesystem_offload_core_site.xml").for_driver();
+    }
+    "Object-store drivers" {
+        /// Bucket, for every object-store driver.
+        offload_bucket: Option<String> = Key::text("managedLedgerOffloadBucket", "").for_driver();
+        /// Region of the bucket.
+        offload_region: Option<String> = Key::text("managedLedgerOffloadRegion", "").for_driver();
+        /// URL of the store, where it is not the provider's own.
+        offload_service_endpoint: Option<String> = Key::text("managedLedgerOffloadServiceEndpoint", "").for_driver();
+        /// Size of one block of a cold object.
+        offload_block_size_max_bytes: Option<u64> =
+            Key::number("managedLedgerOffloadMaxBlockSizeInBytes", "", "bytes", 5_242_880, INT_MAX).for_driver();
+        /// Size of one read from a cold object.
+        offload_read_buffer_size_bytes: Option<u64> =
+            Key::number("managedLedgerOffloadReadBufferSizeInBytes", "", "bytes", 1, INT_MAX).for_driver();
+        /// Bucket of driver aws-s3.
+        s3_bucket: Option<String> = Key::text("s3ManagedLedgerOffloadBucket", "").for_driver();
+        /// Region of driver aws-s3.
+        s3_region: Option<String> = Key::text("s3ManagedLedgerOffloadRegion", "").for_driver();
+        /// URL of the store of driver aws-s3.
+        s3_service_endpoint: Option<String> = Key::text("s3ManagedLedgerOffloadServiceEndpoint", "").for_driver();
+        /// Size of one block of driver aws-s3.
+        s3_block_size_max_bytes: Option<u64> =
+            Key::number("s3ManagedLedgerOffloadMaxBlockSizeInBytes", "", "bytes", 5_242_880, INT_MAX).for_driver();
+        /// Size of one read of driver aws-s3.
+        s3_read_buffer_size_bytes: Option<u64> =
+            Key::number("s3ManagedLedgerOffloadReadBufferSizeInBytes", "", "bytes", 1, INT_MAX).for_driver();
+        /// Access key id of driver aws-s3; unset, the environment and the files that the provider's tools use.
+        s3_credential_id: Option<String> = Key::text("s3ManagedLedgerOffloadCredentialId", "").for_driver();
+        /// Secret access key of driver aws-s3.
+        s3_credential_secret: Option<String> =
+            Key::text("s3ManagedLedgerOffloadCredentialSecret", "").for_driver().secret();
+        /// Role that driver aws-s3 takes on.
+        s3_role: Option<String> = Key::text("s3ManagedLedgerOffloadRole", "").for_driver();
+        /// Name of the session of that role.
+        s3_role_session_name: Option<String> =
+            Key::text("s3ManagedLedgerOffloadRoleSessionName", "pulsar-s3-offload").for_driver();
+        /// Bucket of driver google-cloud-storage.
+        gcs_bucket: Option<String> = Key::text("gcsManagedLedgerOffloadBucket", "").for_driver();
+        /// Region of driver google-cloud-storage.
+        gcs_region: Option<String> = Key::text("gcsManagedLedgerOffloadRegion", "").for_driver();
+        /// Size of one block of driver google-cloud-storage.
+        gcs_block_size_max_bytes: Option<u64> =
+            Key::number("gcsManagedLedgerOffloadMaxBlockSizeInBytes", "", "bytes", 5_242_880, INT_MAX).for_driver();
+        /// Size of one read of driver google-cloud-storage.
+        gcs_read_buffer_size_bytes: Option<u64> =
+            Key::number("gcsManagedLedgerOffloadReadBufferSizeInBytes", "", "bytes", 1, INT_MAX).for_driver();
+        /// JSON key file of driver google-cloud-storage.
+        gcs_service_account_key_file: Option<String> =
+            Key::text("gcsManagedLedgerOffloadServiceAccountKeyFile", "").for_driver();
+    }
+    "Clients" {
+        /// Largest message that a client may send.
+        message_size_max_bytes: u64 = Key::number("maxMessageSize", "5242880", "bytes", 1, 1 << 27);
+        /// How often an idle connection is asked whether it is alive; it is closed when it is silent for twice as long.
+        keep_alive_seconds: u64 = Key::number("keepAliveIntervalSeconds", "30", "seconds", 1, 86_400);
+        /// A connection with this many unanswered messages is not read from until some are answered.
+        pending_publishes_per_connection_max: u64 =
+            Key::number("maxPendingPublishRequestsPerConnection", "1000", "messages", 1, 1_000_000);
+        /// Memory for unanswered messages, all connections together.
+        publish_buffer_size_max_mb: u64 =
+            Key::number("maxMessagePublishBufferSizeInMB", "256", "MiB", 1, 1 << 20);
+        /// A shared consumer with this many unacknowledged messages gets no more; 0 is no limit.
+        unacked_messages_per_consumer_max: u64 =
+            Key::number("maxUnackedMessagesPerConsumer", "50000", "messages", 0, INT_MAX);
+        /// Entries in one read for consumers.
+        dispatcher_read_entries_max: u64 = Key::number("dispatcherMaxReadBatchSize", "100", "entries", 1, 10_000);
+        /// Bytes in one read for consumers; a single entry may be larger.
+        dispatcher_read_size_max_bytes: u64 =
+            Key::number("dispatcherMaxReadSizeBytes", "5242880", "bytes", 1, 1 << 27);
+        /// Entries that one shared consumer gets before it is the next one's turn.
+        dispatcher_round_robin_entries_max: u64 =
+            Key::number("dispatcherMaxRoundRobinBatchSize", "20", "entries", 1, 10_000);
+    }
+    "Topics" {
+        /// Whether a topic is made for a client that asks for one that does not exist.
+        allow_auto_topic_creation: bool = Key::flag("allowAutoTopicCreation", "true");
+        /// What kind of topic is made then.
+        auto_topic_kind: TopicKind = Key::choice("allowAutoTopicCreationType", "non-partitioned", TopicKind::WORDS);
+        /// How many partitions a topic made that way has.
+        default_partition_count: u64 = Key::number("defaultNumPartitions", "1", "partitions", 1, 10_000);
+        /// Whether a subscription is made for a consumer that asks for one that does not exist.
+        allow_auto_subscription_creation: bool = Key::flag("allowAutoSubscriptionCreation", "true");
+        /// Whether a topic without clients, subscriptions and retained messages is deleted.
+        delete_inactive_topics: bool = Key::flag("brokerDeleteInactiveTopicsEnabled", "true").shipped("false");
+        /// How often such topics are looked for.
+        delete_inactive_topics_check_seconds: u64 =
+            Key::number("brokerDeleteInactiveTopicsFrequencySeconds", "60", "seconds", 1, INT_MAX);
+        /// Whether a namespace may be deleted with its topics.
+        force_delete_namespace_allowed: bool = Key::flag("forceDeleteNamespaceAllowed", "false");
+        /// Whether a tenant may be deleted with its namespaces.
+        force_delete_tenant_allowed: bool = Key::flag("forceDeleteTenantAllowed", "false");
+    }
+    "Statistics" {
+        /// How often the rates of topics are computed and idle ledgers are looked for.
+        stats_update_seconds: u64 = Key::number("statsUpdateFrequencyInSecs", "60", "seconds", 1, INT_MAX);
+        /// How long after the start that begins.
+        stats_initial_delay_seconds: u64 = Key::number("statsUpdateInitialDelayInSecs", "60", "seconds", 0, INT_MAX);
+        /// Interval of the rates of ledgers and storage drivers in the metrics.
+        ledger_stats_seconds: u64 = Key::number("managedLedgerStatsPeriodSeconds", "60", "seconds", 1, INT_MAX);
+        /// Whether metrics carry the topic, and not only its namespace.
+        expose_topic_level_metrics: bool = Key::flag("exposeTopicLevelMetricsInPrometheus", "true");
+    }
+}
