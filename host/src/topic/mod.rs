@@ -22,6 +22,10 @@ pub mod rules;
 pub mod settings;
 pub mod stats;
 pub mod subscription;
+#[cfg(test)]
+pub(crate) mod test_kit;
+#[cfg(test)]
+mod tests;
 #[expect(clippy::module_inception, reason = "a topic is the noun of the room")]
 pub mod topic;
 pub mod topics;
