@@ -265,6 +265,25 @@ async fn what_is_sent_comes_back_in_order_single_and_in_batches() {
 }
 
 #[tokio::test]
+async fn a_batch_never_exceeds_what_the_broker_takes() {
+    let broker = FakeBroker::start(Misbehaviour::default()).await;
+    let client = Client::connect(&broker.url).await.unwrap();
+    let limits = BatchLimits { messages_max: 1000, size_max_bytes: usize::MAX };
+    let options = ProducerOptions { batch: Some(limits), ..Default::default() };
+    let mut producer = client.producer("t", options).await.unwrap();
+    for _ in 0..250 {
+        producer.send(&[7; 1000]).await.unwrap();
+    }
+    assert!(matches!(producer.send(&[7; MESSAGE_SIZE_MAX as usize]).await.err(), Some(ClientError::TooLarge { .. })));
+    producer.close().await.unwrap();
+    assert_eq!(broker.entries(), 3);
+    let mut reader = client.consumer("t", ConsumerOptions::reader(Start::Earliest)).await.unwrap();
+    for _ in 0..250 {
+        assert_eq!(reader.receive().await.unwrap().payload[..], [7; 1000]);
+    }
+}
+
+#[tokio::test]
 async fn batches_are_acknowledged_when_all_their_messages_are() {
     let broker = FakeBroker::start(Misbehaviour::default()).await;
     let client = Client::connect(&broker.url).await.unwrap();
