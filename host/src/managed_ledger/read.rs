@@ -1,0 +1,168 @@
+//! The way out: entries from the cache, else from the copy that the ledger's state and the read priority name. When that
+//! copy fails and there is another, the other is asked once.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+
+use bytes::Bytes;
+use tokio::sync::OnceCell;
+
+use super::ManagedLedger;
+use super::ledgers::LedgerInfo;
+use super::offload_context::Tier;
+use super::position::Position;
+use crate::storage::{DriverError, DriverErrorKind, LedgerId, OffloadDriver, ReadError, ReadHandle};
+
+/// Open copies of one managed ledger, each opened once for whoever comes first.
+#[derive(Default)]
+pub(super) struct Copies {
+    open: Mutex<HashMap<(LedgerId, Tier), Arc<OpenCopy>>>,
+}
+
+#[derive(Default)]
+struct OpenCopy {
+    handle: OnceCell<Arc<dyn ReadHandle>>,
+    used_ms: AtomicU64,
+}
+
+impl Copies {
+    fn slot(&self, ledger_id: LedgerId, tier: Tier, now_ms: u64) -> Arc<OpenCopy> {
+        let mut open = self.open.lock().expect("no code panics while it holds the open copies");
+        let slot = open.entry((ledger_id, tier)).or_default().clone();
+        slot.used_ms.store(now_ms, Ordering::Relaxed);
+        slot
+    }
+
+    /// Forgets both copies of a ledger; reads that run go on with theirs.
+    pub(super) fn invalidate(&self, ledger_id: LedgerId) {
+        self.retain(|id, _| id != ledger_id);
+    }
+
+    fn forget(&self, ledger_id: LedgerId, tier: Tier) {
+        let mut open = self.open.lock().expect("no code panics while it holds the open copies");
+        open.remove(&(ledger_id, tier));
+    }
+
+    /// Forgets copies that were not used since `before_ms`.
+    pub(super) fn evict_idle(&self, before_ms: u64) {
+        self.retain(|_, copy| copy.used_ms.load(Ordering::Relaxed) >= before_ms);
+    }
+
+    /// Forgets everything.
+    pub(super) fn clear(&self) {
+        self.retain(|_, _| false);
+    }
+
+    fn retain(&self, keep: impl Fn(LedgerId, &OpenCopy) -> bool) {
+        let mut open = self.open.lock().expect("no code panics while it holds the open copies");
+        open.retain(|(ledger_id, _), copy| keep(*ledger_id, copy));
+    }
+}
+
+impl ManagedLedger {
+    /// Entries of one ledger from the first existing place at or behind `from` on: at least one, at most `entries_max`,
+    /// and as many as fit `max_bytes`. Empty only where `from` is at or behind the end.
+    ///
+    /// # Errors
+    /// Those of the copies, when none could answer.
+    pub async fn read(
+        &self,
+        from: Position,
+        entries_max: usize,
+        max_bytes: u64,
+    ) -> Result<Vec<(Position, Bytes)>, ReadError> {
+        let found = self.with_ledgers(|ledgers, end| {
+            let start = ledgers.valid_from(from, end);
+            let info = ledgers.by_id.get(&start.ledger_id).filter(|_| start < end)?;
+            let entries = ledgers.entries_of(info, end);
+            (start.entry_id < entries).then(|| (start, info.clone(), entries))
+        });
+        let Some((start, info, entries)) = found else { return Ok(Vec::new()) };
+        let last = start.entry_id.saturating_add(entries_max.max(1) as u64 - 1).min(entries - 1);
+        let cached = self.cache.get(start, last, max_bytes);
+        if !cached.is_empty() {
+            return Ok(cached);
+        }
+        let read = self.read_ledger(&info, start.entry_id, last, max_bytes).await?;
+        Ok(read.into_iter().map(|entry| (Position::new(info.ledger_id, entry.entry_id), entry.payload)).collect())
+    }
+
+    /// Asks the ledger's copies in order.
+    async fn read_ledger(
+        &self,
+        info: &LedgerInfo,
+        first: u64,
+        last: u64,
+        max_bytes: u64,
+    ) -> Result<Vec<crate::storage::Entry>, ReadError> {
+        let tiers = info.offload.tiers(self.settings().offload.read_priority);
+        let mut failure = None;
+        for tier in &tiers {
+            let read = match self.copy(info, *tier).await {
+                Ok(handle) => handle.read(first, last, max_bytes).await,
+                Err(error) => Err(error),
+            };
+            match read {
+                Ok(entries) => return Ok(entries),
+                Err(error) => {
+                    self.copies.forget(info.ledger_id, *tier);
+                    self.judge(info, *tier, tiers.len() > 1, &error).await;
+                    failure.get_or_insert(error);
+                }
+            }
+        }
+        Err(failure.unwrap_or_else(|| ReadError::Failed(format!("ledger {} has no copy to read", info.ledger_id))))
+    }
+
+    /// A cold copy that is damaged or missing must not cost the hot one.
+    async fn judge(&self, info: &LedgerInfo, tier: Tier, has_other: bool, error: &ReadError) {
+        let next = if has_other { "the other copy is asked" } else { "there is no other copy" };
+        tracing::warn!(managed_ledger = self.name, ledger_id = info.ledger_id.0, ?tier, %error, next, "a copy failed");
+        if tier == Tier::Cold && has_other && is_lasting(error) {
+            self.record_damage(info.ledger_id, &error.to_string()).await;
+        }
+    }
+
+    /// The open handle of a ledger's copy.
+    async fn copy(&self, info: &LedgerInfo, tier: Tier) -> Result<Arc<dyn ReadHandle>, ReadError> {
+        let slot = self.copies.slot(info.ledger_id, tier, self.rooms.clock.now_ms());
+        let handle = slot.handle.get_or_try_init(|| async {
+            match tier {
+                Tier::Hot => self.rooms.store.open(info.ledger_id).await,
+                Tier::Cold => self.open_cold(info).await,
+            }
+        });
+        handle.await.cloned()
+    }
+
+    async fn open_cold(&self, info: &LedgerInfo) -> Result<Arc<dyn ReadHandle>, ReadError> {
+        let attempt = info.offload.attempt().expect("only a complete copy is read from the cold tier");
+        let driver = self.driver_of(&attempt.driver).await?;
+        Ok(driver.open(&self.stored_ledger(info.ledger_id, attempt)).await?)
+    }
+
+    /// The driver *recorded with the ledger*, made with the settings of now.
+    pub(super) async fn driver_of(&self, recorded: &str) -> Result<Arc<dyn OffloadDriver>, DriverError> {
+        let policy = self.settings().offload.clone();
+        let name = if recorded.is_empty() { policy.driver.as_deref().unwrap_or_default() } else { recorded };
+        self.rooms.drivers.driver(name, &policy.driver_settings).await
+    }
+
+    /// The hot copy of a closed ledger, for copying it.
+    ///
+    /// # Errors
+    /// Those of the hot store.
+    pub async fn hot_copy(&self, ledger_id: LedgerId) -> Result<Arc<dyn ReadHandle>, ReadError> {
+        self.rooms.store.open(ledger_id).await
+    }
+}
+
+/// Whether the copy itself is wrong, rather than the way to it.
+fn is_lasting(error: &ReadError) -> bool {
+    match error {
+        ReadError::Corrupt { .. } | ReadError::NotFound(_) => true,
+        ReadError::Driver(error) => matches!(error.kind, DriverErrorKind::Corrupt | DriverErrorKind::NotFound),
+        _ => false,
+    }
+}

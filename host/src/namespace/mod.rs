@@ -1,0 +1,17 @@
+//! Tenants, namespaces, partitioned topics and their policies.
+//!
+//! Owns the records under `tenants/`, `namespaces/`, `partitioned/` and `topic-policies/`, all JSON. [`policies`] and
+//! [`offload_policies`] are plain data and pure merges; [`store`] reads and writes with compare-and-set; [`effective`]
+//! turns broker, namespace and topic into the settings of one managed ledger.
+
+pub mod effective;
+pub mod error;
+pub mod offload_policies;
+pub mod policies;
+pub mod store;
+
+pub use effective::Defaults;
+pub use error::NamespaceError;
+pub use offload_policies::OffloadPolicies;
+pub use policies::{AutoTopicCreation, Policies, RetentionPolicies, Tenant, TopicPolicies};
+pub use store::Namespaces;
