@@ -1,6 +1,7 @@
 //! Thin: arguments in, exit code out.
 
 use std::io::IsTerminal as _;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
@@ -8,6 +9,7 @@ use clap::Parser as _;
 use longshore::cli::args::{OffloadersListArgs, StandaloneArgs};
 use longshore::cli::{self, Arguments, Command, args::OffloadersCommand};
 use longshore::config::{Config, Severity, Source};
+use longshore::plugin::PluginSettings;
 use tracing_subscriber::EnvFilter;
 
 /// It could not be done, or what was read is not what was written.
@@ -72,7 +74,8 @@ fn run_broker(config: Config) -> anyhow::Result<u8> {
     anyhow::bail!("this build has no broker, only the command line; its data would be in {}", config.data_directory)
 }
 
-/// Lists the plugins. The plugin room is wired in here.
+/// Lists the plugins: the running broker's, or those of a folder.
 fn offloaders_list(args: &OffloadersListArgs) -> anyhow::Result<u8> {
-    anyhow::bail!("this build loads no plugins; asked for {:?} and {}", args.directory, args.admin_url)
+    let by_config = |config: &Config| (PathBuf::from(&config.offloaders_directory), PluginSettings::default());
+    cli::run_offloaders_list(args, by_config).map(|readable| if readable { 0 } else { WRONG_INPUT })
 }

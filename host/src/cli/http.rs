@@ -11,6 +11,9 @@ const CALL_TIMEOUT: Duration = Duration::from_secs(60);
 /// Largest answer that is read.
 const ANSWER_SIZE_MAX_BYTES: u64 = 64 << 20;
 
+/// Answers `ok` when the broker is ready.
+pub(super) const HEALTH_PATH: &str = "/brokers/health";
+
 /// A broker's REST API.
 pub(super) struct Admin {
     base: String,
@@ -23,6 +26,11 @@ impl Admin {
         let config =
             ureq::Agent::config_builder().timeout_global(Some(CALL_TIMEOUT)).http_status_as_error(false).build();
         Self { base: format!("{}/admin/v2", url.trim_end_matches('/')), agent: config.into() }
+    }
+
+    /// Whether anything answers there, whatever it says.
+    pub(super) fn is_there(&self) -> bool {
+        self.agent.get(format!("{}{HEALTH_PATH}", self.base)).call().is_ok()
     }
 
     /// The body of `GET path` as text.

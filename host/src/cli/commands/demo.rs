@@ -11,7 +11,7 @@ use serde_json::json;
 use tokio::runtime::Runtime;
 
 use crate::cli::args::{DemoArgs, ProduceArgs, ReadArgs};
-use crate::cli::http::Admin;
+use crate::cli::http::{Admin, HEALTH_PATH};
 use crate::cli::output::{Progress, grouped, size, table};
 use crate::cli::workload::Summary;
 use crate::client::{Client, Start};
@@ -92,7 +92,7 @@ fn compare(sent: &Summary, back: &Summary) -> bool {
 fn wait_for_broker(admin: &Admin, args: &DemoArgs) -> anyhow::Result<()> {
     let deadline = Instant::now() + Duration::from_secs(args.wait);
     loop {
-        let problem = match admin.text("/brokers/health") {
+        let problem = match admin.text(HEALTH_PATH) {
             Ok(health) if health.trim() == "ok" => return Ok(()),
             Ok(health) => anyhow::anyhow!("its health is `{}`", health.trim()),
             Err(error) => error,
