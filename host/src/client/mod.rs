@@ -18,7 +18,7 @@ mod outbox;
 mod producer;
 mod routes;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::fmt;
 use std::str::FromStr;

@@ -18,7 +18,7 @@ const MESSAGE_SIZE_MAX: i32 = 100_000;
 
 /// What the broker does beside its duty.
 #[derive(Clone, Copy, Default)]
-struct Misbehaviour {
+pub(crate) struct Misbehaviour {
     partitions: u32,
     refuse_producers: bool,
     fail_send: Option<u64>,
@@ -36,13 +36,14 @@ struct Log {
     flows: Vec<u32>,
 }
 
-struct FakeBroker {
-    url: String,
+/// Keeps the entries of all topics in one list.
+pub(crate) struct FakeBroker {
+    pub(crate) url: String,
     log: Arc<Mutex<Log>>,
 }
 
 impl FakeBroker {
-    async fn start(misbehaviour: Misbehaviour) -> Self {
+    pub(crate) async fn start(misbehaviour: Misbehaviour) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("pulsar://{}", listener.local_addr().unwrap());
         let log = Arc::new(Mutex::new(Log::default()));
