@@ -28,11 +28,6 @@ impl Admin {
         Self { base: format!("{}/admin/v2", url.trim_end_matches('/')), agent: config.into() }
     }
 
-    /// Whether anything answers there, whatever it says.
-    pub(super) fn is_there(&self) -> bool {
-        self.agent.get(format!("{}{HEALTH_PATH}", self.base)).call().is_ok()
-    }
-
     /// The body of `GET path` as text.
     pub(super) fn text(&self, path: &str) -> anyhow::Result<String> {
         let url = format!("{}{path}", self.base);

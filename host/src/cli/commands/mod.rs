@@ -2,8 +2,6 @@
 
 mod client;
 mod demo;
-mod offloaders;
 
 pub use client::run_client;
 pub use demo::run_demo;
-pub use offloaders::run_offloaders_list;
