@@ -76,6 +76,7 @@ impl Broker {
         let admin_listener = bind(&config.bind_address, config.web_service_port, "webServicePort").await?;
         let (protocol_address, admin_address) = (protocol_listener.local_addr()?, admin_listener.local_addr()?);
         let data = data_folder(&config)?;
+        raise_file_limit();
 
         let plugins = Arc::new(load_plugins(&config).await?);
         check_required(&config, &plugins)?;
@@ -201,6 +202,16 @@ fn data_folder(config: &Config) -> Result<PathBuf> {
         );
     }
     Ok(folder)
+}
+
+/// Each open ledger holds a file, each client a socket: as many as the system allows.
+fn raise_file_limit() {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    if let Err(error) = setrlimit(Resource::Nofile, limit) {
+        tracing::warn!(%error, "the limit of open files was not raised; many topics or clients need `ulimit -n`");
+    }
 }
 
 async fn load_plugins(config: &Config) -> Result<PluginHost> {

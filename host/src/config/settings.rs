@@ -109,7 +109,7 @@ settings! {
         /// All journal files together.
         journal_size_max_mb: u64 = Key::number("journalMaxSizeMB", "128", "MiB", 2, 1 << 20);
         /// A group that concerns at most so many ledgers goes into their files and skips the journal; 0 never does.
-        journal_bypass_ledgers: u64 = Key::number("longshoreJournalBypassLedgers", "2", "ledgers", 0, 1_000_000);
+        journal_bypass_ledgers: u64 = Key::number("longshoreJournalBypassLedgers", "1", "ledgers", 0, 1_000_000);
         /// A ledger with so many bytes in a group has its file flushed and skips the journal.
         journal_bypass_bytes: u64 = Key::number("longshoreJournalBypassBytes", "262144", "bytes", 1, i64::MAX);
         /// Memory for the offset indexes of closed ledgers.
