@@ -100,7 +100,10 @@ class Broker:
     def offload_all(self, topic):
         """Offloads every closed ledger of `topic` (its local name) and waits until its hot copies are gone."""
         path = f"/persistent/public/default/{topic}"
-        open_ledger = json.loads(self.rest("GET", f"{path}/internalStats"))["ledgers"][-1]["ledgerId"]
+        # After a ledger that is full the next one is made in the background.
+        open_ledger = wait_for(
+            "an open ledger", lambda: (last := self.ledgers(topic)[-1])["state"] == "open" and [last["ledgerId"]]
+        )[0]
         self.rest("PUT", f"{path}/offload", {"ledgerId": open_ledger, "entryId": 0, "partitionIndex": -1})
         status = wait_for(
             "the offload", lambda: (s := json.loads(self.rest("GET", f"{path}/offload")))["status"] != "RUNNING" and s
@@ -108,9 +111,12 @@ class Broker:
         assert status["status"] == "SUCCESS", status
         wait_for("the hot copies to go", lambda: all(place == "cold" for place in self.closed_places(topic)))
 
-    def closed_places(self, topic):
+    def ledgers(self, topic):
         ledgers = json.loads(self.rest("GET", f"/persistent/public/default/{topic}/ledgers"))
-        return [ledger["where"] for ledger in ledgers if ledger["state"] == "closed"]
+        return sorted(ledgers, key=lambda ledger: ledger["ledgerId"])
+
+    def closed_places(self, topic):
+        return [ledger["where"] for ledger in self.ledgers(topic) if ledger["state"] == "closed"]
 
 
 def wait_for(what, condition, seconds=30):

@@ -21,6 +21,10 @@ use super::client::{produce, read};
 const NAMESPACE: &str = "public/demo";
 /// Time between two questions about work in progress.
 const ASK_EVERY: Duration = Duration::from_millis(200);
+/// How long the ledger after a full one may take to be made.
+const NEXT_LEDGER_WAIT: Duration = Duration::from_secs(5);
+/// Ledgers that a table shows: the first and the last half of so many.
+const ROWS_MAX: usize = 20;
 /// How long an offload may show no progress.
 const OFFLOAD_STALL: Duration = Duration::from_secs(120);
 /// How long hot copies may stay: trimming is also done by itself, every two minutes as shipped.
@@ -158,17 +162,30 @@ impl<'a> Demo<'a> {
         Ok(ledgers)
     }
 
+    /// The ledgers once the last one is open: after one that is full the next is made in the background, and only what lies
+    /// before the open one can be offloaded.
+    fn ledgers_up_to_an_open_one(&self) -> anyhow::Result<Vec<Ledger>> {
+        let deadline = Instant::now() + NEXT_LEDGER_WAIT;
+        loop {
+            let ledgers = self.ledgers()?;
+            if ledgers.last().is_some_and(|last| last.state == "open") || Instant::now() >= deadline {
+                return Ok(ledgers);
+            }
+            std::thread::sleep(ASK_EVERY);
+        }
+    }
+
     fn show_ledgers(&self, when: &str) -> anyhow::Result<()> {
         let ledgers = self.ledgers()?;
         let heading = ["ledger", "state", "entries", "size", "where", "driver", "plugin", "version"];
-        let rows: Vec<Vec<String>> = ledgers.iter().map(row).collect();
+        let rows = shortened(ledgers.iter().map(row).collect());
         println!("   ledgers {when}:\n{}", table(&heading, &rows));
         Ok(())
     }
 
     /// Asks for an offload of everything but the open ledger and waits for its end.
     fn offload(&self) -> anyhow::Result<()> {
-        let ledgers = self.ledgers()?;
+        let ledgers = self.ledgers_up_to_an_open_one()?;
         let open = ledgers.last().context("the topic has no ledgers")?;
         let closed = ledgers.iter().filter(|ledger| ledger.state == "closed").count() as u64;
         ensure!(
@@ -219,6 +236,16 @@ impl<'a> Demo<'a> {
             std::thread::sleep(ASK_EVERY);
         }
     }
+}
+
+/// The first and the last rows, with one between that tells how many are left out.
+fn shortened(mut rows: Vec<Vec<String>>) -> Vec<Vec<String>> {
+    if rows.len() > ROWS_MAX {
+        let left_out = rows.len() - ROWS_MAX;
+        let between = vec![format!("({} more)", grouped(left_out as u64))];
+        rows.splice(ROWS_MAX / 2..ROWS_MAX / 2 + left_out, [between]);
+    }
+    rows
 }
 
 fn row(ledger: &Ledger) -> Vec<String> {
@@ -360,6 +387,15 @@ mod tests {
         assert_eq!(error, "the broker has ended; its log says why");
         let error = format!("{:#}", wait_for_broker(&admin, &args(0, None)).unwrap_err());
         assert!(error.contains("start one with `longshore standalone`"), "{error}");
+    }
+
+    #[test]
+    fn long_tables_show_both_ends() {
+        let rows = |count: usize| (0..count).map(|number| vec![number.to_string()]).collect::<Vec<_>>();
+        assert_eq!(shortened(rows(20)), rows(20));
+        let short = shortened(rows(300));
+        assert_eq!((short.len(), short[9][0].as_str(), short[11][0].as_str()), (21, "9", "290"));
+        assert_eq!(short[10], ["(280 more)"]);
     }
 
     #[test]
