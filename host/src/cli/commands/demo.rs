@@ -21,7 +21,7 @@ use super::client::{produce, read};
 const NAMESPACE: &str = "public/demo";
 /// Time between two questions about work in progress.
 const ASK_EVERY: Duration = Duration::from_millis(200);
-/// How long the ledger after a full one may take to be made.
+/// How long it is waited for the ledger after a full one.
 const NEXT_LEDGER_WAIT: Duration = Duration::from_secs(5);
 /// Ledgers that a table shows: the first and the last half of so many.
 const ROWS_MAX: usize = 20;
@@ -162,13 +162,13 @@ impl<'a> Demo<'a> {
         Ok(ledgers)
     }
 
-    /// The ledgers once the last one is open: after one that is full the next is made in the background, and only what lies
-    /// before the open one can be offloaded.
-    fn ledgers_up_to_an_open_one(&self) -> anyhow::Result<Vec<Ledger>> {
+    /// The ledgers once the last one has room: a full one is closed, and the next one made, after its last message was
+    /// acknowledged, and only what lies before the open one can be offloaded.
+    fn ledgers_up_to_one_with_room(&self) -> anyhow::Result<Vec<Ledger>> {
         let deadline = Instant::now() + NEXT_LEDGER_WAIT;
         loop {
             let ledgers = self.ledgers()?;
-            if ledgers.last().is_some_and(|last| last.state == "open") || Instant::now() >= deadline {
+            if ends_with_room(&ledgers) || Instant::now() >= deadline {
                 return Ok(ledgers);
             }
             std::thread::sleep(ASK_EVERY);
@@ -185,7 +185,7 @@ impl<'a> Demo<'a> {
 
     /// Asks for an offload of everything but the open ledger and waits for its end.
     fn offload(&self) -> anyhow::Result<()> {
-        let ledgers = self.ledgers_up_to_an_open_one()?;
+        let ledgers = self.ledgers_up_to_one_with_room()?;
         let open = ledgers.last().context("the topic has no ledgers")?;
         let closed = ledgers.iter().filter(|ledger| ledger.state == "closed").count() as u64;
         ensure!(
@@ -236,6 +236,13 @@ impl<'a> Demo<'a> {
             std::thread::sleep(ASK_EVERY);
         }
     }
+}
+
+/// Whether the last ledger is open and has fewer entries than the closed ones, so that it is not just being closed.
+fn ends_with_room(ledgers: &[Ledger]) -> bool {
+    let Some((last, closed)) = ledgers.split_last() else { return false };
+    let full = closed.iter().map(|ledger| ledger.entries).max();
+    last.state == "open" && full.is_none_or(|full| last.entries < full)
 }
 
 /// The first and the last rows, with one between that tells how many are left out.
@@ -387,6 +394,24 @@ mod tests {
         assert_eq!(error, "the broker has ended; its log says why");
         let error = format!("{:#}", wait_for_broker(&admin, &args(0, None)).unwrap_err());
         assert!(error.contains("start one with `longshore standalone`"), "{error}");
+    }
+
+    #[test]
+    fn a_full_ledger_that_is_not_closed_yet_has_no_room() {
+        let ledger = |state: &str, entries| Ledger {
+            ledger_id: 1,
+            entries,
+            size: 1,
+            state: state.to_owned(),
+            place: "hot".to_owned(),
+            driver: None,
+            plugin_file: None,
+            plugin_version: None,
+        };
+        assert!(ends_with_room(&[ledger("closed", 10), ledger("open", 3)]));
+        assert!(ends_with_room(&[ledger("open", 3)]));
+        assert!(!ends_with_room(&[ledger("closed", 10), ledger("open", 10)]));
+        assert!(!ends_with_room(&[ledger("closed", 10)]));
     }
 
     #[test]
