@@ -11,7 +11,7 @@ use crate::error::{Error, ErrorCode, Result};
 use crate::ledger::{Entry, LedgerMetadata};
 
 /// Reads one closed ledger. A plugin implements it for its cold copies; the host's hot ledger comes to the plugin as a
-/// [`LedgerReader`](LedgerReader) with the same shape.
+/// [`LedgerReader`] with the same shape.
 ///
 /// # Behavior
 /// - Reads are positional and stateless: any number may run at once, in any order, without disturbing each other.

@@ -7,7 +7,7 @@ use anyhow::Result;
 use longshore::managed_ledger::trim::Retention;
 use longshore::managed_ledger::{AppendError, ManagedLedger, Position};
 use longshore::metadata::memory::MemoryMetadataStore;
-use longshore::storage::LedgerId;
+use longshore::storage::{DriverSettings, LedgerId};
 use longshore_tests::house::{Ground, House, check_all, fill, payload, read_all};
 
 async fn start() -> Result<(Ground, House, Arc<ManagedLedger>)> {
@@ -157,7 +157,8 @@ async fn deleting_the_topic_leaves_no_file_and_no_record() -> Result<()> {
     let (_ground, house, ledger) = start().await?;
     fill(&ledger, 0..25).await?;
     ledger.open_cursor("s", ledger.first(), BTreeMap::new()).await?;
-    ledger.delete().await?;
+    ledger.close().await?;
+    house.managed.delete(ledger.name(), &DriverSettings::default()).await?;
     assert_eq!(house.store.ledgers(), Vec::<LedgerId>::new());
     assert!(house.managed.stored(ledger.name()).await?.is_none());
     assert_eq!(house.metadata.keys("cursors/").await?, Vec::<String>::new());

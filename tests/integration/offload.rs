@@ -9,7 +9,7 @@ use longshore::managed_ledger::trim::DeletionLag;
 use longshore::managed_ledger::{ManagedLedger, WirePosition};
 use longshore::metadata::memory::MemoryMetadataStore;
 use longshore::offload::OffloadStatus;
-use longshore::storage::LedgerStore;
+use longshore::storage::{DriverSettings, LedgerStore};
 use longshore_tests::house::{Ground, House, check_all, fill};
 use longshore_tests::memory_driver::Fault;
 
@@ -229,6 +229,7 @@ async fn deleting_a_topic_removes_its_cold_copies() -> Result<()> {
     house.offload_all(&ledger).await?;
     assert_eq!(ground.driver.ledgers().len(), 2);
     house.offloads.stop(&ledger).await;
-    ledger.delete().await?;
+    ledger.close().await?;
+    house.managed.delete(ledger.name(), &DriverSettings::default()).await?;
     eventually("the copies are gone", || ground.driver.ledgers().is_empty()).await
 }

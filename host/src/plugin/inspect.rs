@@ -1,6 +1,6 @@
 //! Reads one candidate file, once, and decides on its bytes alone whether it may be loaded. Nothing of it is executed.
 //!
-//! The bytes that were judged here are the bytes that [`super::load`] opens: whatever happens to the file in between has no
+//! The bytes that were judged here are the bytes that `load` opens: whatever happens to the file in between has no
 //! effect.
 
 use std::fs::File;

@@ -82,7 +82,12 @@ impl LoadedPlugin {
         }
         let max = self.settings.concurrent_calls_max;
         let text = format!("did not begin: offloadersConcurrentCallsMax={max} calls of the plugin are running");
-        Err(self.error(call, DriverErrorKind::Timeout, &text, true))
+        Err(self.busy(call, &text))
+    }
+
+    /// The call did not begin, by nobody's fault.
+    pub(super) fn busy(&self, call: Call<'_>, text: &str) -> DriverError {
+        self.error(call, DriverErrorKind::Timeout, text, true)
     }
 
     /// Turns an answer into a value or an error, and remembers whose fault it was.

@@ -34,14 +34,21 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::future::join_all;
+use longshore_plugin_api::abi::OffloaderModuleRef;
 use tokio::sync::OnceCell;
+use tokio::time::timeout;
 
 use self::driver::PluginDriver;
+use self::loaded::Call;
 use self::registry::{Claim, Registry, Row};
 pub use self::report::PluginReport;
 pub use self::settings::PluginSettings;
 pub use self::state::PluginState;
 use crate::storage::{DriverError, DriverErrorKind, DriverLookup, DriverSettings, OffloadDriver};
+
+/// How many calls' deadlines a caller waits for an instance that others may be making. Two calls make one (validate, create),
+/// so that whoever makes it gets its own error first.
+const CREATE_CALLS_AWAITED: u32 = 3;
 
 /// The plugins of one folder, and the driver instances that were made of them.
 pub struct PluginHost {
@@ -86,6 +93,13 @@ impl PluginHost {
         self.registry().folder_error.clone()
     }
 
+    /// The library that serves from `file`, if one does.
+    pub fn library(&self, file: &str) -> Option<Library> {
+        let registry = self.registry();
+        let plugin = registry.rows.iter().filter_map(|row| row.plugin.as_ref()).find(|plugin| plugin.file == file)?;
+        Some(Library(plugin.module))
+    }
+
     /// Lets every driver instance finish, all at once, within `deadline`. Calls afterwards still work; the process is expected
     /// to end.
     pub async fn shutdown(&self, deadline: Duration) {
@@ -128,6 +142,23 @@ impl PluginHost {
     }
 }
 
+/// A library that was loaded, for questions that need no driver.
+#[derive(Clone, Copy)]
+pub struct Library(OffloaderModuleRef);
+
+impl Library {
+    /// What the library says about itself: the JSON of its note. Calls into the library.
+    pub fn describe(&self) -> &'static str {
+        self.0.describe()().as_str()
+    }
+}
+
+impl fmt::Debug for Library {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Library").field(&self.describe()).finish()
+    }
+}
+
 /// Whether anybody beside the cache holds the instance or waits for it.
 fn is_used(instance: &Arc<Instance>) -> bool {
     Arc::strong_count(instance) > 1 || instance.get().is_some_and(|driver| Arc::strong_count(driver) > 1)
@@ -147,18 +178,21 @@ impl DriverLookup for PluginHost {
         let key =
             InstanceKey { plugin: Arc::as_ptr(plugin) as usize, driver: driver.clone(), settings: settings.clone() };
         let instance = self.instance(&key);
-        let made = instance
-            .get_or_try_init(async || PluginDriver::create(Arc::clone(plugin), driver, settings).await.map(Arc::new))
-            .await
-            .cloned();
-        drop(instance);
-        match made {
-            Ok(driver) => Ok(driver),
-            Err(error) => {
-                self.forget(&key);
-                Err(error)
+        let create = async || PluginDriver::create(Arc::clone(plugin), driver, settings).await.map(Arc::new);
+        let patience = self.settings.call_timeout * CREATE_CALLS_AWAITED;
+        let made = match timeout(patience, instance.get_or_try_init(create)).await {
+            Ok(made) => made.cloned(),
+            Err(_) => {
+                let call = Call { driver, what: "create the driver" };
+                Err(plugin
+                    .busy(call, "others were trying to create it with these settings, and none succeeded in time"))
             }
+        };
+        drop(instance);
+        if made.is_err() {
+            self.forget(&key);
         }
+        Ok(made?)
     }
 }
 

@@ -1,5 +1,5 @@
 //! What crosses the boundary: every `repr(C)` type, every interface, the root module; nothing else. A diff of this folder
-//! is the review of the ABI, and [`layout`] pins the sizes.
+//! is the review of the ABI, and `layout` pins the sizes.
 //!
 //! Rules that hold for every item:
 //! - Whoever allocates frees. Strings and vectors carry their maker's functions; bytes carry their owner ([`FfiBytes`]).

@@ -5,13 +5,15 @@
 //! is dropped. So the host's threads never run an author's code, a plugin that blocks hurts itself alone, and a panic ends
 //! in the task and becomes an error. The runtime lives until the process ends, as the library does.
 //!
-//! [`guard`] turns panics into errors, [`adapter`] implements the interfaces over the author's traits, [`ledger_source`] is
-//! the host's ledger as the author sees it, [`log_bridge`] carries `tracing` events to the host.
+//! `guard` turns panics into errors, `adapter` implements the interfaces over the author's traits, `ledger_source` is
+//! the host's ledger as the author sees it, `log_bridge` carries `tracing` events to the host.
 
 pub(crate) mod adapter;
 pub(crate) mod guard;
 pub(crate) mod ledger_source;
 pub(crate) mod log_bridge;
+#[cfg(test)]
+mod tests;
 
 use std::future::Future;
 use std::pin::Pin;

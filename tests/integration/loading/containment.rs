@@ -239,3 +239,37 @@ async fn calls_beyond_the_limit_wait_within_their_deadline() {
     assert_eq!(first.unwrap_err().kind, DriverErrorKind::Timeout);
     second.unwrap();
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_callers_of_a_driver_that_cannot_be_made_all_get_an_answer_in_time() {
+    let settings = PluginSettings { call_timeout: Duration::from_millis(400), degraded_after: 1000, ..quick() };
+    let (_folder, host) = misbehaving_host(settings);
+    let began = Instant::now();
+    let calls = (0..20).map(|_| misbehaving(&host, "pending-create"));
+    for made in futures_util::future::join_all(calls).await {
+        assert_eq!(made.err().unwrap().kind, DriverErrorKind::Timeout);
+    }
+    assert!(began.elapsed() < Duration::from_millis(400 * 5), "they waited one after the other");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_thousand_reads_at_once_through_two_plugins_all_succeed() {
+    let (folder, _) = misbehaving_host(quick());
+    longshore_tests::plugins::stage("example-folder", folder.path(), "example.so");
+    let host = longshore::plugin::PluginHost::load(folder.path(), PluginSettings::default());
+    let (ledger, target) = stored(&host, 100).await;
+    let cold = tempfile::tempdir().unwrap();
+    let example = super::settings(&[("managedLedgerOffloadExtraConfigFolder", cold.path().to_str().unwrap())]);
+    let example = longshore::storage::DriverLookup::driver(&host, "example-folder", &example).await.unwrap();
+    example.offload(Arc::clone(&ledger) as Arc<dyn ReadHandle>, target.clone()).await.unwrap();
+    let handles =
+        [misbehaving(&host, "ok").await.unwrap().open(&target).await.unwrap(), example.open(&target).await.unwrap()];
+    let reads = (0..1000_u64).map(|n| {
+        let (handle, first) = (Arc::clone(&handles[n as usize % 2]), n % 100);
+        tokio::spawn(async move { (first, handle.read(first, first, 1).await) })
+    });
+    for read in futures_util::future::join_all(reads).await {
+        let (first, entries) = read.unwrap();
+        assert_eq!(entries.unwrap()[0].payload, ledger.payloads[first as usize]);
+    }
+}

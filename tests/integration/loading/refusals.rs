@@ -4,6 +4,7 @@ use std::fs::{self, Permissions, set_permissions};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 
+use longshore::plugin::elf::read_note;
 use longshore::plugin::{PluginHost, PluginState};
 use longshore::storage::{DriverErrorKind, DriverLookup};
 use longshore_tests::plugins::{built, put, stage};
@@ -176,6 +177,33 @@ fn a_library_that_the_system_cannot_load() {
     let at = bytes.windows(10).position(|w| w == b"libc.so.6\0").expect("libc is needed");
     bytes[at..at + 9].copy_from_slice(b"libx.so.6");
     assert_bytes_refused(&bytes, PluginState::Refused, &["the system cannot load it", "libx.so.6"]);
+}
+
+#[test]
+fn damage_to_headers_and_note_is_never_a_panic() {
+    let whole = fs::read(built("misbehaving-plugin")).unwrap();
+    // `e_shoff`, 40 bytes from the start: the section table stands at the end of the file.
+    let sections = u64::from_le_bytes(whole[40..48].try_into().unwrap()) as usize;
+    assert!(read_note(&whole).is_ok());
+    let seed = 20_261;
+    let mut random = fastrand::Rng::with_seed(seed);
+    let mut refused = 0;
+    let mut damaged = whole.clone();
+    for round in 0..3000 {
+        // Headers, segments and note stand in the first 2 KiB.
+        let places: Vec<usize> = (0..random.usize(1..4))
+            .map(|_| if random.bool() { random.usize(0..2048) } else { random.usize(sections..whole.len()) })
+            .collect();
+        for &place in &places {
+            damaged[place] = if random.bool() { random.u8(..) } else { u8::MAX };
+        }
+        let outcome = std::panic::catch_unwind(|| read_note(&damaged).is_err());
+        refused += usize::from(outcome.unwrap_or_else(|_| panic!("seed {seed}, round {round}, bytes {places:?}")));
+        for &place in &places {
+            damaged[place] = whole[place];
+        }
+    }
+    assert!(refused > 300, "the damage must matter: {refused} refused");
 }
 
 #[tokio::test(flavor = "multi_thread")]
