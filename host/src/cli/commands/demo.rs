@@ -66,11 +66,12 @@ pub fn run_demo(args: &DemoArgs) -> anyhow::Result<bool> {
     println!("1. sending {} messages of {} to {}", grouped(args.messages), size(args.size.into()), demo.topic);
     let sent = runtime.block_on(produce(&client, &demo.produce_args()))?;
     println!("   {}", sent.sentence("sent"));
+    demo.ledgers_up_to_one_with_room()?;
     demo.show_ledgers("before")?;
 
-    println!("2. offloading through PUT {}/offload", demo.path);
+    println!("2. offloading through PUT /admin/v2{}/offload", demo.path);
     demo.offload()?;
-    println!("3. removing the hot copies through POST {}/trim", demo.path);
+    println!("3. removing the hot copies through POST /admin/v2{}/trim", demo.path);
     demo.trim()?;
     demo.show_ledgers("after")?;
 
