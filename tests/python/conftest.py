@@ -100,17 +100,28 @@ class Broker:
     def offload_all(self, topic):
         """Offloads every closed ledger of `topic` (its local name) and waits until its hot copies are gone."""
         path = f"/persistent/public/default/{topic}"
-        open_ledger = json.loads(self.rest("GET", f"{path}/internalStats"))["ledgers"][-1]["ledgerId"]
+        # A ledger that is full is closed, and the next one made, after its last message was acknowledged.
+        open_ledger = wait_for("a ledger with room", lambda: self.ledger_with_room(topic))["ledgerId"]
         self.rest("PUT", f"{path}/offload", {"ledgerId": open_ledger, "entryId": 0, "partitionIndex": -1})
         status = wait_for(
             "the offload", lambda: (s := json.loads(self.rest("GET", f"{path}/offload")))["status"] != "RUNNING" and s
         )
         assert status["status"] == "SUCCESS", status
-        wait_for("the hot copies to go", lambda: all(place == "cold" for place in self.closed_places(topic)))
+        try:
+            wait_for("the hot copies to go", lambda: all(place == "cold" for place in self.closed_places(topic)))
+        except AssertionError as error:
+            raise AssertionError(f"{error}: {self.ledgers(topic)}") from None
+
+    def ledgers(self, topic):
+        ledgers = json.loads(self.rest("GET", f"/persistent/public/default/{topic}/ledgers"))
+        return sorted(ledgers, key=lambda ledger: ledger["ledgerId"])
+
+    def ledger_with_room(self, topic):
+        last = self.ledgers(topic)[-1]
+        return last if last["state"] == "open" and last["entries"] < QUICK["managedLedgerMaxEntriesPerLedger"] else None
 
     def closed_places(self, topic):
-        ledgers = json.loads(self.rest("GET", f"/persistent/public/default/{topic}/ledgers"))
-        return [ledger["where"] for ledger in ledgers if ledger["state"] == "closed"]
+        return [ledger["where"] for ledger in self.ledgers(topic) if ledger["state"] == "closed"]
 
 
 def wait_for(what, condition, seconds=30):

@@ -75,13 +75,17 @@ fn bar(label: &'static str, total: Option<u64>) -> ProgressBar {
 }
 
 fn line(label: &str, done: u64, total: Option<u64>, elapsed: Duration) -> String {
-    let rate = grouped(per_second(done, elapsed) as u64);
+    // Of slow steps, such as whole ledgers, a rate says nothing.
+    let rate = match per_second(done, elapsed) as u64 {
+        0..10 => String::new(),
+        rate => format!(", {} a second", grouped(rate)),
+    };
     match total {
         Some(total) if total > 0 => {
             let percent = done.saturating_mul(100) / total;
-            format!("{label}: {} of {} ({percent} %), {rate} a second", grouped(done), grouped(total))
+            format!("{label}: {} of {} ({percent} %){rate}", grouped(done), grouped(total))
         }
-        _ => format!("{label}: {}, {rate} a second", grouped(done)),
+        _ => format!("{label}: {}{rate}", grouped(done)),
     }
 }
 
@@ -155,6 +159,7 @@ mod tests {
     fn plain_lines_tell_share_and_rate() {
         let elapsed = Duration::from_secs(2);
         assert_eq!(line("sent", 500, Some(2000), elapsed), "sent: 500 of 2,000 (25 %), 250 a second");
+        assert_eq!(line("offload", 2, Some(4), elapsed), "offload: 2 of 4 (50 %)");
         assert_eq!(line("read", 3000, None, elapsed), "read: 3,000, 1,500 a second");
     }
 

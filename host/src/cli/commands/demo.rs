@@ -21,6 +21,10 @@ use super::client::{produce, read};
 const NAMESPACE: &str = "public/demo";
 /// Time between two questions about work in progress.
 const ASK_EVERY: Duration = Duration::from_millis(200);
+/// How long it is waited for the ledger after a full one.
+const NEXT_LEDGER_WAIT: Duration = Duration::from_secs(5);
+/// Ledgers that a table shows: the first and the last half of so many.
+const ROWS_MAX: usize = 20;
 /// How long an offload may show no progress.
 const OFFLOAD_STALL: Duration = Duration::from_secs(120);
 /// How long hot copies may stay: trimming is also done by itself, every two minutes as shipped.
@@ -62,11 +66,12 @@ pub fn run_demo(args: &DemoArgs) -> anyhow::Result<bool> {
     println!("1. sending {} messages of {} to {}", grouped(args.messages), size(args.size.into()), demo.topic);
     let sent = runtime.block_on(produce(&client, &demo.produce_args()))?;
     println!("   {}", sent.sentence("sent"));
+    demo.ledgers_up_to_one_with_room()?;
     demo.show_ledgers("before")?;
 
-    println!("2. offloading through PUT {}/offload", demo.path);
+    println!("2. offloading through PUT /admin/v2{}/offload", demo.path);
     demo.offload()?;
-    println!("3. removing the hot copies through POST {}/trim", demo.path);
+    println!("3. removing the hot copies through POST /admin/v2{}/trim", demo.path);
     demo.trim()?;
     demo.show_ledgers("after")?;
 
@@ -158,17 +163,30 @@ impl<'a> Demo<'a> {
         Ok(ledgers)
     }
 
+    /// The ledgers once the last one has room: a full one is closed, and the next one made, after its last message was
+    /// acknowledged, and only what lies before the open one can be offloaded.
+    fn ledgers_up_to_one_with_room(&self) -> anyhow::Result<Vec<Ledger>> {
+        let deadline = Instant::now() + NEXT_LEDGER_WAIT;
+        loop {
+            let ledgers = self.ledgers()?;
+            if ends_with_room(&ledgers) || Instant::now() >= deadline {
+                return Ok(ledgers);
+            }
+            std::thread::sleep(ASK_EVERY);
+        }
+    }
+
     fn show_ledgers(&self, when: &str) -> anyhow::Result<()> {
         let ledgers = self.ledgers()?;
         let heading = ["ledger", "state", "entries", "size", "where", "driver", "plugin", "version"];
-        let rows: Vec<Vec<String>> = ledgers.iter().map(row).collect();
+        let rows = shortened(ledgers.iter().map(row).collect());
         println!("   ledgers {when}:\n{}", table(&heading, &rows));
         Ok(())
     }
 
     /// Asks for an offload of everything but the open ledger and waits for its end.
     fn offload(&self) -> anyhow::Result<()> {
-        let ledgers = self.ledgers()?;
+        let ledgers = self.ledgers_up_to_one_with_room()?;
         let open = ledgers.last().context("the topic has no ledgers")?;
         let closed = ledgers.iter().filter(|ledger| ledger.state == "closed").count() as u64;
         ensure!(
@@ -219,6 +237,23 @@ impl<'a> Demo<'a> {
             std::thread::sleep(ASK_EVERY);
         }
     }
+}
+
+/// Whether the last ledger is open and has fewer entries than the closed ones, so that it is not just being closed.
+fn ends_with_room(ledgers: &[Ledger]) -> bool {
+    let Some((last, closed)) = ledgers.split_last() else { return false };
+    let full = closed.iter().map(|ledger| ledger.entries).max();
+    last.state == "open" && full.is_none_or(|full| last.entries < full)
+}
+
+/// The first and the last rows, with one between that tells how many are left out.
+fn shortened(mut rows: Vec<Vec<String>>) -> Vec<Vec<String>> {
+    if rows.len() > ROWS_MAX {
+        let left_out = rows.len() - ROWS_MAX;
+        let between = vec![format!("({} more)", grouped(left_out as u64))];
+        rows.splice(ROWS_MAX / 2..ROWS_MAX / 2 + left_out, [between]);
+    }
+    rows
 }
 
 fn row(ledger: &Ledger) -> Vec<String> {
@@ -360,6 +395,33 @@ mod tests {
         assert_eq!(error, "the broker has ended; its log says why");
         let error = format!("{:#}", wait_for_broker(&admin, &args(0, None)).unwrap_err());
         assert!(error.contains("start one with `longshore standalone`"), "{error}");
+    }
+
+    #[test]
+    fn a_full_ledger_that_is_not_closed_yet_has_no_room() {
+        let ledger = |state: &str, entries| Ledger {
+            ledger_id: 1,
+            entries,
+            size: 1,
+            state: state.to_owned(),
+            place: "hot".to_owned(),
+            driver: None,
+            plugin_file: None,
+            plugin_version: None,
+        };
+        assert!(ends_with_room(&[ledger("closed", 10), ledger("open", 3)]));
+        assert!(ends_with_room(&[ledger("open", 3)]));
+        assert!(!ends_with_room(&[ledger("closed", 10), ledger("open", 10)]));
+        assert!(!ends_with_room(&[ledger("closed", 10)]));
+    }
+
+    #[test]
+    fn long_tables_show_both_ends() {
+        let rows = |count: usize| (0..count).map(|number| vec![number.to_string()]).collect::<Vec<_>>();
+        assert_eq!(shortened(rows(20)), rows(20));
+        let short = shortened(rows(300));
+        assert_eq!((short.len(), short[9][0].as_str(), short[11][0].as_str()), (21, "9", "290"));
+        assert_eq!(short[10], ["(280 more)"]);
     }
 
     #[test]
