@@ -11,6 +11,9 @@ const CALL_TIMEOUT: Duration = Duration::from_secs(60);
 /// Largest answer that is read.
 const ANSWER_SIZE_MAX_BYTES: u64 = 64 << 20;
 
+/// Answers `ok` when the broker is ready.
+pub(super) const HEALTH_PATH: &str = "/brokers/health";
+
 /// A broker's REST API.
 pub(super) struct Admin {
     base: String,

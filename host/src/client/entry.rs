@@ -72,13 +72,22 @@ pub(super) fn put(send: Send, metadata: &Metadata, payload: &[u8], out: &mut Byt
     out[sum_at..sum_at + SIZE_BYTES].copy_from_slice(&sum.to_be_bytes());
 }
 
+/// Bytes that one message takes in the payload of a batch.
+pub(super) fn single_size(sequence_id: u64, payload_bytes: usize) -> usize {
+    SIZE_BYTES + single(sequence_id, payload_bytes).encoded_len() + payload_bytes
+}
+
 /// Appends one message to the payload of a batch.
 pub(super) fn put_single(sequence_id: u64, payload: &[u8], batch: &mut BytesMut) {
-    let single = Single { payload_size: payload.len() as i32, sequence_id: Some(sequence_id), ..Single::default() };
+    let single = single(sequence_id, payload.len());
     batch.reserve(SIZE_BYTES + single.encoded_len() + payload.len());
     batch.put_u32(single.encoded_len() as u32);
     single.encode(batch).expect("room was reserved, and a BytesMut grows");
     batch.extend_from_slice(payload);
+}
+
+fn single(sequence_id: u64, payload_bytes: usize) -> Single {
+    Single { payload_size: payload_bytes as i32, sequence_id: Some(sequence_id), ..Single::default() }
 }
 
 /// The messages of an entry, its checksum checked. `ack_set` leaves out messages of a batch that are acknowledged.

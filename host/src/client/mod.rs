@@ -6,7 +6,7 @@
 //! stored, what was not may be or may not be.
 //!
 //! Bounds: messages on their way by the producer's window, messages not yet received by the consumer's queue, bytes not
-//! yet written by [`outbox`].
+//! yet written by `outbox`.
 //!
 //! Not offered: compression, encryption, schemas, chunks, partitioned topics as a whole (name one partition), TLS.
 
@@ -18,7 +18,7 @@ mod outbox;
 mod producer;
 mod routes;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::fmt;
 use std::str::FromStr;

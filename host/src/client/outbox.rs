@@ -28,9 +28,9 @@ impl Outbox {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Appends the whole frame that `write` writes, once there is room. After [`Outbox::close`] nothing is appended; the
-    /// caller learns that from the connection.
-    pub(super) async fn put(&self, write: impl FnOnce(&mut BytesMut)) {
+    /// Appends the whole frame that `write` writes, once there is room; answers what `write` does. After
+    /// [`Outbox::close`] nothing is appended, and the answer is `None`.
+    pub(super) async fn put<T>(&self, write: impl FnOnce(&mut BytesMut) -> T) -> Option<T> {
         loop {
             let drained = self.drained.notified();
             tokio::pin!(drained);
@@ -48,13 +48,15 @@ impl Outbox {
     }
 
     /// Appends a small frame whether there is room or not.
-    pub(super) fn put_now(&self, write: impl FnOnce(&mut BytesMut)) {
+    pub(super) fn put_now<T>(&self, write: impl FnOnce(&mut BytesMut) -> T) -> Option<T> {
         let mut waiting = self.lock();
-        if !waiting.closed {
-            write(&mut waiting.frames);
-            drop(waiting);
-            self.filled.notify_one();
+        if waiting.closed {
+            return None;
         }
+        let answer = write(&mut waiting.frames);
+        drop(waiting);
+        self.filled.notify_one();
+        Some(answer)
     }
 
     /// Writes what waits before, then ends [`Outbox::write_to`].

@@ -130,6 +130,8 @@ impl Producer {
     ///
     /// # Errors
     /// `TooLarge`, `Closed`.
+    /// # Cancel
+    /// The message, or the batch that it would complete, is sent as a whole or not at all.
     pub async fn send(&mut self, payload: &[u8]) -> Result<Receipt, ClientError> {
         let sequence_id = self.next_sequence_id;
         let Some(limits) = self.limits else {
@@ -140,11 +142,15 @@ impl Producer {
             self.next_sequence_id += 1;
             return Ok(self.receipt(answer));
         };
-        let would_be = self.batch.payload.len() + payload.len();
-        if !self.batch.waiting.is_empty() && would_be > limits.size_max_bytes {
+        let single_bytes = entry::single_size(sequence_id, payload.len());
+        // The largest count takes the most room in the metadata.
+        let metadata = self.batch_metadata(i32::MAX as usize);
+        self.check_size(&metadata, single_bytes)?;
+        let would_be = self.batch.payload.len() + single_bytes;
+        let is_full = would_be > limits.size_max_bytes || self.check_size(&metadata, would_be).is_err();
+        if !self.batch.waiting.is_empty() && is_full {
             self.send_batch().await?;
         }
-        self.check_size(&self.metadata(sequence_id), payload.len())?;
         let (sender, answer) = oneshot::channel();
         entry::put_single(sequence_id, payload, &mut self.batch.payload);
         self.batch.waiting.push(sender);
@@ -195,6 +201,15 @@ impl Producer {
         }
     }
 
+    /// Metadata of a batch of `messages` that ends before the next message, its first number still to be set.
+    fn batch_metadata(&self, messages: usize) -> Metadata {
+        Metadata {
+            num_messages_in_batch: Some(messages as i32),
+            highest_sequence_id: Some(self.next_sequence_id),
+            ..self.metadata(self.next_sequence_id)
+        }
+    }
+
     fn check_size(&self, metadata: &Metadata, payload_bytes: usize) -> Result<(), ClientError> {
         let size = entry::limited_size(metadata, payload_bytes);
         let limit = self.connection.message_size_max_bytes();
@@ -211,12 +226,9 @@ impl Producer {
         }
         let place = self.place().await?;
         let Batch { payload, waiting } = std::mem::take(&mut self.batch);
-        let first = self.next_sequence_id - waiting.len() as u64;
-        let metadata = Metadata {
-            num_messages_in_batch: Some(waiting.len() as i32),
-            highest_sequence_id: Some(self.next_sequence_id - 1),
-            ..self.metadata(first)
-        };
+        let mut metadata = self.batch_metadata(waiting.len());
+        metadata.sequence_id = self.next_sequence_id - waiting.len() as u64;
+        metadata.highest_sequence_id = Some(self.next_sequence_id - 1);
         self.send_entry(metadata, &payload, waiting, place).await?;
         // The payload was copied into the outbox; its memory serves the next batch.
         self.batch.payload = payload;
@@ -241,9 +253,14 @@ impl Producer {
             ..Send::default()
         };
         let pending = Pending { sequence_id: metadata.sequence_id, waiting, is_batch, place };
-        self.connection.routes.sent(self.producer_id, pending)?;
-        self.connection.outbox.put(|out| entry::put(send, &metadata, payload, out)).await;
-        Ok(())
+        let routes = &self.connection.routes;
+        // Noted and written in one go, so that no entry is waited for that was not sent.
+        let sent = self.connection.outbox.put(|out| {
+            routes.sent(self.producer_id, pending)?;
+            entry::put(send, &metadata, payload, out);
+            Ok(())
+        });
+        sent.await.unwrap_or_else(|| Err(self.connection.ended()))
     }
 }
 

@@ -18,7 +18,7 @@ const MESSAGE_SIZE_MAX: i32 = 100_000;
 
 /// What the broker does beside its duty.
 #[derive(Clone, Copy, Default)]
-struct Misbehaviour {
+pub(crate) struct Misbehaviour {
     partitions: u32,
     refuse_producers: bool,
     fail_send: Option<u64>,
@@ -36,13 +36,14 @@ struct Log {
     flows: Vec<u32>,
 }
 
-struct FakeBroker {
-    url: String,
+/// Keeps the entries of all topics in one list.
+pub(crate) struct FakeBroker {
+    pub(crate) url: String,
     log: Arc<Mutex<Log>>,
 }
 
 impl FakeBroker {
-    async fn start(misbehaviour: Misbehaviour) -> Self {
+    pub(crate) async fn start(misbehaviour: Misbehaviour) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("pulsar://{}", listener.local_addr().unwrap());
         let log = Arc::new(Mutex::new(Log::default()));
@@ -262,6 +263,25 @@ async fn what_is_sent_comes_back_in_order_single_and_in_batches() {
     assert_eq!(log.flows[0], 8);
     assert!(log.flows[1..].iter().all(|permits| *permits == 4), "{:?}", log.flows);
     assert!(log.acks.is_empty(), "a reader acknowledges nothing");
+}
+
+#[tokio::test]
+async fn a_batch_never_exceeds_what_the_broker_takes() {
+    let broker = FakeBroker::start(Misbehaviour::default()).await;
+    let client = Client::connect(&broker.url).await.unwrap();
+    let limits = BatchLimits { messages_max: 1000, size_max_bytes: usize::MAX };
+    let options = ProducerOptions { batch: Some(limits), ..Default::default() };
+    let mut producer = client.producer("t", options).await.unwrap();
+    for _ in 0..250 {
+        producer.send(&[7; 1000]).await.unwrap();
+    }
+    assert!(matches!(producer.send(&[7; MESSAGE_SIZE_MAX as usize]).await.err(), Some(ClientError::TooLarge { .. })));
+    producer.close().await.unwrap();
+    assert_eq!(broker.entries(), 3);
+    let mut reader = client.consumer("t", ConsumerOptions::reader(Start::Earliest)).await.unwrap();
+    for _ in 0..250 {
+        assert_eq!(reader.receive().await.unwrap().payload[..], [7; 1000]);
+    }
 }
 
 #[tokio::test]

@@ -232,7 +232,7 @@ mod tests {
         DriverConfig {
             driver: "filesystem".to_owned(),
             properties: properties.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect(),
-            search_folders: vec!["/work".into()],
+            search_folders: vec!["/srv/broker".into()],
         }
     }
 
@@ -293,7 +293,7 @@ mod tests {
         ];
         let settings = with_profile(&values, "").unwrap();
         assert_eq!(settings.base, Path::new("/from/profile"));
-        assert_eq!(settings.old_base.as_deref(), Some(Path::new("/work/pulsar")));
+        assert_eq!(settings.old_base.as_deref(), Some(Path::new("/srv/broker/pulsar")));
         let write = settings.write;
         assert_eq!((write.compression, write.block_bytes, write.index_interval), (Compression::Block, 5000, 64));
         assert_eq!(write.deflate_level, 1);

@@ -26,3 +26,22 @@ pub(crate) fn from_join(what: impl fmt::Display, error: tokio::task::JoinError) 
     let code = if error.is_panic() { ErrorCode::Panicked } else { ErrorCode::Cancelled };
     Error::new(code, format!("{what} did not end")).with_source(&error)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_disk_and_a_damaged_file_keep_their_codes_and_causes() {
+        let full = map_file::Error::write("data", io::ErrorKind::StorageFull.into());
+        let error = from_map_file("write /tier/x/data", full);
+        assert_eq!(error.code(), ErrorCode::StorageFull);
+        assert_eq!(error.to_string(), "write /tier/x/data: write data: no storage space");
+
+        let damaged =
+            map_file::Error::Corrupt { file: "/tier/x/data".to_owned(), offset: 512, problem: "why".to_owned() };
+        let error = from_map_file("read ledger 3", damaged);
+        assert_eq!(error.code(), ErrorCode::Corrupt);
+        assert_eq!(error.message(), "read ledger 3: /tier/x/data is damaged at offset 512: why");
+    }
+}

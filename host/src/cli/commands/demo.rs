@@ -11,7 +11,7 @@ use serde_json::json;
 use tokio::runtime::Runtime;
 
 use crate::cli::args::{DemoArgs, ProduceArgs, ReadArgs};
-use crate::cli::http::Admin;
+use crate::cli::http::{Admin, HEALTH_PATH};
 use crate::cli::output::{Progress, grouped, size, table};
 use crate::cli::workload::Summary;
 use crate::client::{Client, Start};
@@ -92,7 +92,7 @@ fn compare(sent: &Summary, back: &Summary) -> bool {
 fn wait_for_broker(admin: &Admin, args: &DemoArgs) -> anyhow::Result<()> {
     let deadline = Instant::now() + Duration::from_secs(args.wait);
     loop {
-        let problem = match admin.text("/brokers/health") {
+        let problem = match admin.text(HEALTH_PATH) {
             Ok(health) if health.trim() == "ok" => return Ok(()),
             Ok(health) => anyhow::anyhow!("its health is `{}`", health.trim()),
             Err(error) => error,
@@ -234,4 +234,142 @@ fn row(ledger: &Ledger) -> Vec<String> {
         or_dash(&ledger.plugin_file),
         or_dash(&ledger.plugin_version),
     ]
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use axum::Router;
+    use axum::extract::Request;
+    use axum::http::StatusCode;
+
+    use super::*;
+    use crate::client::tests::{FakeBroker, Misbehaviour};
+
+    /// A REST API that knows one topic of three ledgers and does at once what it is asked.
+    #[derive(Clone, Default)]
+    struct FakeAdmin {
+        calls: Arc<Mutex<Vec<String>>>,
+        place: Arc<Mutex<&'static str>>,
+        all_open: bool,
+        offload_fails: bool,
+    }
+
+    impl FakeAdmin {
+        async fn start(self) -> String {
+            *self.place.lock().unwrap() = "hot";
+            let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let url = format!("http://{}", listener.local_addr().unwrap());
+            let router = Router::new().fallback(move |request: Request| {
+                let answer = self.answer(request.method().as_str(), request.uri().path());
+                async move { answer }
+            });
+            tokio::spawn(async move { axum::serve(listener, router).await });
+            url
+        }
+
+        fn answer(&self, method: &str, path: &str) -> (StatusCode, String) {
+            let last = path.rsplit('/').next().unwrap_or_default();
+            self.calls.lock().unwrap().push(format!("{method} {last}"));
+            let ok = |body: String| (StatusCode::OK, body);
+            match (method, last) {
+                ("GET", "health") => ok("ok".to_owned()),
+                ("GET", "ledgers") => ok(self.ledgers()),
+                ("PUT", "demo") => (StatusCode::CONFLICT, r#"{"reason":"exists"}"#.to_owned()),
+                ("GET", "offload") if self.offload_fails => {
+                    ok(r#"{"status":"ERROR","lastError":"no such bucket"}"#.to_owned())
+                }
+                ("GET", "offload") => ok(r#"{"status":"SUCCESS","lastError":""}"#.to_owned()),
+                ("PUT", "offload") => {
+                    *self.place.lock().unwrap() = "both";
+                    (StatusCode::NO_CONTENT, String::new())
+                }
+                ("POST", "trim") => {
+                    *self.place.lock().unwrap() = "cold";
+                    ok(String::new())
+                }
+                ("POST", "retention") | ("PUT", "offloadDeletionLagMs") => (StatusCode::NO_CONTENT, String::new()),
+                _ => (StatusCode::NOT_FOUND, r#"{"reason":"no such path"}"#.to_owned()),
+            }
+        }
+
+        fn ledgers(&self) -> String {
+            let place = *self.place.lock().unwrap();
+            let state = if self.all_open { "open" } else { "closed" };
+            let closed = |id: u64| {
+                json!({"ledgerId": id, "entries": 10, "size": 2000, "state": state, "where": place, "driver": "filesystem",
+                       "pluginFile": "a.so", "pluginVersion": "0.1.0"})
+            };
+            let open = json!({"ledgerId": 9, "entries": 0, "size": 0, "state": "open", "where": "hot", "driver": null,
+                              "pluginFile": null, "pluginVersion": null});
+            json!([open, closed(7), closed(8)]).to_string()
+        }
+    }
+
+    fn run(admin: FakeAdmin) -> anyhow::Result<bool> {
+        let servers = Runtime::new().unwrap();
+        let (url, admin_url) =
+            servers.block_on(async { (FakeBroker::start(Misbehaviour::default()).await.url, admin.start().await) });
+        run_demo(&DemoArgs { url, admin_url, messages: 30, size: 100, wait: 1, broker_pid: None })
+    }
+
+    #[test]
+    fn every_step_is_asked_for_in_order_and_the_digests_agree() {
+        let admin = FakeAdmin::default();
+        let calls = Arc::clone(&admin.calls);
+        assert!(run(admin).unwrap());
+        let mut calls = calls.lock().unwrap().clone();
+        calls.retain(|call| call != "GET ledgers");
+        let expected = [
+            "GET health",
+            "PUT demo",
+            "POST retention",
+            "PUT offloadDeletionLagMs",
+            "PUT offload",
+            "GET offload",
+            "POST trim",
+        ];
+        assert_eq!(calls, expected);
+    }
+
+    #[test]
+    fn a_step_that_fails_says_what_to_do() {
+        let failed = run(FakeAdmin { offload_fails: true, ..FakeAdmin::default() }).unwrap_err().to_string();
+        assert_eq!(failed, "the offload ended with ERROR: no such bucket");
+        let nothing = run(FakeAdmin { all_open: true, ..FakeAdmin::default() }).unwrap_err().to_string();
+        assert!(nothing.contains("managedLedgerMaxEntriesPerLedger"), "{nothing}");
+    }
+
+    #[test]
+    fn a_broker_that_is_not_there_or_has_ended_is_not_waited_for() {
+        let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let admin = Admin::new(&format!("http://{free}"));
+        let mut ended = std::process::Command::new("true").spawn().unwrap();
+        ended.wait().unwrap();
+        let pid = i32::try_from(ended.id()).unwrap();
+        let args = |wait, broker_pid| DemoArgs {
+            url: String::new(),
+            admin_url: format!("http://{free}"),
+            messages: 1,
+            size: 1,
+            wait,
+            broker_pid,
+        };
+        let error = wait_for_broker(&admin, &args(600, Some(pid))).unwrap_err().to_string();
+        assert_eq!(error, "the broker has ended; its log says why");
+        let error = format!("{:#}", wait_for_broker(&admin, &args(0, None)).unwrap_err());
+        assert!(error.contains("start one with `longshore standalone`"), "{error}");
+    }
+
+    #[test]
+    fn a_difference_is_told() {
+        let tally = |payload: &[u8]| {
+            let mut tally = crate::cli::workload::Tally::default();
+            tally.add(payload);
+            tally.summary(Duration::from_secs(1))
+        };
+        assert!(compare(&tally(b"a"), &tally(b"a")));
+        assert!(!compare(&tally(b"a"), &tally(b"b")));
+    }
 }

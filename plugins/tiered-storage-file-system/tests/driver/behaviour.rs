@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -9,8 +10,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use longshore_plugin_api::read_handle::{BoxFuture, LedgerSource};
 use longshore_plugin_api::{
-    Entry, Error, ErrorCode, LedgerMetadata, LedgerReader, Offloader, OffloaderFactory, ReadHandle, Result,
-    ScanRequest, StoredLedger,
+    DriverConfig, Entry, Error, ErrorCode, LedgerMetadata, LedgerReader, Offloader, OffloaderFactory, ReadHandle,
+    Result, ScanRequest, StoredLedger,
 };
 use tiered_storage_file_system::FileSystemFactory;
 use uuid::Uuid;
@@ -335,7 +336,6 @@ async fn scan_lists_complete_copies_page_by_page() {
             if after.is_none() {
                 break;
             }
-            // The copy that a page ended with may be gone when the next page is asked for.
             assert!(ledgers.len() <= 10);
         }
         assert_eq!(ledgers.iter().map(|it| it.ledger_id).collect::<Vec<_>>(), (0..10).collect::<Vec<_>>());
@@ -358,6 +358,27 @@ async fn health_leaves_nothing_and_sees_a_base_that_is_no_folder() {
     fs::write(tier.base(), b"").unwrap();
     let error = tier.driver.health().await.unwrap_err();
     assert!(error.message().contains("is not a folder"), "{error}");
+}
+
+#[tokio::test]
+async fn the_shipped_profile_compresses_by_block_and_needs_a_base() {
+    let conf = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../conf");
+    let folder = tempfile::tempdir().unwrap();
+    let properties =
+        BTreeMap::from([("fileSystemProfilePath".to_owned(), "filesystem_offload_core_site.xml".to_owned())]);
+    let mut config =
+        DriverConfig { driver: "filesystem".to_owned(), properties, search_folders: vec!["/nowhere".into(), conf] };
+    let keys: Vec<String> = FileSystemFactory::validate(&config).into_iter().map(|it| it.key).collect();
+    assert_eq!(keys, ["fileSystemURI"]);
+
+    config.properties.insert("fileSystemURI".to_owned(), format!("file://{}", folder.path().display()));
+    let driver = FileSystemFactory::create(config).await.unwrap();
+    let ledger = LedgerReader::in_memory(5, payloads(&["a"]));
+    driver.offload(ledger, request(5, uid(1))).await.unwrap();
+    let data = folder.path().join(MANAGED_LEDGER).join(format!("5-{}/data", uid(1)));
+    let header = fs::read(data).unwrap();
+    // Behind magic, version and two class names with their lengths: compressed, by block.
+    assert_eq!(header[4 + 34 + 35..][..2], [1, 1]);
 }
 
 #[tokio::test]

@@ -1,0 +1,10 @@
+//! Metrics as Prometheus text.
+
+use axum::response::{IntoResponse, Response};
+
+pub(super) async fn redirect() -> Response {
+    ().into_response()
+}
+pub(super) async fn scrape() -> Response {
+    ().into_response()
+}
