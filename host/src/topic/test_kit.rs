@@ -192,6 +192,10 @@ impl LedgerFactory for Factory {
         self.0.open(name, create, ledger_settings()).await
     }
 
+    async fn close(&self, ledger: &Arc<ManagedLedger>) -> Result<(), ManagedLedgerError> {
+        ledger.close().await
+    }
+
     async fn exists(&self, name: &str) -> Result<bool, ManagedLedgerError> {
         self.0.exists(name).await
     }
