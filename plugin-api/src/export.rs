@@ -46,7 +46,12 @@ extern "C" fn construct<P: ExportedPlugin>() -> RootModuleResult {
 }
 
 extern "C" fn describe<P: ExportedPlugin>() -> RStr<'static> {
-    RStr::from_str(std::str::from_utf8(P::NOTE_JSON).unwrap_or_default())
+    const {
+        match std::str::from_utf8(P::NOTE_JSON) {
+            Ok(json) => RStr::from_str(json),
+            Err(_) => panic!("a note is UTF-8, as the strings that it is made of"),
+        }
+    }
 }
 
 extern "C" fn start(host: HostServicesBox, options: FfiStartOptions) -> RResult<(), FfiError> {

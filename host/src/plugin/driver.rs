@@ -12,7 +12,7 @@ use longshore_plugin_api::{self as plugin_api, ConfigProblem, DriverConfig};
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::lent_ledger::{Loan, Progress};
-use super::loaded::{Call, LoadedPlugin, Settled, settled};
+use super::loaded::{Call, ERROR_CHARS_MAX, LoadedPlugin, Settled, settled};
 use super::read_handle::ColdLedger;
 use crate::storage::{
     DriverError, DriverErrorKind, DriverOrigin, DriverSettings, OffloadDriver, ReadHandle, StoredLedger,
@@ -20,6 +20,9 @@ use crate::storage::{
 
 /// How much longer than its own deadline a plugin's shutdown may take before it is given up.
 const SHUTDOWN_GRACE: Duration = Duration::from_millis(500);
+
+/// The most bytes of names and values that a driver may have recorded with each ledger.
+const DRIVER_METADATA_BYTES_MAX: usize = 64 * 1024;
 
 /// One driver with one configuration.
 pub(super) struct PluginDriver {
@@ -53,13 +56,20 @@ impl PluginDriver {
                 kind: DriverErrorKind::InvalidConfig,
                 driver: name.to_owned(),
                 plugin: plugin.label(),
-                message: problems.join("; "),
+                message: problems.join("; ").chars().take(ERROR_CHARS_MAX).collect(),
                 retryable: false,
             });
         }
         let create = Call { driver: name, what: "create the driver" };
         let offloader = plugin.call(create, || plugin.module.create()(config)).await?;
         let driver_metadata = from_pairs(offloader.driver_metadata());
+        let bytes: usize = driver_metadata.iter().map(|(name, value)| name.len() + value.len()).sum();
+        if bytes > DRIVER_METADATA_BYTES_MAX {
+            let problem = format!(
+                "the plugin wants {bytes} bytes recorded with each ledger, {DRIVER_METADATA_BYTES_MAX} are allowed"
+            );
+            return Err(plugin.misbehaved(create, &problem));
+        }
         Ok(Self { plugin, name: name.to_owned(), offloader, driver_metadata })
     }
 

@@ -19,7 +19,7 @@ use super::state::Standing;
 use crate::storage::{DriverError, DriverErrorKind, DriverOrigin};
 
 /// The longest text of a plugin's error that is kept, in characters.
-const ERROR_CHARS_MAX: usize = 4096;
+pub(super) const ERROR_CHARS_MAX: usize = 4096;
 
 /// One library with its limits.
 pub(super) struct LoadedPlugin {

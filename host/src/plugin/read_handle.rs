@@ -56,23 +56,29 @@ impl ReadHandle for ColdLedger {
         let what = format!("read entries {first}..={last} of ledger {ledger_id}");
         let call = Call { driver: &self.driver, what: &what };
         let batch = self.plugin.call(call, || self.handle.read(first, last, max_bytes)).await?;
+        check_count(batch.len(), first, last).map_err(|problem| self.plugin.misbehaved(call, &problem))?;
         let entries = from_batch(batch).map_err(|e| self.plugin.misbehaved(call, e.message()))?;
-        check_batch(&entries, first, last, max_bytes).map_err(|problem| self.plugin.misbehaved(call, &problem))?;
+        check_batch(&entries, first, max_bytes).map_err(|problem| self.plugin.misbehaved(call, &problem))?;
         Ok(entries.into_iter().map(|entry| Entry { entry_id: entry.entry_id, payload: entry.payload }).collect())
     }
 }
 
-/// Whether a batch is a possible answer to the read; the sentence says why not.
-fn check_batch(entries: &[plugin_api::Entry], first: u64, last: u64, max_bytes: u64) -> Result<(), String> {
-    if entries.is_empty() {
-        return Err("the plugin answered with no entry".to_owned());
+/// Whether that many entries are a possible answer to the read, asked before any of them is touched.
+fn check_count(count: usize, first: u64, last: u64) -> Result<(), String> {
+    // `last` is below a ledger's number of entries, so that adding 1 cannot overflow.
+    let asked = last - first + 1;
+    match count as u64 {
+        0 => Err("the plugin answered with no entry".to_owned()),
+        count if count > asked => Err(format!("the plugin answered with {count} entries where {asked} were asked for")),
+        _ => Ok(()),
     }
+}
+
+/// Whether a batch is a possible answer to the read; the sentence says why not.
+fn check_batch(entries: &[plugin_api::Entry], first: u64, max_bytes: u64) -> Result<(), String> {
     for (expected, entry) in (first..).zip(entries) {
         if entry.entry_id != expected {
             return Err(format!("the plugin answered with entry {} where {expected} belongs", entry.entry_id));
-        }
-        if expected > last {
-            return Err(format!("the plugin answered with entry {expected}, after the last one asked for"));
         }
     }
     let bytes: u64 = entries.iter().map(|entry| entry.payload.len() as u64).sum();
@@ -106,11 +112,12 @@ mod tests {
 
     #[test]
     fn only_possible_answers_pass() {
-        assert_eq!(check_batch(&batch(&[3, 4, 5], 10), 3, 9, 30), Ok(()));
-        assert_eq!(check_batch(&batch(&[3], 1000), 3, 9, 30), Ok(()));
-        for (ids, bytes) in [(&[][..], 1), (&[4], 1), (&[3, 5], 1), (&[3, 3], 1), (&[3, 4, 5], 11)] {
-            assert!(check_batch(&batch(ids, bytes), 3, 9, 30).is_err(), "{ids:?} of {bytes}");
+        assert_eq!(check_batch(&batch(&[3, 4, 5], 10), 3, 30), Ok(()));
+        assert_eq!(check_batch(&batch(&[3], 1000), 3, 30), Ok(()));
+        for (ids, bytes) in [(&[4][..], 1), (&[3, 5], 1), (&[3, 3], 1), (&[3, 4, 5], 11)] {
+            assert!(check_batch(&batch(ids, bytes), 3, 30).is_err(), "{ids:?} of {bytes}");
         }
-        assert!(check_batch(&batch(&[3, 4], 1), 3, 3, 30).is_err());
+        assert!(check_count(0, 3, 9).is_err() && check_count(8, 3, 9).is_err());
+        assert_eq!((check_count(1, 3, 9), check_count(7, 3, 9)), (Ok(()), Ok(())));
     }
 }

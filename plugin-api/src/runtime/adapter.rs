@@ -4,6 +4,7 @@
 //! object, and answered from that copy. An object that the host drops is dropped by a task here, never on the host's thread.
 
 use std::future::Future;
+use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -46,7 +47,7 @@ pub(crate) fn create<F: OffloaderFactory>(
         let driver_metadata = to_pairs(&offloader.driver_metadata());
         let adapter = OffloaderAdapter {
             runtime,
-            offloader: Held::new(runtime, offloader),
+            offloader: Share::new(runtime, offloader),
             driver_metadata,
             running: Running::default(),
         };
@@ -54,28 +55,42 @@ pub(crate) fn create<F: OffloaderFactory>(
     })
 }
 
-/// An author's object whose last reference is never dropped on a thread of the host.
-struct Held<T: Send + Sync + 'static> {
+/// A share of an author's object. Whoever drops the last one, on whatever thread of host or plugin, the object itself is
+/// dropped where blocking is allowed.
+struct Share<T: Send + Sync + 'static> {
     runtime: &'static PluginRuntime,
+    /// `None` in drop alone.
     object: Option<Arc<T>>,
 }
 
-impl<T: Send + Sync + 'static> Held<T> {
+impl<T: Send + Sync + 'static> Share<T> {
     fn new(runtime: &'static PluginRuntime, object: T) -> Self {
         Self { runtime, object: Some(Arc::new(object)) }
     }
+}
 
-    fn get(&self) -> Arc<T> {
-        Arc::clone(self.object.as_ref().expect("taken in drop alone"))
+impl<T: Send + Sync + 'static> Clone for Share<T> {
+    fn clone(&self) -> Self {
+        Self { runtime: self.runtime, object: self.object.clone() }
     }
 }
 
-impl<T: Send + Sync + 'static> Drop for Held<T> {
+impl<T: Send + Sync + 'static> Deref for Share<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        self.object.as_ref().expect("taken in drop alone")
+    }
+}
+
+impl<T: Send + Sync + 'static> Drop for Share<T> {
     fn drop(&mut self) {
-        let object = self.object.take();
-        // An author's drop may block, so it goes where blocking is allowed. The guard around it is for a system that has no
-        // thread left, where tokio panics: then the object is leaked rather than the host ended.
-        guard::drop_quietly(self.runtime.handle().spawn_blocking(move || guard::drop_quietly(object)));
+        // Of all shares that go at once, exactly one is told that it was the last.
+        if let Some(object) = self.object.take().and_then(Arc::into_inner) {
+            let handle = self.runtime.handle();
+            // The outer guard is for a system that has no thread left, where tokio panics.
+            guard::drop_quietly(handle.spawn_blocking(move || guard::drop_quietly(object)));
+        }
     }
 }
 
@@ -113,19 +128,19 @@ impl Drop for RunningCall {
 
 struct OffloaderAdapter<O: Offloader> {
     runtime: &'static PluginRuntime,
-    offloader: Held<O>,
+    offloader: Share<O>,
     driver_metadata: Pairs,
     running: Running,
 }
 
 impl<O: Offloader> OffloaderAdapter<O> {
     /// Runs one of the author's methods as a counted task.
-    fn call<T, F>(&self, call: &'static str, method: impl FnOnce(Arc<O>) -> F + Send + 'static) -> FfiCall<T>
+    fn call<T, F>(&self, call: &'static str, method: impl FnOnce(Share<O>) -> F + Send + 'static) -> FfiCall<T>
     where
         T: Send + 'static,
         F: Future<Output = Result<T>> + Send,
     {
-        let offloader = self.offloader.get();
+        let offloader = self.offloader.clone();
         let running = self.running.enter();
         self.runtime.call(call, async move {
             let _running = running;
@@ -149,7 +164,7 @@ impl<O: Offloader> FfiOffloader for OffloaderAdapter<O> {
         self.call("open_read", move |offloader| async move {
             let handle = offloader.open_read(StoredLedger::from(stored)).await?;
             let metadata = FfiLedgerMetadata::from(handle.metadata());
-            let handle = Held::new(runtime, handle);
+            let handle = Share::new(runtime, handle);
             Ok(ReadHandleBox::from_value(ReadHandleAdapter { runtime, handle, metadata }, TD_Opaque))
         })
     }
@@ -170,7 +185,7 @@ impl<O: Offloader> FfiOffloader for OffloaderAdapter<O> {
     }
 
     fn shutdown(&self, deadline_ms: u64) -> FfiCall<u64> {
-        let offloader = self.offloader.get();
+        let offloader = self.offloader.clone();
         let running = self.running.clone();
         let deadline = Duration::from_millis(deadline_ms);
         self.runtime.call("shutdown", async move {
@@ -183,7 +198,7 @@ impl<O: Offloader> FfiOffloader for OffloaderAdapter<O> {
 
 struct ReadHandleAdapter<R: ReadHandle> {
     runtime: &'static PluginRuntime,
-    handle: Held<R>,
+    handle: Share<R>,
     metadata: FfiLedgerMetadata,
 }
 
@@ -193,15 +208,15 @@ impl<R: ReadHandle> FfiReadHandle for ReadHandleAdapter<R> {
     }
 
     fn read(&self, first: u64, last: u64, max_bytes: u64) -> FfiCall<RVec<FfiEntry>> {
-        let handle = self.handle.get();
+        let handle = self.handle.clone();
         self.runtime.call("read", async move { handle.read(first, last, max_bytes).await.map(to_batch) })
     }
 }
 
 impl<R: ReadHandle> Drop for ReadHandleAdapter<R> {
     fn drop(&mut self) {
-        let handle = self.handle.get();
-        // A panic of `close` ends in its task; `Held` drops the handle afterwards or meanwhile, the task holds its own share.
+        let handle = self.handle.clone();
+        // A panic of `close` ends in its task.
         drop(self.runtime.handle().spawn(async move {
             let _ = timeout(CLOSE_DEADLINE, handle.close()).await;
         }));

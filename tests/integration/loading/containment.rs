@@ -4,18 +4,31 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use longshore::plugin::{PluginSettings, PluginState};
+use longshore::plugin::{PluginHost, PluginSettings, PluginState};
 use longshore::storage::{DriverError, DriverErrorKind, OffloadDriver, ReadError, ReadHandle, StoredLedger};
+
+use tempfile::TempDir;
 
 use super::{MemoryLedger, misbehaving, misbehaving_host, quick, read_all, row};
 
 /// Offloads a ledger with a driver that behaves, so that another can read it.
-async fn stored(host: &longshore::plugin::PluginHost, count: usize) -> (Arc<MemoryLedger>, StoredLedger) {
+async fn stored(host: &PluginHost, count: usize) -> (Arc<MemoryLedger>, StoredLedger) {
     let ledger = MemoryLedger::new(count, 100);
     let target = ledger.target();
     let driver = misbehaving(host, "ok").await.unwrap();
     driver.offload(Arc::clone(&ledger) as Arc<dyn ReadHandle>, target.clone()).await.unwrap();
     (ledger, target)
+}
+
+/// A folder with the misbehaving plugin under a version of its own, loaded: another library, with workers of its own, for tests
+/// that block them for ever.
+fn host_of_its_own(version: &str, settings: PluginSettings) -> (TempDir, PluginHost) {
+    let folder = tempfile::tempdir().unwrap();
+    let to = format!("\"version\":\"{version}\"");
+    let library = super::refusals::everywhere("\"version\":\"1.2.3\"", &to);
+    longshore_tests::plugins::put(folder.path(), "blocking.so", &library);
+    let host = PluginHost::load(folder.path(), settings);
+    (folder, host)
 }
 
 /// Runs the verb `place` of a driver in the mode `how-place` and answers its error.
@@ -72,7 +85,7 @@ async fn a_panic_while_a_driver_is_made_is_an_error_and_the_next_try_is_a_new_on
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_panic_in_a_drop_on_a_thread_or_of_a_payload_ends_there() {
-    let (_folder, host) = misbehaving_host(PluginSettings { driver_instances_max: 1, ..quick() });
+    let (_folder, host) = host_of_its_own("1.2.6", PluginSettings { driver_instances_max: 1, ..quick() });
     let (_ledger, target) = stored(&host, 3).await;
     let spite = misbehaving(&host, "spite-health").await.unwrap();
     assert_eq!(spite.health().await.unwrap_err().kind, DriverErrorKind::Panicked);
@@ -119,13 +132,9 @@ async fn a_call_that_never_returns_ends_at_its_deadline_and_is_dropped_in_the_pl
 #[tokio::test(flavor = "multi_thread")]
 async fn a_call_that_blocks_its_thread_for_ever_costs_that_call_alone() {
     let settings = PluginSettings { call_timeout: Duration::from_millis(500), ..quick() };
-    let (folder, _) = misbehaving_host(settings.clone());
-    // A library of its own, so that its workers are not those of the other tests.
-    std::fs::remove_file(folder.path().join("misbehaving-1.2.3.so")).unwrap();
-    let blocked = super::refusals::everywhere("\"version\":\"1.2.3\"", "\"version\":\"1.2.7\"");
-    longshore_tests::plugins::put(folder.path(), "blocking.so", &blocked);
+    let (folder, _) = host_of_its_own("1.2.7", settings.clone());
     longshore_tests::plugins::stage("example-folder", folder.path(), "example.so");
-    let host = longshore::plugin::PluginHost::load(folder.path(), settings);
+    let host = PluginHost::load(folder.path(), settings);
 
     let driver = misbehaving(&host, "block-health").await.unwrap();
     let error = driver.health().await.unwrap_err();
@@ -165,7 +174,7 @@ async fn nonsense_is_caught_and_the_plugin_named() {
         ("nonsense-read-empty", "answered with no entry"),
         ("nonsense-read-gap", "answered with entry"),
         ("nonsense-read-order", "answered with entry"),
-        ("nonsense-read-more", "after the last one asked for"),
+        ("nonsense-read-more", "answered with 7 entries where 6 were asked for"),
         ("nonsense-read-bytes", "bytes where 350 were allowed"),
     ] {
         let handle = misbehaving(&host, mode).await.unwrap().open(&target).await.unwrap();
@@ -175,6 +184,9 @@ async fn nonsense_is_caught_and_the_plugin_named() {
         assert_eq!((error.kind, error.plugin.as_str()), (DriverErrorKind::Misbehaved, "misbehaving 1.2.3"), "{mode}");
         assert!(error.message.contains(words), "{error}");
     }
+    let error = misbehaving(&host, "nonsense-metadata").await.err().unwrap();
+    assert_eq!(error.kind, DriverErrorKind::Misbehaved, "{error}");
+    assert!(error.message.contains("bytes recorded with each ledger, 65536 are allowed"), "{error}");
     for mode in ["nonsense-open-ledger", "nonsense-open-empty"] {
         let error = misbehaving(&host, mode).await.unwrap().open(&target).await.err().unwrap();
         assert_eq!(error.kind, DriverErrorKind::Misbehaved, "{error}");
@@ -256,7 +268,7 @@ async fn many_callers_of_a_driver_that_cannot_be_made_all_get_an_answer_in_time(
 async fn a_thousand_reads_at_once_through_two_plugins_all_succeed() {
     let (folder, _) = misbehaving_host(quick());
     longshore_tests::plugins::stage("example-folder", folder.path(), "example.so");
-    let host = longshore::plugin::PluginHost::load(folder.path(), PluginSettings::default());
+    let host = PluginHost::load(folder.path(), PluginSettings::default());
     let (ledger, target) = stored(&host, 100).await;
     let cold = tempfile::tempdir().unwrap();
     let example = super::settings(&[("managedLedgerOffloadExtraConfigFolder", cold.path().to_str().unwrap())]);
@@ -272,4 +284,17 @@ async fn a_thousand_reads_at_once_through_two_plugins_all_succeed() {
         let (first, entries) = read.unwrap();
         assert_eq!(entries.unwrap()[0].payload, ledger.payloads[first as usize]);
     }
+}
+
+/// The last share of a handle may go on a worker of the plugin (its `close` runs there); the author's drop must not.
+#[tokio::test(flavor = "multi_thread")]
+async fn handles_whose_drop_blocks_take_no_worker_from_the_plugin() {
+    let (_folder, host) = host_of_its_own("1.2.8", quick());
+    let (_ledger, target) = stored(&host, 3).await;
+    let driver = misbehaving(&host, "block-closing").await.unwrap();
+    for _ in 0..8 {
+        drop(driver.open(&target).await.unwrap());
+    }
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    misbehaving(&host, "ok").await.unwrap().health().await.unwrap();
 }
