@@ -2,6 +2,11 @@
 //!
 //! Knows nothing of what it stores; owners encode their records.
 
+pub mod faulty;
+pub mod memory;
+mod record;
+pub mod store;
+
 use async_trait::async_trait;
 
 /// A record as stored.
