@@ -1,3 +1,76 @@
 //! Thin: arguments in, exit code out.
 
-fn main() {}
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use clap::Parser as _;
+use longshore::cli::args::{OffloadersListArgs, StandaloneArgs};
+use longshore::cli::{self, Arguments, Command, args::OffloadersCommand};
+use longshore::config::{Config, Severity, Source};
+use tracing_subscriber::EnvFilter;
+
+/// It could not be done, or what was read is not what was written.
+const FAILED: u8 = 1;
+/// Wrong arguments (as clap has it) or a wrong configuration.
+const WRONG_INPUT: u8 = 2;
+
+fn main() -> ExitCode {
+    let ended = match Arguments::parse().command {
+        Command::Standalone(args) => standalone(&args),
+        Command::Client(args) => runtime().and_then(|runtime| runtime.block_on(cli::run_client(args))).map(|()| 0),
+        Command::Offloaders(args) => match args.command {
+            OffloadersCommand::List(list) => offloaders_list(&list),
+        },
+        Command::Demo(args) => cli::run_demo(&args).map(|same| if same { 0 } else { FAILED }),
+    };
+    match ended {
+        Ok(code) => ExitCode::from(code),
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::from(FAILED)
+        }
+    }
+}
+
+fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Runtime::new().context("start the asynchronous runtime")
+}
+
+fn standalone(args: &StandaloneArgs) -> anyhow::Result<u8> {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let file = match &args.config {
+        Some(path) => Source::file(path),
+        None => Ok(Source::embedded()),
+    };
+    let overrule = args
+        .advertised_address
+        .as_ref()
+        .map(|address| Source::text("command line", &format!("advertisedAddress={address}")));
+    let loaded =
+        file.and_then(|file| Config::from_sources(&[Some(file), overrule].into_iter().flatten().collect::<Vec<_>>()));
+    let (config, warnings) = match loaded {
+        Ok(loaded) => loaded,
+        Err(mistakes) => {
+            eprintln!("error: {mistakes}");
+            return Ok(WRONG_INPUT);
+        }
+    };
+    for warning in warnings {
+        match warning.severity {
+            Severity::Info => tracing::info!("{warning}"),
+            Severity::Warn => tracing::warn!("{warning}"),
+        }
+    }
+    run_broker(config)
+}
+
+/// Runs the broker until it is told to stop. The broker's room is wired in here.
+fn run_broker(config: Config) -> anyhow::Result<u8> {
+    anyhow::bail!("this build has no broker, only the command line; its data would be in {}", config.data_directory)
+}
+
+/// Lists the plugins. The plugin room is wired in here.
+fn offloaders_list(args: &OffloadersListArgs) -> anyhow::Result<u8> {
+    anyhow::bail!("this build loads no plugins; asked for {:?} and {}", args.directory, args.admin_url)
+}

@@ -1,12 +1,18 @@
 //! The contract between Longshore and its tiered storage plugins.
 //!
 //! An author implements [`OffloaderFactory`], [`Offloader`] and [`ReadHandle`].
+#![warn(unsafe_op_in_unsafe_fn)]
 
+pub mod abi;
 pub mod config;
 pub mod error;
+pub mod export;
 pub mod ledger;
+pub mod note;
 pub mod offloader;
 pub mod read_handle;
+pub mod runtime;
+pub mod version;
 
 pub use config::{ConfigProblem, DriverConfig};
 pub use error::{Error, ErrorCode, Result, Retry};

@@ -1,1 +1,9 @@
-//! Under construction.
+//! The test kit: what the integration tests of all rooms share.
+//!
+//! [`memory_driver`] misbehaves on request, [`house`] is the storage half of a broker in a temporary folder, [`plugins`]
+//! finds built plugins.
+
+pub mod house;
+pub mod memory_driver;
+pub mod plugins;
+pub mod socket;

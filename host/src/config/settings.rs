@@ -101,6 +101,18 @@ settings! {
         cache_size_mb: u64 = Key::number("managedLedgerCacheSizeMB", "64", "MiB", 0, 1 << 20);
         /// Whether a message is acknowledged only when it would survive a power cut; false trusts the system's page cache.
         journal_sync_data: bool = Key::flag("journalSyncData", "true");
+        /// Payload that is made durable at once, all ledgers together; a single larger entry may exceed it.
+        journal_group_bytes: u64 = Key::number("journalBufferedWritesThreshold", "2097152", "bytes", 4_096, 1 << 30);
+        /// All journal files together.
+        journal_size_max_mb: u64 = Key::number("journalMaxSizeMB", "128", "MiB", 2, 1 << 20);
+        /// A group that concerns at most so many ledgers goes into their files and skips the journal; 0 never does.
+        journal_bypass_ledgers: u64 = Key::number("longshoreJournalBypassLedgers", "2", "ledgers", 0, 1_000_000);
+        /// A ledger with so many bytes in a group has its file flushed and skips the journal.
+        journal_bypass_bytes: u64 = Key::number("longshoreJournalBypassBytes", "262144", "bytes", 1, i64::MAX);
+        /// Memory for the offset indexes of closed ledgers.
+        ledger_index_cache_size_mb: u64 = Key::number("longshoreLedgerIndexCacheSizeMB", "32", "MiB", 1, 1 << 20);
+        /// Closed ledgers that are kept open for reading; every open ledger takes one more file.
+        ledger_files_open_max: u64 = Key::number("openFileLimit", "256", "files", 1, 1_000_000);
     }
     "Retention" {
         /// How long acknowledged messages are kept; 0 does not keep them, -1 keeps them for ever.
@@ -157,6 +169,22 @@ settings! {
         /// How long an offload may go without moving a byte.
         offloaders_stall_timeout_ms: u64 =
             Key::number("offloadersOffloadStallTimeoutMs", "60000", "milliseconds", 1, INT_MAX);
+    }
+    "Plugins" {
+        /// Calls of one plugin that run at once; further ones wait, within their deadline.
+        offloaders_concurrent_calls_max: u64 = Key::number("offloadersConcurrentCallsMax", "256", "calls", 1, 1_000_000);
+        /// Worker threads of each plugin's own runtime.
+        offloaders_runtime_workers: u32 = Key::number("offloadersRuntimeWorkers", "2", "threads", 1, 1_024);
+        /// Faults in a row (timeout, panic, broken contract) after which a plugin counts as degraded.
+        offloaders_degraded_after: u32 = Key::number("offloadersDegradedAfter", "5", "faults", 1, INT_MAX);
+        /// Longest plugin file that is read.
+        offloaders_file_bytes_max: u64 = Key::number("offloadersFileBytesMax", "268435456", "bytes", 1, 1 << 32);
+        /// Most payload that one read of an offloading plugin is answered with.
+        offloaders_ledger_read_bytes_max: u64 =
+            Key::number("offloadersLedgerReadBytesMax", "16777216", "bytes", 1, 1 << 30);
+        /// Driver instances (one for each driver and its settings) that are kept; beyond it those that nobody uses go.
+        offloaders_driver_instances_max: u64 =
+            Key::number("offloadersDriverInstancesMax", "1024", "instances", 1, 1_000_000);
     }
     "Driver filesystem" {
         /// Where cold copies go: file:///folder, or a plain folder, which is taken from the working folder.

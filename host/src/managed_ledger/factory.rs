@@ -74,6 +74,10 @@ impl ManagedLedgers {
         Self { rooms: Arc::new(rooms) }
     }
 
+    pub(super) fn rooms(&self) -> &Arc<Rooms> {
+        &self.rooms
+    }
+
     /// Loads a managed ledger; the caller sees to it that none is loaded twice at once.
     ///
     /// # Errors

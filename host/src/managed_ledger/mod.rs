@@ -166,7 +166,7 @@ impl ManagedLedger {
 
     /// The exclusive end of what is durable; `(L, 0)` for a topic without entries.
     pub fn end(&self) -> Position {
-        *self.end.borrow()
+        self.lock().end
     }
 
     /// Changes when entries become durable.

@@ -16,8 +16,8 @@ use super::ledgers::LedgerInfo;
 use super::offload_context::Attempt;
 use super::position::Position;
 use super::trim::{Retention, TrimInput, TrimPlan, plan};
-use super::{ManagedLedger, Rooms, keys};
-use crate::metadata::Expect;
+use super::{ManagedLedger, ManagedLedgers, Rooms, keys};
+use crate::metadata::{Expect, MetadataError};
 use crate::storage::{DriverError, DriverSettings, LedgerId, StoredLedger};
 
 /// Tries to remove one cold copy before it is left to the next start.
@@ -62,6 +62,13 @@ impl Removal {
             managed_ledger: self.managed_ledger.clone(),
             driver_metadata: self.driver_metadata.clone(),
         }
+    }
+
+    /// Records that the copy is to be removed.
+    async fn intend(&self, rooms: &Rooms) -> Result<(), MetadataError> {
+        let value = serde_json::to_vec(self).expect("a removal has no map with keys other than text");
+        rooms.metadata.put(&self.key(), value, Expect::Anything).await?;
+        Ok(())
     }
 
     /// Removes the copy, with pauses between tries, then clears the intent.
@@ -205,10 +212,7 @@ impl ManagedLedger {
         ledger_id: LedgerId,
         attempt: &Attempt,
     ) -> Result<(), ManagedLedgerError> {
-        let removal = Removal::new(&self.name, ledger_id, attempt);
-        let value = serde_json::to_vec(&removal).expect("a removal has no map with keys other than text");
-        self.rooms.metadata.put(&removal.key(), value, Expect::Anything).await?;
-        Ok(())
+        Ok(Removal::new(&self.name, ledger_id, attempt).intend(&self.rooms).await?)
     }
 
     /// Removes an intended cold copy in the background.
@@ -221,30 +225,38 @@ impl ManagedLedger {
             let _ = removal.carry_out(&rooms, &settings).await;
         });
     }
+}
 
-    /// Deletes the managed ledger: its cursors, all its ledgers in both tiers, its record.
+impl ManagedLedgers {
+    /// Deletes a managed ledger that is not open: its cursors, its record, all its ledgers in both tiers. Cold copies go in
+    /// the background, with the drivers made by `settings`; what a crash leaves, the next start removes.
     ///
     /// # Errors
-    /// Those of the stores; what is left can be deleted again.
-    pub async fn delete(&self) -> Result<(), ManagedLedgerError> {
-        self.close().await?;
-        let _trimming = self.trimming.lock().await;
-        let leaving: Vec<LedgerInfo> = self.with_ledgers(|ledgers, _| ledgers.by_id.values().cloned().collect());
+    /// `NotFound`; those of the stores: what is left can be deleted again.
+    pub async fn delete(&self, name: &str, settings: &DriverSettings) -> Result<(), ManagedLedgerError> {
+        let stored = self.stored(name).await?.ok_or_else(|| ManagedLedgerError::NotFound(name.to_owned()))?;
+        let leaving: Vec<LedgerInfo> = stored.ledgers.by_id.into_values().collect();
+        let removals: Vec<Removal> = leaving
+            .iter()
+            .filter_map(|info| Some(Removal::new(name, info.ledger_id, info.offload.attempt()?)))
+            .collect();
+        for removal in &removals {
+            removal.intend(self.rooms()).await?;
+        }
+        for (cursor, _) in &stored.cursors {
+            self.rooms().metadata.delete(&keys::cursor(name, cursor), Expect::Anything).await?;
+        }
+        self.rooms().metadata.delete(&keys::ledger(name), Expect::Anything).await?;
         for info in &leaving {
-            if let Some(attempt) = info.offload.attempt() {
-                self.intend_removal(info.ledger_id, attempt).await?;
+            self.rooms().store.delete(info.ledger_id).await?;
+        }
+        let (rooms, settings) = (self.rooms().clone(), settings.clone());
+        tokio::spawn(async move {
+            for removal in removals {
+                // What fails stays intended, and is logged.
+                let _ = removal.carry_out(&rooms, &settings).await;
             }
-        }
-        for cursor in self.cursors().iter().filter(|cursor| cursor.is_durable()) {
-            self.rooms.metadata.delete(&keys::cursor(&self.name, cursor.name()), Expect::Anything).await?;
-        }
-        self.rooms.metadata.delete(&keys::ledger(&self.name), Expect::Anything).await?;
-        for info in leaving {
-            self.rooms.store.delete(info.ledger_id).await?;
-            if let Some(attempt) = info.offload.attempt() {
-                self.remove_later(info.ledger_id, attempt.clone());
-            }
-        }
+        });
         Ok(())
     }
 }

@@ -48,6 +48,6 @@ mod zlib;
 pub use cursor::{Cursor, ReadLimits, Record, SequenceFile, Step, WINDOW_BYTES_MAX};
 pub use error::{Error, Result};
 pub use header::{Compression, Header, SYNC_MARKER_BYTES, SyncMarker};
-pub use reader::{IndexEntry, MapFile};
+pub use reader::{IndexEntry, MapFile, RangeRead};
 pub use source::{MemoryFile, Source};
 pub use writer::{MapFileWriter, WriteOptions, Written};

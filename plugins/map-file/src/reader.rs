@@ -35,6 +35,17 @@ pub struct MapFile<S> {
     recent: Mutex<Recent>,
 }
 
+/// What a range of keys holds, as far as it was read.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RangeRead {
+    /// The records, in file order.
+    pub records: Vec<Record>,
+    /// Whether the range has no further record; else the next one was too long for what the caller had room for.
+    pub complete: bool,
+    /// Where the next record would be; bytes from the start of the data file.
+    pub end_offset: u64,
+}
+
 /// What earlier reads learned.
 #[derive(Debug, Default)]
 struct Recent {
@@ -76,7 +87,7 @@ impl<S: Source> MapFile<S> {
     /// # Errors
     /// `Corrupt` with file and offset; `Io`.
     pub fn get(&self, key: i64) -> Result<Option<Bytes>> {
-        Ok(self.range(key, key, u64::MAX, 0)?.pop().map(|record| record.value))
+        Ok(self.range(key, key, u64::MAX, 0)?.records.pop().map(|record| record.value))
     }
 
     /// Records whose keys lie within `first..=last`, in file order. Stops before the record that would make the sum of
@@ -86,21 +97,26 @@ impl<S: Source> MapFile<S> {
     ///
     /// # Errors
     /// `Corrupt` with file and offset; `Io`.
-    pub fn range(&self, first: i64, last: i64, value_bytes_max: u64, expected_bytes: u64) -> Result<Vec<Record>> {
+    pub fn range(&self, first: i64, last: i64, value_bytes_max: u64, expected_bytes: u64) -> Result<RangeRead> {
         let mut cursor = self.cursor_before(first)?;
         cursor.set_window_bytes(usize::try_from(expected_bytes).unwrap_or(usize::MAX));
-        let (mut records, mut value_bytes) = (Vec::new(), 0);
-        while cursor.peek_key()?.is_some_and(|key| key <= last) {
-            let room = if records.is_empty() { Some(u64::MAX) } else { value_bytes_max.checked_sub(value_bytes) };
+        let (mut read, mut value_bytes) = (RangeRead::default(), 0);
+        loop {
+            if cursor.peek_key()?.is_none_or(|key| key > last) {
+                read.complete = true;
+                break;
+            }
+            let room = if read.records.is_empty() { Some(u64::MAX) } else { value_bytes_max.checked_sub(value_bytes) };
             let Some(room) = room else { break };
             let Step::Record(record) = cursor.next_within(room)? else { break };
             value_bytes += record.value.len() as u64;
-            records.push(record);
+            read.records.push(record);
         }
-        if let Some(record) = records.last() {
+        read.end_offset = cursor.place().offset;
+        if let Some(record) = read.records.last() {
             self.learn(record.key, cursor);
         }
-        Ok(records)
+        Ok(read)
     }
 
     /// A cursor before the first record whose key is at least `key`.

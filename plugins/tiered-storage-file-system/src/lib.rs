@@ -1,1 +1,25 @@
-//! Under construction.
+//! Tiered storage driver `filesystem`: ledgers as Hadoop MapFiles in a folder, as Apache Pulsar's driver of this name
+//! writes and reads them. Each reads what the other wrote.
+//!
+//! | to understand | read |
+//! |---|---|
+//! | which keys there are | `config`, `profile`, conf/filesystem_offload_core_site.xml |
+//! | where a copy lies, and what lies beside it | `paths` |
+//! | one offload | `offloader`, then `copy`, then `folders` |
+//! | one read | `offloader`, then `read_handle`, then the library `map-file` |
+//!
+//! The bytes: docs/formats/map-file.md.
+
+mod config;
+mod copy;
+mod error;
+mod folders;
+mod offloader;
+mod paths;
+mod profile;
+mod read_handle;
+mod scan;
+mod stored_file;
+
+pub use offloader::{FileSystemFactory, FileSystemOffloader};
+pub use read_handle::FileReadHandle;

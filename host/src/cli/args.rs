@@ -1,0 +1,237 @@
+//! The grammar of the command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::client::{MessageId, Start};
+
+use super::EXIT_CODES;
+
+/// A Pulsar-compatible standalone broker whose tiered storage drivers are shared libraries.
+#[derive(Debug, Parser)]
+#[command(name = "longshore", version, after_help = EXIT_CODES, arg_required_else_help = true)]
+pub struct Arguments {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run the broker until it is told to stop.
+    Standalone(StandaloneArgs),
+    /// Send and receive messages.
+    Client(ClientArgs),
+    /// Look at storage drivers.
+    Offloaders(OffloadersArgs),
+    /// Show the main job on a running broker: send, offload, remove the hot copies, read back, compare.
+    Demo(DemoArgs),
+}
+
+/// Arguments of `standalone`.
+#[derive(Debug, Args)]
+pub struct StandaloneArgs {
+    /// Configuration file; without it the built-in standalone.conf.
+    #[arg(short, long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Overrules advertisedAddress.
+    #[arg(short, long, value_name = "ADDRESS")]
+    pub advertised_address: Option<String>,
+}
+
+/// Arguments of `client`.
+#[derive(Debug, Args)]
+pub struct ClientArgs {
+    /// Where the broker listens.
+    #[arg(long, global = true, value_name = "URL", default_value = "pulsar://localhost:6650")]
+    pub url: String,
+    /// Print one JSON object instead of a sentence.
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: ClientCommand,
+}
+
+/// What `client` does.
+#[derive(Debug, Subcommand)]
+pub enum ClientCommand {
+    /// Send messages that a seed decides; print rate and digest.
+    Produce(ProduceArgs),
+    /// Receive and acknowledge messages of a subscription; print rate and digest.
+    Consume(ConsumeArgs),
+    /// Read messages without leaving anything behind; print rate and digest.
+    Read(ReadArgs),
+}
+
+/// Arguments of `client produce`.
+#[derive(Debug, Args)]
+pub struct ProduceArgs {
+    /// Topic, such as `t` or `persistent://public/default/t`.
+    pub topic: String,
+    /// Messages.
+    #[arg(short = 'n', long, default_value_t = 1000, value_parser = clap::value_parser!(u64).range(1..))]
+    pub messages: u64,
+    /// Bytes of each message.
+    #[arg(long, default_value_t = 1024, value_name = "BYTES", value_parser = clap::value_parser!(u32).range(0..=128 << 20))]
+    pub size: u32,
+    /// Send batches.
+    #[arg(long)]
+    pub batch: bool,
+    /// Entries on their way.
+    #[arg(long, default_value_t = 1000, value_name = "ENTRIES", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub in_flight: u32,
+    /// Decides what the messages contain.
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+    /// Name of the producer; without it the broker makes one.
+    #[arg(long, value_name = "NAME")]
+    pub producer_name: Option<String>,
+}
+
+/// Arguments of `client consume`.
+#[derive(Debug, Args)]
+pub struct ConsumeArgs {
+    /// Topic, such as `t` or `persistent://public/default/t`.
+    pub topic: String,
+    /// Subscription; made at the beginning of the topic if it does not exist.
+    #[arg(short, long, value_name = "NAME")]
+    pub subscription: String,
+    /// Messages.
+    #[arg(short = 'n', long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
+    pub messages: u64,
+    /// How the subscription is shared.
+    #[arg(short = 't', long = "type", value_enum, default_value_t = Kind::Exclusive)]
+    pub kind: Kind,
+    /// Give up when no message comes for so long.
+    #[arg(long, default_value_t = 30, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
+    pub timeout: u64,
+}
+
+/// Arguments of `client read`.
+#[derive(Debug, Args)]
+pub struct ReadArgs {
+    /// Topic, such as `t` or `persistent://public/default/t`.
+    pub topic: String,
+    /// `earliest`, `latest` or a message id, `ledger:entry`.
+    #[arg(long, default_value = "earliest", value_name = "POSITION", value_parser = start)]
+    pub from: Start,
+    /// Messages; without it all that are there.
+    #[arg(short = 'n', long, value_parser = clap::value_parser!(u64).range(1..))]
+    pub messages: Option<u64>,
+    /// Give up when no message comes for so long.
+    #[arg(long, default_value_t = 30, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
+    pub timeout: u64,
+}
+
+/// How a subscription is shared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Kind {
+    /// One consumer only.
+    Exclusive,
+    /// Messages go round.
+    Shared,
+}
+
+/// Arguments of `offloaders`.
+#[derive(Debug, Args)]
+pub struct OffloadersArgs {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: OffloadersCommand,
+}
+
+/// What `offloaders` does.
+#[derive(Debug, Subcommand)]
+pub enum OffloadersCommand {
+    /// Every *.so of the folder, and what became of it.
+    List(OffloadersListArgs),
+}
+
+/// Arguments of `offloaders list`.
+#[derive(Debug, Args)]
+pub struct OffloadersListArgs {
+    /// Folder to load, in this process; without it the running broker is asked, or the configuration says where.
+    #[arg(long, value_name = "DIR")]
+    pub directory: Option<PathBuf>,
+    /// Configuration file that names the folder where no broker runs.
+    #[arg(short, long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Where the broker's REST API listens.
+    #[arg(long, value_name = "URL", default_value = ADMIN_URL_DEFAULT)]
+    pub admin_url: String,
+    /// Print a JSON array.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Where a broker's REST API listens if nobody says otherwise.
+pub const ADMIN_URL_DEFAULT: &str = "http://localhost:8080";
+
+/// Arguments of `demo`.
+#[derive(Debug, Args)]
+pub struct DemoArgs {
+    /// Where the broker listens.
+    #[arg(long, value_name = "URL", default_value = "pulsar://localhost:6650")]
+    pub url: String,
+    /// Where the broker's REST API listens.
+    #[arg(long, value_name = "URL", default_value = ADMIN_URL_DEFAULT)]
+    pub admin_url: String,
+    /// Messages.
+    #[arg(short = 'n', long, default_value_t = 200_000, value_parser = clap::value_parser!(u64).range(1..))]
+    pub messages: u64,
+    /// Bytes of each message.
+    #[arg(long, default_value_t = 1024, value_name = "BYTES", value_parser = clap::value_parser!(u32).range(0..=5 << 20))]
+    pub size: u32,
+    /// How long to wait for the broker to be ready.
+    #[arg(long, default_value_t = 5, value_name = "SECONDS")]
+    pub wait: u64,
+    /// Process of the broker: do not wait for it when that has ended.
+    #[arg(long, value_name = "PID", value_parser = clap::value_parser!(i32).range(1..))]
+    pub broker_pid: Option<i32>,
+}
+
+fn start(text: &str) -> Result<Start, String> {
+    match text {
+        "earliest" => Ok(Start::Earliest),
+        "latest" => Ok(Start::Latest),
+        id => id.parse::<MessageId>().map(Start::At).map_err(|error| format!("{error}, earliest or latest")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_grammar_is_sound() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn commands_are_parsed() {
+        let parse = |line: &str| Arguments::try_parse_from(line.split(' '));
+        let Command::Client(client) = parse("longshore client read t --from 7:3 -n 5 --json").unwrap().command else {
+            panic!("not the client");
+        };
+        let ClientCommand::Read(read) = client.command else { panic!("not a read") };
+        let id = MessageId { ledger_id: 7, entry_id: 3, batch_index: None };
+        assert_eq!((read.from, read.messages, client.json), (Start::At(id), Some(5), true));
+        assert!(parse("longshore standalone --config x.conf -a 127.0.0.1").is_ok());
+        assert!(parse("longshore offloaders list --directory d --json").is_ok());
+    }
+
+    #[test]
+    fn wrong_arguments_are_refused_with_what_is_allowed() {
+        let refusal = |line: &str| Arguments::try_parse_from(line.split(' ')).unwrap_err();
+        assert!(refusal("longshore client read t --from yesterday").to_string().contains("earliest or latest"));
+        for line in ["longshore", "longshore client produce t -n 0", "longshore client consume t -n 1", "longshore fly"]
+        {
+            assert_eq!(refusal(line).exit_code(), 2, "{line}");
+        }
+    }
+}

@@ -1,0 +1,19 @@
+//! The command line: arguments, commands, and how they print.
+//!
+//! Commands speak to a broker as any client does, over TCP and HTTP; none looks into its folders. Results go to the standard
+//! output, progress and errors to the standard error. Exit codes are decided in `main.rs`; [`EXIT_CODES`] tells them.
+
+pub mod args;
+mod commands;
+mod http;
+mod output;
+mod workload;
+
+pub use args::{Arguments, Command};
+pub use commands::run_client;
+pub use commands::run_demo;
+
+/// Shown at the end of the help.
+pub const EXIT_CODES: &str = "\
+Exit codes: 0 it is done; 1 it could not be done, or what was read is not what was written; 2 wrong arguments or a wrong \
+configuration.";

@@ -1,0 +1,193 @@
+//! Reads one candidate file, once, and decides on its bytes alone whether it may be loaded. Nothing of it is executed.
+//!
+//! The bytes that were judged here are the bytes that [`super::load`] opens: whatever happens to the file in between has no
+//! effect.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::Path;
+
+use longshore_plugin_api::note::{PANIC_UNWIND, PluginNote, TARGET};
+use longshore_plugin_api::version::{ABI_VERSION, Incompatible, check_compatible};
+use rustix::fs::{Mode, OFlags};
+use sha2::{Digest, Sha256};
+
+use super::elf::{self, ElfError, FoundNote};
+
+/// The permission bit that lets everybody write.
+const WORLD_WRITABLE: u32 = 0o002;
+
+/// A file's content, read once.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Image {
+    /// Every byte.
+    pub bytes: Vec<u8>,
+    /// SHA-256 of them.
+    pub sha256: [u8; 32],
+}
+
+impl Image {
+    /// The hash in hexadecimal.
+    pub fn sha256_hex(&self) -> String {
+        self.sha256.iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+}
+
+/// Why a file is not loaded; each says so in a sentence of its own.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Refusal {
+    /// The operating system refuses.
+    #[error("it cannot be read: {0}")]
+    Unreadable(#[from] io::Error),
+    /// It became something else after the folder was listed.
+    #[error("it is no regular file any more")]
+    NotAFile,
+    /// Everybody may write the file.
+    #[error(
+        "everybody may write it (mode {0:o}); run `chmod o-w` on it after making sure that it is what you installed"
+    )]
+    FileWritable(u32),
+    /// Everybody may write the folder, and so replace the file.
+    #[error("everybody may write its folder (mode {0:o}); run `chmod o-w` on the folder")]
+    FolderWritable(u32),
+    /// Longer than the setting allows.
+    #[error("it has {len} bytes, more than offloadersFileBytesMax={max}")]
+    TooLong {
+        /// Bytes it has.
+        len: u64,
+        /// Bytes allowed.
+        max: u64,
+    },
+    /// It changed while it was read.
+    #[error("it changed while it was read; install by renaming a complete file")]
+    Growing,
+    /// The bytes are not a plugin.
+    #[error(transparent)]
+    Elf(#[from] ElfError),
+    /// Another contract.
+    #[error("{0}")]
+    Incompatible(#[from] Incompatible),
+    /// Built for another system.
+    #[error("it is built for {0}, this host for {TARGET}")]
+    Target(String),
+    /// Its panics would end the process.
+    #[error("it is built with panic = \"{0}\", which would end the host on a panic; build it with panic = \"unwind\"")]
+    PanicStrategy(String),
+}
+
+impl Refusal {
+    /// Whether the file may be complete at another look.
+    pub fn is_incomplete(&self) -> bool {
+        match self {
+            Self::Growing => true,
+            Self::Elf(error) => error.is_incomplete(),
+            _ => false,
+        }
+    }
+}
+
+/// Reads a file and checks what kind of file it is and who may write it, but not its bytes.
+///
+/// # Errors
+/// The first five of [`Refusal`].
+pub fn read(path: &Path, file_bytes_max: u64) -> Result<Image, Refusal> {
+    check_folder(path)?;
+    // Without following a link, and without waiting for the other end of a pipe.
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let mut file = File::from(rustix::fs::open(path, flags, Mode::empty()).map_err(io::Error::from)?);
+    let before = file.metadata()?;
+    if !before.is_file() {
+        return Err(Refusal::NotAFile);
+    }
+    let mode = before.permissions().mode();
+    if mode & WORLD_WRITABLE != 0 {
+        return Err(Refusal::FileWritable(mode & 0o7777));
+    }
+    if before.len() > file_bytes_max {
+        return Err(Refusal::TooLong { len: before.len(), max: file_bytes_max });
+    }
+    let mut bytes = Vec::with_capacity(before.len() as usize);
+    // One byte more than there should be tells a file that grows.
+    (&mut file).take(before.len() + 1).read_to_end(&mut bytes)?;
+    let after = file.metadata()?;
+    let changed = |m: &std::fs::Metadata| (m.len(), m.mtime(), m.mtime_nsec());
+    if bytes.len() as u64 != before.len() || changed(&before) != changed(&after) {
+        return Err(Refusal::Growing);
+    }
+    let sha256 = Sha256::digest(&bytes).into();
+    Ok(Image { bytes, sha256 })
+}
+
+fn check_folder(path: &Path) -> Result<(), Refusal> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mode = std::fs::metadata(folder)?.permissions().mode();
+    if mode & WORLD_WRITABLE != 0 { Err(Refusal::FolderWritable(mode & 0o7777)) } else { Ok(()) }
+}
+
+/// Reads the note of an image.
+///
+/// # Errors
+/// [`Refusal::Elf`].
+pub fn identify(image: &Image) -> Result<FoundNote, Refusal> {
+    Ok(elf::read_note(&image.bytes)?)
+}
+
+/// Decides on the note alone whether this host can run the plugin.
+///
+/// # Errors
+/// The last three of [`Refusal`].
+pub fn admit(note: &PluginNote) -> Result<(), Refusal> {
+    let host = ABI_VERSION.parse().expect("our own version is semver");
+    check_compatible(&host, &note.api, &note.api_min)?;
+    if note.target != TARGET {
+        return Err(Refusal::Target(note.target.clone()));
+    }
+    if note.panic != PANIC_UNWIND {
+        return Err(Refusal::PanicStrategy(note.panic.clone()));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::{Permissions, set_permissions, write};
+
+    use super::*;
+
+    const MAX: u64 = 1000;
+
+    #[test]
+    fn a_file_or_folder_that_everybody_may_write_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.so");
+        write(&path, "x").unwrap();
+        assert!(read(&path, MAX).is_ok());
+        set_permissions(&path, Permissions::from_mode(0o646)).unwrap();
+        assert!(matches!(read(&path, MAX), Err(Refusal::FileWritable(0o646))));
+        set_permissions(&path, Permissions::from_mode(0o644)).unwrap();
+        set_permissions(folder.path(), Permissions::from_mode(0o1777)).unwrap();
+        assert!(matches!(read(&path, MAX), Err(Refusal::FolderWritable(0o1777))));
+    }
+
+    #[test]
+    fn links_and_long_files_are_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let (file, link) = (folder.path().join("a.so"), folder.path().join("b.so"));
+        write(&file, vec![0; 1001]).unwrap();
+        std::os::unix::fs::symlink(&file, &link).unwrap();
+        assert!(matches!(read(&file, MAX), Err(Refusal::TooLong { len: 1001, max: MAX })));
+        assert!(matches!(read(&link, MAX), Err(Refusal::Unreadable(_))));
+        assert!(matches!(read(folder.path(), MAX), Err(Refusal::NotAFile | Refusal::FolderWritable(_))));
+    }
+
+    #[test]
+    fn the_hash_is_of_the_bytes() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.so");
+        write(&path, "abc").unwrap();
+        let hex = read(&path, MAX).unwrap().sha256_hex();
+        assert_eq!(hex, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+    }
+}

@@ -1,0 +1,42 @@
+//! The numbers that bound what plugins may cost.
+
+use std::time::Duration;
+
+/// Deadlines and limits. The names of the configuration keys stand at the fields; all durations are whole milliseconds there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PluginSettings {
+    /// `offloadersCallTimeoutMs`: how long create, open, read, delete and health may take, each.
+    pub call_timeout: Duration,
+    /// `offloadersOffloadStallTimeoutMs`: how long an offload may go on without asking for entries and without reporting
+    /// bytes that reached the store. It is no limit on the whole.
+    pub offload_stall_timeout: Duration,
+    /// `offloadersConcurrentCallsMax`: calls of one plugin that run at once; further ones wait, within their deadline.
+    pub concurrent_calls_max: usize,
+    /// `offloadersRuntimeWorkers`: worker threads of each plugin's own runtime.
+    pub runtime_workers: u32,
+    /// `offloadersDegradedAfter`: faults in a row (timeout, panic, broken contract) after which a plugin counts as degraded.
+    pub degraded_after: u32,
+    /// `offloadersFileBytesMax`: the longest plugin file that is read.
+    pub file_bytes_max: u64,
+    /// `offloadersLedgerReadBytesMax`: the most bytes of payload that one read of an offloading plugin is answered with, even
+    /// where it asks for more.
+    pub ledger_read_bytes_max: u64,
+    /// `offloadersDriverInstancesMax`: driver instances (plugin, driver, settings) that are kept; beyond it those that nobody
+    /// uses go.
+    pub driver_instances_max: usize,
+}
+
+impl Default for PluginSettings {
+    fn default() -> Self {
+        Self {
+            call_timeout: Duration::from_millis(30_000),
+            offload_stall_timeout: Duration::from_millis(60_000),
+            concurrent_calls_max: 256,
+            runtime_workers: 2,
+            degraded_after: 5,
+            file_bytes_max: 256 << 20,
+            ledger_read_bytes_max: 16 << 20,
+            driver_instances_max: 1024,
+        }
+    }
+}

@@ -1,0 +1,208 @@
+//! The author's traits behind the ABI interfaces: one object for an offloader, one for each open handle.
+//!
+//! What may never take time (`driver_metadata`, `metadata`) is asked of the author once, inside the task that makes the
+//! object, and answered from that copy. An object that the host drops is dropped by a task here, never on the host's thread.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use abi_stable::sabi_trait::TD_Opaque;
+use abi_stable::std_types::RVec;
+use tokio::sync::watch;
+use tokio::time::timeout;
+
+use super::ledger_source::HostLedger;
+use super::{PluginRuntime, guard};
+use crate::abi::requests::{to_batch, to_pairs};
+use crate::abi::{
+    FfiCall, FfiConfigProblem, FfiEntry, FfiLedgerMetadata, FfiOffloadRequest, FfiOffloader, FfiReadHandle,
+    FfiScanPage, FfiScanRequest, FfiStoredLedger, LedgerReaderBox, OffloaderBox, Pairs, ReadHandleBox,
+};
+use crate::config::DriverConfig;
+use crate::error::Result;
+use crate::offloader::{OffloadRequest, Offloader, OffloaderFactory, ScanRequest, StoredLedger};
+use crate::read_handle::{LedgerReader, ReadHandle};
+
+/// How long an author's `close` may take after the host dropped a handle.
+const CLOSE_DEADLINE: Duration = Duration::from_secs(30);
+
+/// Runs [`OffloaderFactory::validate`], which may look at files, on a thread that may block.
+pub(crate) fn validate<F: OffloaderFactory>(
+    runtime: &'static PluginRuntime,
+    config: DriverConfig,
+) -> FfiCall<RVec<FfiConfigProblem>> {
+    runtime
+        .call_blocking("validate", move || Ok(F::validate(&config).into_iter().map(FfiConfigProblem::from).collect()))
+}
+
+/// Runs [`OffloaderFactory::create`].
+pub(crate) fn create<F: OffloaderFactory>(
+    runtime: &'static PluginRuntime,
+    config: DriverConfig,
+) -> FfiCall<OffloaderBox> {
+    runtime.call("create", async move {
+        let offloader = F::create(config).await?;
+        let driver_metadata = to_pairs(&offloader.driver_metadata());
+        let adapter = OffloaderAdapter {
+            runtime,
+            offloader: Held::new(runtime, offloader),
+            driver_metadata,
+            running: Running::default(),
+        };
+        Ok(OffloaderBox::from_value(adapter, TD_Opaque))
+    })
+}
+
+/// An author's object whose last reference is never dropped on a thread of the host.
+struct Held<T: Send + Sync + 'static> {
+    runtime: &'static PluginRuntime,
+    object: Option<Arc<T>>,
+}
+
+impl<T: Send + Sync + 'static> Held<T> {
+    fn new(runtime: &'static PluginRuntime, object: T) -> Self {
+        Self { runtime, object: Some(Arc::new(object)) }
+    }
+
+    fn get(&self) -> Arc<T> {
+        Arc::clone(self.object.as_ref().expect("taken in drop alone"))
+    }
+}
+
+impl<T: Send + Sync + 'static> Drop for Held<T> {
+    fn drop(&mut self) {
+        let object = self.object.take();
+        // An author's drop may block, so it goes where blocking is allowed.
+        drop(self.runtime.handle().spawn_blocking(move || guard::drop_quietly(object)));
+    }
+}
+
+/// Counts the calls of one offloader that run, so that a shutdown can wait for them.
+#[derive(Clone)]
+struct Running(Arc<watch::Sender<u64>>);
+
+impl Default for Running {
+    fn default() -> Self {
+        Self(Arc::new(watch::Sender::new(0)))
+    }
+}
+
+impl Running {
+    fn enter(&self) -> RunningCall {
+        self.0.send_modify(|calls| *calls += 1);
+        RunningCall(Arc::clone(&self.0))
+    }
+
+    /// Waits until nothing runs; the answer is how many calls still do when `deadline` has passed.
+    async fn settle(&self, deadline: Duration) -> u64 {
+        let mut calls = self.0.subscribe();
+        let _ = timeout(deadline, calls.wait_for(|calls| *calls == 0)).await;
+        *self.0.borrow()
+    }
+}
+
+struct RunningCall(Arc<watch::Sender<u64>>);
+
+impl Drop for RunningCall {
+    fn drop(&mut self) {
+        self.0.send_modify(|calls| *calls -= 1);
+    }
+}
+
+struct OffloaderAdapter<O: Offloader> {
+    runtime: &'static PluginRuntime,
+    offloader: Held<O>,
+    driver_metadata: Pairs,
+    running: Running,
+}
+
+impl<O: Offloader> OffloaderAdapter<O> {
+    /// Runs one of the author's methods as a counted task.
+    fn call<T, F>(&self, call: &'static str, method: impl FnOnce(Arc<O>) -> F + Send + 'static) -> FfiCall<T>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T>> + Send,
+    {
+        let offloader = self.offloader.get();
+        let running = self.running.enter();
+        self.runtime.call(call, async move {
+            let _running = running;
+            method(offloader).await
+        })
+    }
+}
+
+impl<O: Offloader> FfiOffloader for OffloaderAdapter<O> {
+    fn driver_metadata(&self) -> Pairs {
+        self.driver_metadata.clone()
+    }
+
+    fn offload(&self, ledger: LedgerReaderBox, request: FfiOffloadRequest) -> FfiCall<()> {
+        let ledger = LedgerReader::new(Arc::new(HostLedger::new(ledger)));
+        self.call("offload", |offloader| async move { offloader.offload(ledger, OffloadRequest::from(request)).await })
+    }
+
+    fn open_read(&self, stored: FfiStoredLedger) -> FfiCall<ReadHandleBox> {
+        let runtime = self.runtime;
+        self.call("open_read", move |offloader| async move {
+            let handle = offloader.open_read(StoredLedger::from(stored)).await?;
+            let metadata = FfiLedgerMetadata::from(handle.metadata());
+            let handle = Held::new(runtime, handle);
+            Ok(ReadHandleBox::from_value(ReadHandleAdapter { runtime, handle, metadata }, TD_Opaque))
+        })
+    }
+
+    fn delete(&self, stored: FfiStoredLedger) -> FfiCall<()> {
+        self.call("delete", |offloader| async move { offloader.delete(StoredLedger::from(stored)).await })
+    }
+
+    fn scan(&self, request: FfiScanRequest) -> FfiCall<FfiScanPage> {
+        self.call(
+            "scan",
+            |offloader| async move { offloader.scan(ScanRequest::from(request)).await.map(FfiScanPage::from) },
+        )
+    }
+
+    fn health(&self) -> FfiCall<()> {
+        self.call("health", |offloader| async move { offloader.health().await })
+    }
+
+    fn shutdown(&self, deadline_ms: u64) -> FfiCall<u64> {
+        let offloader = self.offloader.get();
+        let running = self.running.clone();
+        let deadline = Duration::from_millis(deadline_ms);
+        self.runtime.call("shutdown", async move {
+            let (_, abandoned) =
+                tokio::join!(timeout(deadline, offloader.shutdown(deadline)), running.settle(deadline));
+            Ok(abandoned)
+        })
+    }
+}
+
+struct ReadHandleAdapter<R: ReadHandle> {
+    runtime: &'static PluginRuntime,
+    handle: Held<R>,
+    metadata: FfiLedgerMetadata,
+}
+
+impl<R: ReadHandle> FfiReadHandle for ReadHandleAdapter<R> {
+    fn metadata(&self) -> FfiLedgerMetadata {
+        self.metadata.clone()
+    }
+
+    fn read(&self, first: u64, last: u64, max_bytes: u64) -> FfiCall<RVec<FfiEntry>> {
+        let handle = self.handle.get();
+        self.runtime.call("read", async move { handle.read(first, last, max_bytes).await.map(to_batch) })
+    }
+}
+
+impl<R: ReadHandle> Drop for ReadHandleAdapter<R> {
+    fn drop(&mut self) {
+        let handle = self.handle.get();
+        // A panic of `close` ends in its task; `Held` drops the handle afterwards or meanwhile, the task holds its own share.
+        drop(self.runtime.handle().spawn(async move {
+            let _ = timeout(CLOSE_DEADLINE, handle.close()).await;
+        }));
+    }
+}

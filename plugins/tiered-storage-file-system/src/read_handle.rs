@@ -1,0 +1,122 @@
+//! Reads one copy. Entries come out as slices of what was read or inflated; nothing is copied again.
+//!
+//! Every entry is held against its place: a copy whose keys are not -1, 0, 1, 2, … up to the last entry that its metadata
+//! names is damaged, however sound its bytes are.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use longshore_plugin_api::read_handle::check_range;
+use longshore_plugin_api::{Entry, Error, ErrorCode, LedgerMetadata, ReadHandle, Result};
+use map_file::checksum::{Checked, side_file_name};
+use map_file::{MapFile, ReadLimits};
+
+use crate::copy::METADATA_KEY;
+use crate::error::{from_join, from_map_file, io_error};
+use crate::paths::{DATA, INDEX};
+use crate::stored_file::StoredFile;
+
+/// What a record takes beside its value, and a guess at the value's own spread, in bytes.
+const RECORD_SLACK_BYTES: u64 = 64;
+
+/// An open copy of one ledger.
+#[derive(Debug)]
+pub struct FileReadHandle {
+    copy: Arc<Copy>,
+}
+
+#[derive(Debug)]
+struct Copy {
+    metadata: LedgerMetadata,
+    map: MapFile<Checked<StoredFile>>,
+    /// Where the data file is, for messages.
+    data_name: String,
+    /// Bytes of the data file for each entry.
+    average_record_bytes: u64,
+}
+
+/// Opens the copy in `folder`, or answers `None` where there is no such folder. Blocks.
+///
+/// # Errors
+/// `Corrupt` where a file of it is missing or damaged.
+pub(crate) fn open(folder: &Path, ledger_id: u64) -> Result<Option<FileReadHandle>> {
+    let (data, index) = match (open_file(folder, DATA)?, open_file(folder, INDEX)?) {
+        (Some(data), Some(index)) => (data, index),
+        (None, None) if !folder.is_dir() => return Ok(None),
+        (data, _) => {
+            let missing = if data.is_none() { DATA } else { INDEX };
+            let message = format!("open copy {}: it has no file {missing}", folder.display());
+            return Err(Error::new(ErrorCode::Corrupt, message));
+        }
+    };
+    let what = format!("open copy of ledger {ledger_id}");
+    let map = MapFile::open(data, index, ReadLimits::default()).map_err(|error| from_map_file(&what, error))?;
+    let data_name = folder.join(DATA).display().to_string();
+    let Some(raw) = map.get(METADATA_KEY).map_err(|error| from_map_file(&what, error))? else {
+        let message = format!("{what}: {data_name} is damaged: it has no ledger metadata (key {METADATA_KEY})");
+        return Err(Error::new(ErrorCode::Corrupt, message));
+    };
+    let metadata = LedgerMetadata::from_bookkeeper_bytes(ledger_id, &raw)
+        .map_err(|e| Error::new(ErrorCode::Corrupt, format!("{what}: {data_name} is damaged")).with_source(&e))?;
+    // Only closed ledgers are offloaded, whatever state their metadata was in when it was copied.
+    let metadata = LedgerMetadata { closed: true, ..metadata };
+    let average_record_bytes = map_file::Source::len(map.data().source()) / metadata.entry_count.max(1);
+    Ok(Some(FileReadHandle { copy: Arc::new(Copy { metadata, map, data_name, average_record_bytes }) }))
+}
+
+fn open_file(folder: &Path, name: &str) -> Result<Option<Checked<StoredFile>>> {
+    let open = |name: &str| {
+        let path = folder.join(name);
+        StoredFile::open(&path).map_err(io_error(format_args!("open {}", path.display())))
+    };
+    let Some(file) = open(name)? else { return Ok(None) };
+    let what = format!("open {}", folder.join(name).display());
+    Checked::open(file, open(&side_file_name(name))?).map(Some).map_err(|error| from_map_file(what, error))
+}
+
+impl ReadHandle for FileReadHandle {
+    fn metadata(&self) -> &LedgerMetadata {
+        &self.copy.metadata
+    }
+
+    async fn read(&self, first: u64, last: u64, max_bytes: u64) -> Result<Vec<Entry>> {
+        check_range(&self.copy.metadata, first, last)?;
+        let copy = self.copy.clone();
+        let reading = tokio::task::spawn_blocking(move || copy.read(first, last, max_bytes));
+        reading.await.unwrap_or_else(|e| Err(from_join(format_args!("read of entries {first}..={last}"), e)))
+    }
+}
+
+impl Copy {
+    /// `first..=last` lies within the ledger.
+    fn read(&self, first: u64, last: u64, max_bytes: u64) -> Result<Vec<Entry>> {
+        let entries = last - first + 1;
+        let expected_bytes = (self.average_record_bytes + RECORD_SLACK_BYTES)
+            .saturating_mul(entries)
+            .min(max_bytes.saturating_add(max_bytes / 8).saturating_add(RECORD_SLACK_BYTES));
+        let read = self
+            .map
+            .range(first as i64, last as i64, max_bytes, expected_bytes)
+            .map_err(|error| from_map_file(format_args!("read ledger {}", self.metadata.ledger_id), error))?;
+        let mut found = Vec::with_capacity(read.records.len());
+        for (entry_id, record) in (first..=last).zip(read.records) {
+            if record.key != entry_id as i64 {
+                return Err(
+                    self.misplaced(record.offset, format!("key {} where entry {entry_id} should be", record.key))
+                );
+            }
+            found.push(Entry { entry_id, payload: record.value });
+        }
+        if read.complete && (found.len() as u64) < entries {
+            let missing = first + found.len() as u64;
+            return Err(self.misplaced(read.end_offset, format!("entry {missing} is missing")));
+        }
+        Ok(found)
+    }
+
+    fn misplaced(&self, offset: u64, problem: String) -> Error {
+        let (ledger_id, file) = (self.metadata.ledger_id, &self.data_name);
+        let message = format!("read ledger {ledger_id}: {file} is damaged at offset {offset}: {problem}");
+        Error::new(ErrorCode::Corrupt, message)
+    }
+}

@@ -1,0 +1,9 @@
+//! Proves the driver through the plugin interface's safe traits, on folders of its own.
+
+#![allow(clippy::unwrap_used, reason = "a failed step of a test is the test's failure")]
+
+mod behaviour;
+mod damage;
+mod golden;
+mod hadoop;
+mod kit;
