@@ -96,8 +96,8 @@ async fn measure(arguments: &Arguments, folder: &Path) -> Result<()> {
 
 fn forms() -> [(&'static str, LedgerStoreSettings); 4] {
     let usual = LedgerStoreSettings::default();
-    let files = LedgerStoreSettings { direct_ledgers_max: usize::MAX, ..usual };
-    let journal = LedgerStoreSettings { direct_ledgers_max: 0, direct_bytes_min: u64::MAX, ..usual };
+    let files = LedgerStoreSettings { direct_bytes_min: 0, direct_ledgers_max: usize::MAX, ..usual };
+    let journal = LedgerStoreSettings { direct_bytes_min: u64::MAX, ..usual };
     let unsynced = LedgerStoreSettings { sync: false, ..usual };
     [("files", files), ("journal", journal), ("mixed", usual), ("sync off", unsynced)]
 }

@@ -77,9 +77,7 @@ fn failed<T: Send + 'static>(error: Error) -> FfiCall<T> {
 /// description, license and repository come from the crate's `Cargo.toml`. Use it once in a crate. Works under
 /// `#![forbid(unsafe_code)]`.
 ///
-/// ```ignore
-/// longshore_plugin_api::export_offloader! { factory: TapeFactory, name: "tape", drivers: ["tape"] }
-/// ```
+/// The crate's documentation has a whole plugin.
 #[macro_export]
 macro_rules! export_offloader {
     (factory: $factory:ty, name: $name:expr, drivers: [$($driver:expr),+ $(,)?] $(,)?) => {

@@ -6,6 +6,7 @@
 pub mod args;
 mod commands;
 mod http;
+pub mod offloaders;
 mod output;
 mod workload;
 

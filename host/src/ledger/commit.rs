@@ -287,26 +287,28 @@ impl Committer {
         creates: &[(Arc<Segment>, Answer)],
         deletes: &[(LedgerId, Answer)],
     ) -> Result<(), StoreError> {
-        let number = self.journal.prepare()?;
-        self.gathered.clear();
+        self.journal.prepare()?;
+        let mut gathered = std::mem::take(&mut self.gathered);
+        gathered.clear();
         for (segment, _) in creates {
-            gather_create(&mut self.gathered, number, segment.header());
+            gather_create(&mut gathered, segment.header());
             self.journal.touch(segment);
             self.journal.touch_folder(self.shared.layout.folder(segment.ledger_id()));
         }
         for batch in batches {
             for entry in &batch.entries {
-                gather_entry_front(&mut self.gathered, number, batch.segment.ledger_id());
-                self.gathered.add(&entry.header);
-                self.gathered.add_payload(&entry.payload);
+                gather_entry_front(&mut gathered, batch.segment.ledger_id());
+                gathered.add(&entry.header);
+                gathered.add_payload(&entry.payload);
             }
             self.journal.touch(&batch.segment);
         }
         for (ledger_id, _) in deletes {
-            gather_delete(&mut self.gathered, number, *ledger_id);
+            gather_delete(&mut gathered, *ledger_id);
             self.journal.touch_folder(self.shared.layout.folder(*ledger_id));
         }
-        self.journal.append(&self.gathered)
+        self.gathered = self.journal.append(gathered)?;
+        Ok(())
     }
 
     fn count(&self, group: &Group) {

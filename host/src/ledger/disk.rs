@@ -186,11 +186,22 @@ impl Gathered {
         self.len_bytes = 0;
     }
 
+    /// The content with `front` before it.
+    pub(super) fn behind(mut self, front: Vec<u8>) -> Self {
+        self.len_bytes += front.len() as u64;
+        self.parts.insert(0, Part::Payload(Bytes::from(front)));
+        self
+    }
+
+    /// The content, piece by piece.
+    pub(super) fn parts(&self) -> impl Iterator<Item = &[u8]> {
+        self.parts.iter().map(|part| match part {
+            Part::Copied(range) => &self.copied[range.clone()],
+            Part::Payload(payload) => payload,
+        })
+    }
+
     fn slices(&self) -> Vec<IoSlice<'_>> {
-        let whole = self.parts.iter().map(|part| match part {
-            Part::Copied(range) => IoSlice::new(&self.copied[range.clone()]),
-            Part::Payload(payload) => IoSlice::new(payload),
-        });
-        whole.filter(|slice| !slice.is_empty()).collect()
+        self.parts().filter(|part| !part.is_empty()).map(IoSlice::new).collect()
     }
 }

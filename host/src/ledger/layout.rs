@@ -1,7 +1,8 @@
 //! Which file is where below the ledger folder, and the listing at start.
 //!
 //! `<folder>/<id / 4096>/<id>.ledger` is sealed, `<id>.open` is not; `<id>.cut` holds bytes that a recovery set aside.
-//! `<folder>/journal/<number>.journal` are the journal's segments. The name alone tells sealed from open, so a start reads
+//! `<folder>/journal/<number>.journal` are the journal's segments,
+//! `<number>.spare` their blocks for later use. The name alone tells sealed from open, so a start reads
 //! no sealed file. Neighbouring ids share a folder: a rollover of many topics touches one or two folders.
 
 use std::fs;
@@ -73,6 +74,11 @@ impl Layout {
         self.journal_folder().join(format!("{number:010}.journal"))
     }
 
+    /// A segment whose blocks wait to be written over; its content says nothing.
+    pub(super) fn spare_path(&self, number: u64) -> PathBuf {
+        self.journal_folder().join(format!("{number:010}.spare"))
+    }
+
     /// The lock file.
     pub(super) fn lock_path(&self) -> PathBuf {
         self.root.join(LOCK_FILE)
@@ -80,9 +86,18 @@ impl Layout {
 
     /// Numbers of the journal's segments, ascending.
     pub(super) fn journal_numbers(&self) -> io::Result<Vec<u64>> {
+        self.numbers_of_journal_files(".journal")
+    }
+
+    /// Numbers of the spare segments, ascending.
+    pub(super) fn spare_numbers(&self) -> io::Result<Vec<u64>> {
+        self.numbers_of_journal_files(".spare")
+    }
+
+    fn numbers_of_journal_files(&self, extension: &str) -> io::Result<Vec<u64>> {
         let mut numbers = Vec::new();
         for entry in fs::read_dir(self.journal_folder())? {
-            numbers.extend(number_before(&entry?.file_name(), ".journal"));
+            numbers.extend(number_before(&entry?.file_name(), extension));
         }
         numbers.sort_unstable();
         Ok(numbers)

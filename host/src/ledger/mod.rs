@@ -46,10 +46,10 @@ pub struct LedgerStoreSettings {
     pub group_bytes_max: u64,
     /// `journalMaxSizeMB`: bytes of all journal files together; half of it makes one segment.
     pub journal_bytes_max: u64,
-    /// `longshoreJournalBypassLedgers`: a group with at most so many ledgers flushes their files and skips the journal.
-    pub direct_ledgers_max: usize,
     /// `longshoreJournalBypassBytes`: a ledger with so many bytes in a group has its file flushed and skips the journal.
     pub direct_bytes_min: u64,
+    /// `longshoreJournalBypassLedgers`: with more such ledgers in a group, none of them does.
+    pub direct_ledgers_max: usize,
     /// `longshoreLedgerIndexCacheSizeMB`: bytes of offset indexes of sealed ledgers kept in memory.
     pub index_cache_bytes_max: u64,
     /// `openFileLimit`: sealed ledgers kept open for reading. Each open ledger keeps one more file open.
@@ -62,8 +62,8 @@ impl Default for LedgerStoreSettings {
             sync: true,
             group_bytes_max: 2 << 20,
             journal_bytes_max: 128 << 20,
-            direct_ledgers_max: 2,
             direct_bytes_min: 256 << 10,
+            direct_ledgers_max: 1,
             index_cache_bytes_max: 32 << 20,
             files_open_max: 256,
         }

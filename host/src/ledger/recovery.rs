@@ -17,7 +17,7 @@ use super::disk::{Disk, remove_if_there};
 use super::format::{
     ENTRY_BYTES_MAX, FOOTER_FIXED_BYTES, Footer, RECORD_HEADER_BYTES, RecordHeader, SegmentHeader, check_record,
 };
-use super::journal::{JournalRecord, journal_continues, scan_journal};
+use super::journal::{JournalRecord, SPARES_MAX, journal_continues, scan_journal};
 use super::layout::Layout;
 use super::offsets::Offsets;
 use super::reader::{read_at, read_header};
@@ -63,6 +63,8 @@ pub(super) struct Recovered {
     pub(super) report: RecoveryReport,
     /// Number for the next journal segment.
     pub(super) next_journal: u64,
+    /// Files to be written over as journal segments.
+    pub(super) spares: Vec<PathBuf>,
 }
 
 /// What the journal says, in total.
@@ -100,11 +102,11 @@ struct Recovery<'a> {
     report: RecoveryReport,
 }
 
-/// Recovers the folder. Blocks.
+/// Recovers the folder; journal files of `spare_bytes` are kept to be written over. Blocks.
 ///
 /// # Errors
 /// A file that cannot be listed, read or written; nothing is lost then, and the start may be tried again.
-pub(super) fn recover(layout: &Layout, disk: &Disk) -> Result<Recovered, StoreError> {
+pub(super) fn recover(layout: &Layout, disk: &Disk, spare_bytes: u64) -> Result<Recovered, StoreError> {
     let mut recovery = Recovery { layout, disk, report: RecoveryReport::default() };
     let list = |e: io::Error| store_error("list ledgers in", layout.root(), &e);
     let mut listing = layout.list().map_err(list)?;
@@ -130,11 +132,11 @@ pub(super) fn recover(layout: &Layout, disk: &Disk) -> Result<Recovered, StoreEr
     recovery.replay(&journaled, &mut reopened)?;
     recovery.flush(&journaled, &reopened, &newly_sealed)?;
     recovery.drop_journal(&journaled)?;
+    let (spares, next_journal) = recovery.sort_spares(&journaled, spare_bytes)?;
 
     listing.sealed.extend(newly_sealed);
     listing.sealed.sort_unstable();
-    let next_journal = journaled.files.last().map_or(0, |journal| journal.number + 1);
-    Ok(recovery.finish(listing.sealed, reopened, next_journal))
+    Ok(recovery.finish(listing.sealed, reopened, next_journal, spares))
 }
 
 impl Recovery<'_> {
@@ -310,6 +312,7 @@ impl Recovery<'_> {
     }
 
     fn drop_journal(&mut self, journaled: &Journaled) -> Result<(), StoreError> {
+        let folder = self.layout.journal_folder();
         for journal in &journaled.files {
             let path = &journal.path;
             if journal.continues {
@@ -318,14 +321,39 @@ impl Recovery<'_> {
                 tracing::warn!(file = %cut.display(), "a journal segment is damaged in the middle and was set aside");
                 self.report.cut_files.push(cut);
             } else {
-                remove_if_there(path).map_err(|e| store_error("remove", path, &e))?;
+                let spare = self.layout.spare_path(journal.number);
+                fs::rename(path, spare).map_err(|e| store_error("drop journal", path, &e))?;
             }
+            // A later segment must not go before an earlier one, whose ledgers it may say are gone.
+            self.disk.flush_folder(&folder).map_err(|e| store_error("flush", &folder, &e))?;
         }
-        let folder = self.layout.journal_folder();
-        self.disk.flush_folder(&folder).map_err(|e| store_error("flush", &folder, &e))
+        Ok(())
     }
 
-    fn finish(mut self, sealed: Vec<LedgerId>, reopened: BTreeMap<LedgerId, Reopened>, next_journal: u64) -> Recovered {
+    /// Keeps a few spares of full size and removes the rest. A number is never used again, so that no content counts twice.
+    fn sort_spares(&self, journaled: &Journaled, spare_bytes: u64) -> Result<(Vec<PathBuf>, u64), StoreError> {
+        let folder = self.layout.journal_folder();
+        let numbers = self.layout.spare_numbers().map_err(|e| store_error("list", &folder, &e))?;
+        let last = numbers.iter().copied().chain(journaled.files.iter().map(|journal| journal.number)).max();
+        let mut kept = Vec::new();
+        for path in numbers.into_iter().map(|number| self.layout.spare_path(number)) {
+            let is_full = fs::metadata(&path).is_ok_and(|metadata| metadata.len() >= spare_bytes);
+            if is_full && kept.len() < SPARES_MAX {
+                kept.push(path);
+            } else {
+                remove_if_there(&path).map_err(|e| store_error("remove", &path, &e))?;
+            }
+        }
+        Ok((kept, last.map_or(0, |last| last.saturating_add(1))))
+    }
+
+    fn finish(
+        mut self,
+        sealed: Vec<LedgerId>,
+        reopened: BTreeMap<LedgerId, Reopened>,
+        next_journal: u64,
+        spares: Vec<PathBuf>,
+    ) -> Recovered {
         self.report.sealed_count = sealed.len();
         let mut open = Vec::with_capacity(reopened.len());
         for (ledger_id, ledger) in reopened {
@@ -337,7 +365,7 @@ impl Recovery<'_> {
             segment.name_is_flushed();
             open.push(Arc::new(segment));
         }
-        Recovered { sealed, open, report: self.report, next_journal }
+        Recovered { sealed, open, report: self.report, next_journal, spares }
     }
 }
 

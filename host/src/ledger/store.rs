@@ -17,7 +17,7 @@ use super::checkpoint;
 use super::commit::{Committer, Request};
 use super::disk::{Disk, LedgerStoreCounters, remove_if_there};
 use super::format::{NAME_BYTES_MAX, SegmentHeader};
-use super::journal::Journal;
+use super::journal::{CheckpointThread, Journal};
 use super::layout::Layout;
 use super::offsets::Offsets;
 use super::reader::{LedgerHandle, Readers};
@@ -139,12 +139,13 @@ impl FileLedgerStore {
         fs::create_dir_all(layout.journal_folder()).map_err(|e| store_error("make folder", &folder, &e))?;
         let lock = lock(&layout)?;
         let disk = Arc::new(Disk::default());
-        let Recovered { sealed, open, report, next_journal } = recover(&layout, &disk)?;
+        let Recovered { sealed, open, report, next_journal, spares } =
+            recover(&layout, &disk, settings.journal_bytes_max / 2)?;
         let open = open.into_iter().map(|segment| (segment.ledger_id(), Slot::Open(segment)));
         let slots = sealed.into_iter().map(|id| (id, Slot::Sealed)).chain(open).collect();
         let readers = Arc::new(Readers::new(layout.clone(), &settings));
         let shared = Arc::new(Shared { layout, disk, readers, slots: RwLock::new(slots) });
-        let (requests, threads) = start(&shared, settings, next_journal)?;
+        let (requests, threads) = start(&shared, settings, next_journal, spares)?;
         Ok((Self { shared, requests, threads: Mutex::new(threads), _lock: lock }, report))
     }
 
@@ -272,13 +273,15 @@ fn start(
     shared: &Arc<Shared>,
     settings: LedgerStoreSettings,
     next_journal: u64,
+    spares: Vec<PathBuf>,
 ) -> Result<(Sender<Request>, Vec<JoinHandle<()>>), StoreError> {
     let (requests, received) = channel();
-    let (checkpoints, jobs) = channel();
-    let (done, checkpointed) = channel();
+    let (to_checkpoint, jobs) = channel();
+    let (done, from_checkpoint) = channel();
     let (layout, disk) = (shared.layout.clone(), shared.disk.clone());
-    let journal =
-        Journal::new(layout.clone(), disk.clone(), settings.journal_bytes_max, next_journal, checkpoints, checkpointed);
+    let thread = CheckpointThread { jobs: to_checkpoint, done: from_checkpoint };
+    let bytes_max = settings.journal_bytes_max;
+    let journal = Journal::new(layout.clone(), disk.clone(), bytes_max, next_journal, spares, thread);
     let committer = Committer::new(shared.clone(), settings, received, journal);
     let commit = spawn("ledger-commit", move || committer.run())?;
     let checkpoint = spawn("ledger-checkpoint", move || checkpoint::run(&disk, &layout, &jobs, &done))?;

@@ -21,11 +21,11 @@ const L: LedgerId = LedgerId(3);
 const NAME: &str = "public/default/persistent/t";
 
 fn journaled() -> LedgerStoreSettings {
-    LedgerStoreSettings { direct_ledgers_max: 0, direct_bytes_min: u64::MAX, ..Default::default() }
+    LedgerStoreSettings { direct_bytes_min: u64::MAX, ..Default::default() }
 }
 
 fn direct() -> LedgerStoreSettings {
-    LedgerStoreSettings { direct_ledgers_max: usize::MAX, ..Default::default() }
+    LedgerStoreSettings { direct_bytes_min: 0, direct_ledgers_max: usize::MAX, ..Default::default() }
 }
 
 fn unsynced() -> LedgerStoreSettings {
@@ -433,14 +433,19 @@ async fn the_journal_stays_within_its_limit_and_its_ledgers_survive_its_dropping
     store.create(L, NAME, 0).await.unwrap();
     let payload = Bytes::from(vec![1; 500]);
     let layout = Layout::new(dir.path());
+    let mut written_over = 0;
     for entry in 0..1000 {
         store.append(L, entry, payload.clone()).await.unwrap().unwrap();
+        let active = layout.journal_numbers().unwrap().pop().unwrap();
+        written_over += usize::from(len(&layout.journal_path(active)) >= 20_000);
         // Only one segment may wait for its checkpoint.
         assert!(layout.journal_numbers().unwrap().len() <= 3);
+        assert!(layout.spare_numbers().unwrap().len() <= 2);
     }
     assert!(layout.journal_numbers().unwrap()[0] > 10, "old segments are gone");
+    assert!(written_over > 500, "segments are used again: {written_over}");
     let copy = crash_image(dir.path());
-    assert_eq!(recovered(copy.path()).await.0.len(), 1000);
+    assert_eq!(recovered(copy.path()).await.0.len(), 1000, "what an earlier use of a segment left does not count");
     store.close().await.unwrap();
     assert_eq!(layout.journal_numbers().unwrap(), Vec::<u64>::new(), "an orderly end leaves no journal");
 }

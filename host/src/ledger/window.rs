@@ -55,12 +55,11 @@ impl<'a> Window<'a> {
         self.start += bytes as usize;
     }
 
-    /// Steps over one byte, peeked at or not.
-    pub(super) fn advance_one(&mut self) -> io::Result<()> {
-        if self.peek(1)?.is_some() {
-            self.advance(1);
-        }
-        Ok(())
+    /// Steps over `bytes` bytes and on to the next multiple of `alignment`, peeked at or not; at most to the end.
+    pub(super) fn advance_to_multiple(&mut self, alignment: u64, bytes: u64) {
+        let target = (self.at + bytes).next_multiple_of(alignment).min(self.file_bytes);
+        self.start = (self.start + (target - self.at) as usize).min(self.buffer.len());
+        self.at = target;
     }
 }
 
@@ -82,5 +81,12 @@ mod tests {
         }
         assert_eq!(window.peek(u64::MAX).unwrap(), None);
         assert_eq!(window.rest_bytes(), 3_000_000 - 5 - 2_500_010);
+        let behind_the_buffer = window.at() + 1;
+        window.advance_to_multiple(1 << 18, 1);
+        assert_eq!(window.at(), behind_the_buffer.next_multiple_of(1 << 18));
+        let at = window.at() as usize;
+        assert_eq!(window.peek(9).unwrap().unwrap(), &bytes[at..at + 9]);
+        window.advance_to_multiple(1 << 30, 1);
+        assert_eq!(window.rest_bytes(), 0);
     }
 }

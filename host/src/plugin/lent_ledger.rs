@@ -3,6 +3,7 @@
 //! The plugin's runtime polls the answers, the work runs on the host's. When the offload ends, however it ends, the loan is
 //! called back: later reads answer `Cancelled`, and a plugin that hoards the object holds nothing of the host's.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -98,7 +99,8 @@ impl Loan {
 
 impl Drop for Loan {
     fn drop(&mut self) {
-        self.lent.ledger.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let called_back = self.lent.ledger.lock().unwrap_or_else(PoisonError::into_inner).take();
+        drop(called_back);
     }
 }
 
@@ -120,7 +122,8 @@ impl FfiLedgerReader for LentReader {
         self.0.progress.sign();
         let ledger = self.0.ledger.lock().unwrap_or_else(PoisonError::into_inner).clone();
         if let Some(ledger) = ledger {
-            ledger.progress(bytes);
+            // A panic must not unwind into the plugin; the panic hook has reported it.
+            let _ = catch_unwind(AssertUnwindSafe(|| ledger.progress(bytes)));
         }
     }
 }

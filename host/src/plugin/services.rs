@@ -27,9 +27,9 @@ const FOLDED_TARGET: &str = "plugin";
 /// The fields of every event: what a plugin's own fields are called is known at run time only, so they come as one text.
 const FIELDS: &[&str] = &["message", "plugin", "fields", "spans"];
 
-/// The services for the plugin `name`.
-pub(super) fn services(name: &str) -> HostServicesBox {
-    HostServicesBox::from_value(Services { plugin: name.to_owned() }, TD_Opaque)
+/// The services for the plugin `label` (name and version).
+pub(super) fn services(label: &str) -> HostServicesBox {
+    HostServicesBox::from_value(Services { plugin: label.to_owned() }, TD_Opaque)
 }
 
 struct Services {

@@ -1,4 +1,35 @@
-//! Topics.
+//! Topics: names, producers, subscriptions, and who gets which message.
+//!
+//! The way in: [`producer`] hands an entry to the managed ledger and awaits the answers in order. The way out:
+//! [`delivery`](subscription) is the task of a subscription; it asks the dispatcher what to read and hands over what it
+//! read; acknowledgements go to the cursor. [`topics`] loads, unloads and deletes; [`operations`] is what operators do.
+//!
+//! The room knows clients as [`client::Client`], namespaces as [`rules::TopicRules`], and where managed ledgers come from as
+//! [`rules::LedgerFactory`]. Durable state belongs to the managed ledger alone; a crash loses what is in flight, which
+//! producers send again and consumers get again.
 
+mod acks;
+pub mod client;
+pub mod consumer;
+mod delivery;
+mod dispatcher;
+pub mod error;
 pub mod message;
 pub mod names;
+pub mod operations;
+pub mod producer;
+pub mod rules;
+pub mod settings;
+pub mod stats;
+pub mod subscription;
+#[expect(clippy::module_inception, reason = "a topic is the noun of the room")]
+pub mod topic;
+pub mod topics;
+
+pub use error::TopicError;
+pub use names::{Domain, NamespaceName, TopicName};
+pub use operations::{StartAt, StoredEntry};
+pub use rules::{AutoCreate, LedgerFactory, OpenRules, RuleError, TopicRules};
+pub use settings::TopicSettings;
+pub use topic::{ConsumerHandle, SubscribeRequest, Topic};
+pub use topics::{Missing, Topics};

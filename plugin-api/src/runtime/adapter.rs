@@ -73,8 +73,9 @@ impl<T: Send + Sync + 'static> Held<T> {
 impl<T: Send + Sync + 'static> Drop for Held<T> {
     fn drop(&mut self) {
         let object = self.object.take();
-        // An author's drop may block, so it goes where blocking is allowed.
-        drop(self.runtime.handle().spawn_blocking(move || guard::drop_quietly(object)));
+        // An author's drop may block, so it goes where blocking is allowed. The guard around it is for a system that has no
+        // thread left, where tokio panics: then the object is leaked rather than the host ended.
+        guard::drop_quietly(self.runtime.handle().spawn_blocking(move || guard::drop_quietly(object)));
     }
 }
 

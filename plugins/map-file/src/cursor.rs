@@ -57,7 +57,7 @@ pub enum Step {
     Record(Record),
     /// There is one, but its value is longer than what the caller has room for; the cursor still stands before it.
     TooLong,
-    /// The file's regular end.
+    /// No further record has a key that the caller wants: the next key is greater, or the file has its regular end.
     End,
 }
 
@@ -144,25 +144,25 @@ struct RecordHead {
 }
 
 impl<S: Source> Cursor<'_, S> {
-    /// The next record.
+    /// The next record, or `None` at the file's regular end.
     ///
     /// # Errors
     /// `Corrupt` with the offset of what is damaged; `Io`. The cursor stays where it was.
     pub fn next_record(&mut self) -> Result<Option<Record>> {
-        match self.next_within(u64::MAX)? {
+        match self.next_up_to(i64::MAX, u64::MAX)? {
             Step::Record(record) => Ok(Some(record)),
             Step::TooLong | Step::End => Ok(None),
         }
     }
 
-    /// The next record if its value has at most `room` bytes.
+    /// The next record if its key is at most `last_key` and its value has at most `room` bytes.
     ///
     /// # Errors
     /// As [`next_record`](Self::next_record).
-    pub fn next_within(&mut self, room: u64) -> Result<Step> {
+    pub fn next_up_to(&mut self, last_key: i64, room: u64) -> Result<Step> {
         match self.file.header.compression {
-            Compression::Block => self.next_in_blocks(room),
-            Compression::None | Compression::Record => self.next_in_records(room),
+            Compression::Block => self.next_in_blocks(last_key, room),
+            Compression::None | Compression::Record => self.next_in_records(last_key, room),
         }
     }
 
@@ -202,19 +202,23 @@ impl<S: Source> Cursor<'_, S> {
 
     // Records, one after the other.
 
-    fn next_in_records(&mut self, room: u64) -> Result<Step> {
-        let Some(head) = self.record_head()? else { return Ok(Step::End) };
-        let in_clear = self.file.header.compression == Compression::None;
-        if in_clear && head.value.len - COUNT_BYTES as u64 > room {
-            return Ok(Step::TooLong);
-        }
-        let stored = self.take(head.value.offset, head.value.len)?;
-        let value = if in_clear {
-            self.counted_value(head.value.offset, stored)?
-        } else {
-            let len_max = self.file.limits.value_bytes_max;
-            let inflated = self.inflater.get_or_insert_with(Inflater::new).counted(&stored, len_max);
-            inflated.map_err(|problem| self.corrupt(head.value.offset, problem))?
+    fn next_in_records(&mut self, last_key: i64, room: u64) -> Result<Step> {
+        let Some(head) = self.record_head()?.filter(|head| head.key <= last_key) else { return Ok(Step::End) };
+        let value = match self.file.header.compression {
+            Compression::None => {
+                // The count was checked with the head.
+                let len = head.value.len - COUNT_BYTES as u64;
+                if len > room {
+                    return Ok(Step::TooLong);
+                }
+                self.take(head.value.offset + COUNT_BYTES as u64, len)?
+            }
+            Compression::Record | Compression::Block => {
+                let stored = self.take(head.value.offset, head.value.len)?;
+                let len_max = self.file.limits.value_bytes_max;
+                let inflated = self.inflater.get_or_insert_with(Inflater::new).counted(&stored, len_max);
+                inflated.map_err(|problem| self.corrupt(head.value.offset, problem))?
+            }
         };
         if value.len() as u64 > room {
             return Ok(Step::TooLong);
@@ -234,12 +238,14 @@ impl<S: Source> Cursor<'_, S> {
         Ok(())
     }
 
+    #[inline]
     fn pass(&mut self, head: RecordHead) -> Result<()> {
         self.check_order(head.key, head.offset)?;
         self.place.offset = head.value.offset + head.value.len;
         Ok(())
     }
 
+    #[inline]
     fn check_order(&mut self, key: i64, offset: u64) -> Result<()> {
         if self.last_key.is_some_and(|last| last > key) {
             return Err(self.corrupt(offset, format!("key {key} follows a greater one")));
@@ -256,36 +262,53 @@ impl<S: Source> Cursor<'_, S> {
             if left == 0 {
                 return Ok(None);
             }
-            let len = be_i32(self.peek(offset, LENGTH_BYTES, "the length of a record")?);
-            if len == SYNC_ESCAPE {
-                self.check_sync(offset)?;
-                offset += SYNC_BYTES as u64;
-                continue;
+            let head = self.peek(offset, left.min(RECORD_HEAD_BYTES as u64) as usize, "the head of a record")?;
+            match head.first_chunk::<RECORD_HEAD_BYTES>() {
+                Some(head) if be_i32(head) != SYNC_ESCAPE => {
+                    let head = *head;
+                    return self.parse_head(offset, left, head).map(Some);
+                }
+                None if head.len() < LENGTH_BYTES || be_i32(head) != SYNC_ESCAPE => {
+                    return Err(self.corrupt(offset, "the file ends within the head of a record"));
+                }
+                _ => {
+                    self.check_sync(offset)?;
+                    offset += SYNC_BYTES as u64;
+                }
             }
-            let least = KEY_BYTES + if self.file.header.compression == Compression::None { COUNT_BYTES } else { 0 };
-            if len < least as i32 {
-                return Err(
-                    self.corrupt(offset, format!("a record has the length {len}, at least {least} is possible"))
-                );
-            }
-            if (len as u64) + 2 * LENGTH_BYTES as u64 > left {
-                return Err(self.corrupt(offset, format!("a record of {len} bytes begins here, the file ends before")));
-            }
-            let head = self.peek(offset, RECORD_HEAD_BYTES, "the head of a record")?;
-            let key_len = be_i32(&head[LENGTH_BYTES..]);
-            let key = be_i64(&head[2 * LENGTH_BYTES..]);
-            if key_len != KEY_BYTES as i32 {
-                let problem = format!("a key has the length {key_len}, expected {KEY_BYTES}");
-                return Err(self.corrupt(offset + LENGTH_BYTES as u64, problem));
-            }
-            let value = Extent { offset: offset + RECORD_HEAD_BYTES as u64, len: len as u64 - KEY_BYTES as u64 };
-            self.check_value_len(value)?;
-            return Ok(Some(RecordHead { key, offset, value }));
         }
+    }
+
+    /// Checks everything that a record's head says against the `left` bytes of the file from `offset` on.
+    fn parse_head(&mut self, offset: u64, left: u64, head: [u8; RECORD_HEAD_BYTES]) -> Result<RecordHead> {
+        let in_clear = self.file.header.compression == Compression::None;
+        let (len, key_len, key) = (be_i32(&head), be_i32(&head[LENGTH_BYTES..]), be_i64(&head[2 * LENGTH_BYTES..]));
+        let least = KEY_BYTES + if in_clear { COUNT_BYTES } else { 0 };
+        if len < least as i32 {
+            return Err(self.corrupt(offset, format!("a record has the length {len}, at least {least} is possible")));
+        }
+        if (len as u64) + 2 * LENGTH_BYTES as u64 > left {
+            return Err(self.corrupt(offset, format!("a record of {len} bytes begins here, the file ends before")));
+        }
+        if key_len != KEY_BYTES as i32 {
+            let problem = format!("a key has the length {key_len}, expected {KEY_BYTES}");
+            return Err(self.corrupt(offset + LENGTH_BYTES as u64, problem));
+        }
+        let value = Extent { offset: offset + RECORD_HEAD_BYTES as u64, len: len as u64 - KEY_BYTES as u64 };
+        self.check_value_len(value)?;
+        if in_clear {
+            let count = be_i32(self.peek(value.offset, COUNT_BYTES, "the length of a value")?);
+            if i64::from(count) != value.len as i64 - COUNT_BYTES as i64 {
+                let problem = format!("a value of {} bytes has the count {count}", value.len);
+                return Err(self.corrupt(value.offset, problem));
+            }
+        }
+        Ok(RecordHead { key, offset, value })
     }
 
     /// Refuses a stored value that is longer than what this reader takes. Compressed ones are judged by their stored length
     /// here (deflate adds little to what cannot be compressed) and by their own when they are inflated.
+    #[inline]
     fn check_value_len(&self, value: Extent) -> Result<()> {
         let most = self.file.limits.value_bytes_max.saturating_add(self.file.limits.value_bytes_max / 64 + 1024);
         if value.len > most {
@@ -311,11 +334,14 @@ impl<S: Source> Cursor<'_, S> {
 
     // Blocks.
 
-    fn next_in_blocks(&mut self, room: u64) -> Result<Step> {
+    fn next_in_blocks(&mut self, last_key: i64, room: u64) -> Result<Step> {
         let Some(block) = self.current_block()? else { return Ok(Step::End) };
         let record = self.place.record;
         let (key, stored_len) = (block.key(record), block.value_len(record));
         let (Some(key), Some(stored_len)) = (key, stored_len) else { return Ok(Step::End) };
+        if key > last_key {
+            return Ok(Step::End);
+        }
         let count_bytes = if self.file.value_class == ValueClass::Bytes { COUNT_BYTES as u64 } else { 0 };
         if stored_len - count_bytes > room {
             return Ok(Step::TooLong);
@@ -457,6 +483,7 @@ impl<S: Source> Cursor<'_, S> {
         Ok(())
     }
 
+    #[inline]
     fn left(&self, offset: u64) -> u64 {
         self.file.source.len().saturating_sub(offset)
     }
@@ -466,19 +493,26 @@ impl<S: Source> Cursor<'_, S> {
     }
 
     /// A few bytes at `offset`; what is read for them is kept for the requests that follow.
+    #[inline]
     fn peek(&mut self, offset: u64, len: usize, what: &str) -> Result<&[u8]> {
         if self.window.peek(offset, len).is_none() {
-            let left = self.left(offset);
-            if (len as u64) > left {
-                return Err(self.corrupt(offset, format!("the file ends within {what}")));
-            }
-            let read = self.window_bytes.max(len).min(usize::try_from(left).unwrap_or(usize::MAX));
-            self.window = Window::new(offset, self.file.source.read_at(offset, read)?);
-            // Whoever reads on is likely to go on reading.
-            self.window_bytes = (self.window_bytes * 2).min(WINDOW_BYTES_MAX);
+            self.move_window(offset, len, what)?;
         }
         let name = self.file.source.name();
         self.window.peek(offset, len).ok_or_else(|| Error::corrupt(name, offset, "a read answered too few bytes"))
+    }
+
+    #[cold]
+    fn move_window(&mut self, offset: u64, len: usize, what: &str) -> Result<()> {
+        let left = self.left(offset);
+        if (len as u64) > left {
+            return Err(self.corrupt(offset, format!("the file ends within {what}")));
+        }
+        let read = self.window_bytes.max(len).min(usize::try_from(left).unwrap_or(usize::MAX));
+        self.window = Window::new(offset, self.file.source.read_at(offset, read)?);
+        // Whoever reads on is likely to go on reading.
+        self.window_bytes = (self.window_bytes * 2).min(WINDOW_BYTES_MAX);
+        Ok(())
     }
 
     /// `len` bytes at `offset`, which the caller has held against the file's length.
@@ -501,10 +535,12 @@ impl<S: Source> Cursor<'_, S> {
     }
 }
 
+#[inline]
 fn be_i32(bytes: &[u8]) -> i32 {
     i32::from_be_bytes([bytes[0], bytes[1], bytes[2], bytes[3]])
 }
 
+#[inline]
 fn be_i64(bytes: &[u8]) -> i64 {
     let mut raw = [0; 8];
     raw.copy_from_slice(&bytes[..8]);

@@ -10,7 +10,7 @@
 //! | one record, one block, how a file is walked | `cursor`, `block`, `vint`, `zlib` |
 //! | how a key is found | `reader` |
 //! | how files are written | `writer`, `sequence_writer` |
-//! | the `.crc` files beside them | [`checksum`] |
+//! | the `.crc` files beside them | [`checksum`], `crc` |
 //!
 //! Bytes from a file never panic and never make memory: each length is held against what is left of the file, each inflated
 //! buffer against what the buffers before it announced, and both against [`ReadLimits`].
@@ -35,6 +35,7 @@
 
 mod block;
 pub mod checksum;
+mod crc;
 mod cursor;
 mod error;
 mod header;

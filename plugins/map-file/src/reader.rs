@@ -18,6 +18,9 @@ use crate::source::{Source, Window};
 /// How many places where reads ended are remembered: as many interleaved sequential readers never scan.
 const PLACES_MAX: usize = 32;
 
+/// Room for so many records at most is made before the first one is read.
+const RECORDS_RESERVED_MAX: i64 = 1024;
+
 /// One entry of the index.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct IndexEntry {
@@ -40,7 +43,7 @@ pub struct MapFile<S> {
 pub struct RangeRead {
     /// The records, in file order.
     pub records: Vec<Record>,
-    /// Whether the range has no further record; else the next one was too long for what the caller had room for.
+    /// Whether the range has no further record; else the read stopped for want of room.
     pub complete: bool,
     /// Where the next record would be; bytes from the start of the data file.
     pub end_offset: u64,
@@ -101,16 +104,22 @@ impl<S: Source> MapFile<S> {
         let mut cursor = self.cursor_before(first)?;
         cursor.set_window_bytes(usize::try_from(expected_bytes).unwrap_or(usize::MAX));
         let (mut read, mut value_bytes) = (RangeRead::default(), 0);
+        read.records.reserve(last.saturating_sub(first).clamp(0, RECORDS_RESERVED_MAX - 1) as usize + 1);
         loop {
-            if cursor.peek_key()?.is_none_or(|key| key > last) {
-                read.complete = true;
-                break;
-            }
+            // The first record may have taken more than there was: then not even an empty one fits.
             let room = if read.records.is_empty() { Some(u64::MAX) } else { value_bytes_max.checked_sub(value_bytes) };
             let Some(room) = room else { break };
-            let Step::Record(record) = cursor.next_within(room)? else { break };
-            value_bytes += record.value.len() as u64;
-            read.records.push(record);
+            match cursor.next_up_to(last, room)? {
+                Step::Record(record) => {
+                    value_bytes += record.value.len() as u64;
+                    read.records.push(record);
+                }
+                Step::TooLong => break,
+                Step::End => {
+                    read.complete = true;
+                    break;
+                }
+            }
         }
         read.end_offset = cursor.place().offset;
         if let Some(record) = read.records.last() {

@@ -69,12 +69,14 @@ impl Window {
     }
 
     /// The bytes at `offset`, or `None` unless all of them are here.
+    #[inline]
     pub(crate) fn peek(&self, offset: u64, len: usize) -> Option<&[u8]> {
         let start = usize::try_from(offset.checked_sub(self.start)?).ok()?;
         self.bytes.get(start..start.checked_add(len)?)
     }
 
     /// The same as a slice that shares the window's memory.
+    #[inline]
     pub(crate) fn slice(&self, offset: u64, len: usize) -> Option<Bytes> {
         let start = usize::try_from(offset.checked_sub(self.start)?).ok()?;
         let end = start.checked_add(len)?;

@@ -1,11 +1,12 @@
 //! The good path, through real libraries: routing, round trips, no copies, logs.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use longshore::plugin::{PluginHost, PluginState};
 use longshore::storage::{DriverErrorKind, DriverLookup, ReadError, ReadHandle};
-use longshore_tests::plugins::stage;
+use longshore_tests::plugins::{built, stage};
+use object::{Object, ObjectSymbol};
 
 use super::{MODE_KEY, MemoryLedger, misbehaving, misbehaving_host, quick, read_all, row, settings};
 
@@ -56,12 +57,9 @@ async fn a_damaged_byte_in_the_examples_file_is_an_error_that_names_file_and_off
     let mut bytes = std::fs::read(&file).unwrap();
     *bytes.last_mut().unwrap() ^= 1;
     std::fs::write(&file, &bytes).unwrap();
-    let copy = driver.open(&target).await.unwrap();
-    assert_eq!(copy.read(0, 1, 1000).await.unwrap().len(), 2);
-    let error = copy.read(2, 2, 1000).await.unwrap_err();
-    let ReadError::Driver(error) = error else { panic!("{error}") };
+    let error = driver.open(&target).await.err().unwrap();
     assert_eq!(error.kind, DriverErrorKind::Corrupt);
-    let offset = format!("{} at offset {}", file.display(), bytes.len() - 108);
+    let offset = format!("{} is damaged at offset {}", file.display(), bytes.len() - 108);
     assert!(error.message.contains(&offset), "{error}");
 }
 
@@ -144,4 +142,89 @@ async fn shutdown_waits_for_what_runs_and_gives_up_at_its_deadline() {
     assert!(began.elapsed() >= Duration::from_millis(250), "it waited for the call");
     assert!(began.elapsed() < Duration::from_millis(1200), "and not for ever");
     assert_eq!(call.await.unwrap().unwrap_err().kind, DriverErrorKind::Timeout);
+}
+
+/// The symbols that a library offers to others.
+fn exported(library: &std::path::Path) -> Vec<String> {
+    let bytes = std::fs::read(library).unwrap();
+    let file = object::File::parse(&*bytes).unwrap();
+    let symbols = file.dynamic_symbols().filter(|symbol| symbol.is_definition());
+    symbols.map(|symbol| symbol.name().unwrap().to_owned()).collect()
+}
+
+#[test]
+fn the_template_exports_its_root_symbol_alone() {
+    let exported = exported(&built("example-folder"));
+    assert_eq!(exported, [longshore_plugin_api::abi::ROOT_SYMBOL]);
+}
+
+/// Keeps the events of the host's log as text.
+#[derive(Clone, Default)]
+struct Kept(Arc<Mutex<Vec<String>>>);
+
+impl Kept {
+    fn text(&self) -> String {
+        self.0.lock().unwrap().join("\n")
+    }
+}
+
+struct Line(String);
+
+impl tracing::field::Visit for Line {
+    fn record_debug(&mut self, field: &tracing::field::Field, value: &dyn std::fmt::Debug) {
+        self.0 += &format!(" {}={value:?}", field.name());
+    }
+}
+
+impl tracing::Subscriber for Kept {
+    fn enabled(&self, metadata: &tracing::Metadata<'_>) -> bool {
+        *metadata.level() <= tracing::Level::INFO
+    }
+    fn new_span(&self, _: &tracing::span::Attributes<'_>) -> tracing::span::Id {
+        tracing::span::Id::from_u64(1)
+    }
+    fn record(&self, _: &tracing::span::Id, _: &tracing::span::Record<'_>) {}
+    fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
+    fn event(&self, event: &tracing::Event<'_>) {
+        let mut line = Line(format!("{} {}", event.metadata().level(), event.metadata().target()));
+        event.record(&mut line);
+        self.0.lock().unwrap().push(line.0);
+    }
+    fn enter(&self, _: &tracing::span::Id) {}
+    fn exit(&self, _: &tracing::span::Id) {}
+}
+
+/// In a process of its own, because a process has one log.
+#[test]
+fn events_and_panics_of_a_plugin_arrive_in_the_hosts_log() {
+    let test = "loading::serving::in_a_process_of_its_own_events_and_panics_arrive";
+    let child =
+        std::process::Command::new(std::env::current_exe().unwrap()).args(["--exact", test, "--ignored"]).output();
+    let output = child.unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && text.contains("1 passed"), "{text}{}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "run by events_and_panics_of_a_plugin_arrive_in_the_hosts_log, which gives it a process of its own"]
+async fn in_a_process_of_its_own_events_and_panics_arrive() {
+    let kept = Kept::default();
+    tracing::subscriber::set_global_default(kept.clone()).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    stage("misbehaving-plugin", folder.path(), "talking.so");
+    let host = PluginHost::load(folder.path(), quick());
+    misbehaving(&host, "ok-log").await.unwrap().health().await.unwrap();
+    let mine = |line: &&str| line.contains("misbehaving_plugin") || line.contains("told to");
+    let text = kept.text();
+    let lines: Vec<&str> = text.lines().filter(mine).collect();
+    let expected = "INFO misbehaving_plugin message=\"healthy enough\" plugin=\"misbehaving 1.2.3\" fields=\"shelves=3\" \
+                    spans=\"checking{disk=7}\"";
+    assert!(lines.contains(&expected), "{lines:#?}");
+    assert!(!text.contains("nobody wants this"), "a level that the host does not want stays away");
+
+    misbehaving(&host, "panic-health").await.unwrap().health().await.unwrap_err();
+    let text = kept.text();
+    let panic = text.lines().find(|line| line.contains("told to panic in health")).unwrap();
+    assert!(panic.starts_with("ERROR panic") && panic.contains("misbehaving 1.2.3"), "{panic}");
+    assert!(panic.contains("location=") && panic.contains("lib.rs:") && panic.contains("thread=offloader"), "{panic}");
 }

@@ -1,0 +1,190 @@
+//! PRODUCER, SEND, CLOSE_PRODUCER.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+
+use bytes::Bytes;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use super::checksum;
+use super::command::{CloseProducer, Command, Producer, ProducerSuccess, Send, ServerError, Success};
+use super::connection::{Connection, Outcome, Slot, Violation};
+use super::refusal;
+use super::server::Shared;
+use crate::topic::producer::{AccessMode, ProducerHandle, ProducerRequest, Publish, PublishError};
+use crate::topic::{Missing, TopicError, TopicName};
+
+/// A producer that was asked for.
+pub(super) struct Produced {
+    producer_id: u64,
+    request_id: u64,
+    request: u64,
+    result: Result<ProducerHandle, TopicError>,
+}
+
+impl Connection {
+    /// PRODUCER.
+    pub(super) fn produce(&mut self, command: Producer) {
+        let (producer_id, request_id) = (command.producer_id, command.request_id);
+        match self.producers.get(&producer_id) {
+            Some(Slot::Pending { .. }) => {
+                let text = "Producer is already present on the connection";
+                return self.out.send(refusal::plain(request_id, ServerError::ServiceNotReady, text));
+            }
+            Some(Slot::Live(producer)) if !producer.is_closed() => {
+                return self.out.send(producer_success(request_id, producer));
+            }
+            _ => {}
+        }
+        let request = self.number();
+        self.producers.insert(producer_id, Slot::Pending { request, permits: 0 });
+        let shared = self.shared.clone();
+        let client = self.out.clone();
+        self.requests.spawn(async move {
+            let result = open_producer(&shared, command, client).await;
+            Outcome::Produced(Produced { producer_id, request_id, request, result })
+        });
+    }
+
+    pub(super) fn produced(&mut self, produced: Produced) {
+        let Produced { producer_id, request_id, request, result } = produced;
+        let expected =
+            matches!(self.producers.get(&producer_id), Some(Slot::Pending { request: r, .. }) if *r == request);
+        match result {
+            Ok(producer) if expected => {
+                self.out.send(producer_success(request_id, &producer));
+                self.producers.insert(producer_id, Slot::Live(producer));
+            }
+            // The client closed it before it was there.
+            Ok(producer) => producer.leave(),
+            Err(error) => {
+                if expected {
+                    self.producers.remove(&producer_id);
+                }
+                self.out.send(refusal::error(request_id, &error));
+            }
+        }
+    }
+
+    /// SEND.
+    pub(super) async fn send(&mut self, send: Send, entry: Bytes) -> Result<(), Violation> {
+        let Some(Slot::Live(producer)) = self.producers.get(&send.producer_id) else {
+            return Err(Violation::Command(format!("SEND of an unknown producer {}", send.producer_id)));
+        };
+        if producer.is_closed() {
+            return Ok(());
+        }
+        let highest_sequence_id = send.highest_sequence_id.unwrap_or(0);
+        if let Err(error) = check(&send, &entry) {
+            producer.refuse(send.sequence_id, highest_sequence_id, error).await;
+            return Ok(());
+        }
+        let bytes = u32::try_from(entry.len()).expect("a frame is smaller than 4 GiB");
+        let permits = match try_permits(&self.publishes, &self.shared, bytes) {
+            Some(permits) => permits,
+            None => {
+                self.out.paused.store(true, Relaxed);
+                let permits = permits(&self.publishes, &self.shared, bytes).await;
+                self.out.paused.store(false, Relaxed);
+                permits
+            }
+        };
+        producer
+            .publish(Publish {
+                sequence_id: send.sequence_id,
+                highest_sequence_id,
+                messages: send.num_messages().max(1) as u32,
+                is_chunk: send.is_chunk.unwrap_or(false),
+                entry,
+                permits,
+            })
+            .await;
+        Ok(())
+    }
+
+    /// CLOSE_PRODUCER: answered when everything sent before is.
+    pub(super) fn close_producer(&mut self, close: CloseProducer) {
+        let success = Command::Success(Success { request_id: close.request_id });
+        match self.producers.remove(&close.producer_id) {
+            Some(Slot::Live(producer)) => {
+                self.requests.spawn(async move {
+                    producer.close().await;
+                    Outcome::Reply(success)
+                });
+            }
+            _ => self.out.send(success),
+        }
+    }
+
+    /// Forgets producers that the broker closed and the client did not take up again.
+    pub(super) fn forget_closed_producers(&mut self) {
+        self.producers.retain(|_, slot| !matches!(slot, Slot::Live(producer) if producer.is_closed()));
+    }
+}
+
+fn check(send: &Send, entry: &[u8]) -> Result<(), PublishError> {
+    if send.txn_least.is_some() || send.txn_most.is_some() {
+        return Err(PublishError::NotAllowed("Transactions are not enabled.".to_owned()));
+    }
+    if send.marker.unwrap_or(false) || send.message_id.is_some() {
+        return Err(PublishError::NotAllowed("markers and shadow topics are not served".to_owned()));
+    }
+    checksum::verify(entry).map_err(|error| PublishError::Checksum(error.to_string()))
+}
+
+fn try_permits(publishes: &Arc<Semaphore>, shared: &Shared, bytes: u32) -> Option<[OwnedSemaphorePermit; 2]> {
+    let publish = publishes.clone().try_acquire_owned().ok()?;
+    let bytes = shared.publish_bytes.clone().try_acquire_many_owned(bytes).ok()?;
+    Some([publish, bytes])
+}
+
+async fn permits(publishes: &Arc<Semaphore>, shared: &Shared, bytes: u32) -> [OwnedSemaphorePermit; 2] {
+    const OPEN: &str = "the semaphores of publishing are never closed";
+    let publish = publishes.clone().acquire_owned().await.expect(OPEN);
+    [publish, shared.publish_bytes.clone().acquire_many_owned(bytes).await.expect(OPEN)]
+}
+
+fn producer_success(request_id: u64, producer: &ProducerHandle) -> Command {
+    Command::ProducerSuccess(ProducerSuccess {
+        request_id,
+        producer_name: producer.name().to_owned(),
+        last_sequence_id: Some(-1),
+        schema_version: Some(Bytes::new()),
+        topic_epoch: producer.topic_epoch(),
+        producer_ready: Some(true),
+    })
+}
+
+async fn open_producer(
+    shared: &Shared,
+    command: Producer,
+    client: Arc<super::outgoing::Outgoing>,
+) -> Result<ProducerHandle, TopicError> {
+    let name: TopicName = command.topic.parse()?;
+    let access = match command.access_mode() {
+        0 => AccessMode::Shared,
+        1 => AccessMode::Exclusive,
+        mode => {
+            let text = format!("access mode {mode} is not served; use Shared or Exclusive");
+            return Err(TopicError::NotAllowed(text));
+        }
+    };
+    if command.txn_enabled() {
+        return Err(TopicError::NotAllowed("Transactions are not enabled.".to_owned()));
+    }
+    let topic = shared.topics.load(&name, Missing::Ask).await?;
+    topic
+        .add_producer(ProducerRequest {
+            producer_id: command.producer_id,
+            epoch: command.epoch(),
+            access,
+            topic_epoch: command.topic_epoch,
+            metadata: super::consuming::pairs(command.metadata),
+            supports_partial: false,
+            initial_subscription: command.initial_subscription_name,
+            name: command.producer_name.filter(|name| !name.is_empty()),
+            pending_max: shared.settings.max_pending_publish_requests,
+            client,
+        })
+        .await
+}

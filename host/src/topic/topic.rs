@@ -1,0 +1,544 @@
+//! A loaded topic: its managed ledger, producers and subscriptions.
+//!
+//! A topic is open until [`Topic::close`] begins; from then on whoever connects is asked to come again. What operators do
+//! to a topic is in [`super::operations`].
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, Weak};
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+use super::Topics;
+use super::consumer::{ConsumerKey, ConsumerRequest, SubscriptionKind};
+use super::error::TopicError;
+use super::names::TopicName;
+use super::operations::StartAt;
+use super::producer::{AccessMode, Producer, ProducerHandle, ProducerRequest};
+use super::settings::TopicSettings;
+use super::stats::{ConsumerStats, Counter, TopicStats};
+use super::subscription::{Acknowledged, Subscription, Surroundings};
+use crate::managed_ledger::{AppendError, ManagedLedger, Position};
+use crate::storage::Clock;
+
+/// Subscriptions whose names belong to the broker.
+const RESERVED_PREFIX: &str = "pulsar.repl";
+const RESERVED_NAME: &str = "pulsar.dedup";
+
+/// What a client asks for when it subscribes.
+#[derive(Clone, Debug)]
+pub struct SubscribeRequest {
+    /// Subscription.
+    pub subscription: String,
+    /// Whether its place outlives the consumer.
+    pub durable: bool,
+    /// Where a new one starts.
+    pub start: StartAt,
+    /// Where a new non-durable one starts; beyond the end, `start` decides.
+    pub start_entry: Option<StartAt>,
+    /// Shown in stats.
+    pub properties: BTreeMap<String, String>,
+    /// Whether only the newest value of each key is wanted. No topic is compacted here, so everything is read.
+    pub read_compacted: bool,
+    /// The consumer.
+    pub consumer: ConsumerRequest,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Life {
+    Open,
+    Closing,
+    Closed,
+}
+
+/// A loaded topic.
+pub struct Topic {
+    surroundings: Arc<Surroundings>,
+    pub(super) subscriptions: Mutex<BTreeMap<String, Arc<Subscription>>>,
+    /// Held across the making and removing of subscriptions, so that a cursor and its subscription come and go together.
+    admission: tokio::sync::Mutex<()>,
+    producers: Mutex<Producers>,
+    incoming: Counter,
+    chunked: AtomicBool,
+    failed: AtomicBool,
+    life: watch::Sender<Life>,
+    registry: Weak<Topics>,
+}
+
+#[derive(Default)]
+struct Producers {
+    by_name: HashMap<String, Arc<Producer>>,
+    next_key: u64,
+    /// Term of the last exclusive producer.
+    epoch: u64,
+}
+
+impl Topic {
+    pub(super) fn new(
+        name: TopicName,
+        ledger: Arc<ManagedLedger>,
+        settings: Arc<TopicSettings>,
+        clock: Arc<dyn Clock>,
+        registry: Weak<Topics>,
+    ) -> Arc<Self> {
+        let terminated = AtomicBool::new(ledger.is_terminated());
+        let surroundings = Surroundings { topic: name, ledger, settings, clock, out: Counter::default(), terminated };
+        let topic = Arc::new(Self {
+            surroundings: Arc::new(surroundings),
+            subscriptions: Mutex::default(),
+            admission: tokio::sync::Mutex::new(()),
+            producers: Mutex::default(),
+            incoming: Counter::default(),
+            chunked: AtomicBool::new(false),
+            failed: AtomicBool::new(false),
+            life: watch::channel(Life::Open).0,
+            registry,
+        });
+        for cursor in topic.ledger().cursors() {
+            topic.attach(Subscription::new(topic.surroundings.clone(), cursor, BTreeMap::new()));
+        }
+        topic
+    }
+
+    /// Full name.
+    pub fn name(&self) -> &TopicName {
+        &self.surroundings.topic
+    }
+
+    /// Its log.
+    pub fn ledger(&self) -> &Arc<ManagedLedger> {
+        &self.surroundings.ledger
+    }
+
+    /// Whether it is being closed.
+    pub fn is_closing(&self) -> bool {
+        *self.life.borrow() != Life::Open
+    }
+
+    fn lock_producers(&self) -> MutexGuard<'_, Producers> {
+        self.producers.lock().expect("no code panics while it holds a topic's producers")
+    }
+
+    pub(super) fn lock_subscriptions(&self) -> MutexGuard<'_, BTreeMap<String, Arc<Subscription>>> {
+        self.subscriptions.lock().expect("no code panics while it holds a topic's subscriptions")
+    }
+
+    fn check_open(&self) -> Result<(), TopicError> {
+        if self.is_closing() {
+            Err(TopicError::NotReady("Topic is temporarily unavailable".to_owned()))
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Takes a producer in.
+    ///
+    /// # Errors
+    /// `ProducerBusy`, `ProducerFenced`, `Terminated`, `NotReady`, and those of making the initial subscription.
+    pub async fn add_producer(self: &Arc<Self>, request: ProducerRequest) -> Result<ProducerHandle, TopicError> {
+        if let Some(subscription) = request.initial_subscription.as_deref().filter(|name| !name.is_empty()) {
+            self.find_or_make(subscription, true, StartAt::Earliest, None, &BTreeMap::new()).await?;
+        }
+        match self.try_add_producer(&request) {
+            Err(TopicError::ProducerBusy(_) | TopicError::ProducerFenced(_)) if self.holder_is_dead(&request).await => {
+                self.try_add_producer(&request)
+            }
+            result => result,
+        }
+    }
+
+    /// Asks the other connection that holds the name for a sign of life.
+    async fn holder_is_dead(&self, request: &ProducerRequest) -> bool {
+        let holder = {
+            let producers = self.lock_producers();
+            let named = request.name.as_ref().and_then(|name| producers.by_name.get(name));
+            named.or_else(|| producers.by_name.values().next()).map(|producer| producer.client.clone())
+        };
+        let own = request.client.info().connection_id;
+        match holder.filter(|holder| holder.info().connection_id != own) {
+            Some(holder) => !holder.probe().await,
+            None => false,
+        }
+    }
+
+    fn try_add_producer(self: &Arc<Self>, request: &ProducerRequest) -> Result<ProducerHandle, TopicError> {
+        self.check_open()?;
+        if self.ledger().is_terminated() {
+            return Err(TopicError::Terminated(self.name().clone()));
+        }
+        let mut producers = self.lock_producers();
+        let name = match &request.name {
+            Some(name) => name.clone(),
+            None => self.registry.upgrade().map(|topics| topics.next_producer_name()).unwrap_or_default(),
+        };
+        if let Some(holder) = producers.by_name.get(&name) {
+            let same = holder.client.info().connection_id == request.client.info().connection_id
+                && holder.producer_id == request.producer_id;
+            if !(same && holder.epoch < request.epoch || holder.closed.load(Relaxed)) {
+                let text = format!("Producer with name '{name}' is already connected to topic {}", self.name());
+                return Err(TopicError::ProducerBusy(text));
+            }
+            holder.closed.store(true, Relaxed);
+            producers.by_name.remove(&name);
+        }
+        let topic_epoch = producers.admit(request, self.name())?;
+        producers.next_key += 1;
+        let producer = Arc::new(Producer {
+            key: producers.next_key,
+            name: name.clone(),
+            epoch: request.epoch,
+            access: request.access,
+            producer_id: request.producer_id,
+            client: request.client.clone(),
+            metadata: request.metadata.clone(),
+            supports_partial: request.supports_partial,
+            connected_ms: self.surroundings.clock.now_ms(),
+            counter: Counter::default(),
+            closed: AtomicBool::new(false),
+        });
+        producers.by_name.insert(name, producer.clone());
+        drop(producers);
+        Ok(ProducerHandle::new(self.clone(), producer, request.pending_max, topic_epoch))
+    }
+
+    pub(super) fn remove_producer(&self, producer: &Producer) {
+        producer.closed.store(true, Relaxed);
+        let mut producers = self.lock_producers();
+        if producers.by_name.get(&producer.name).is_some_and(|holder| holder.key == producer.key) {
+            producers.by_name.remove(&producer.name);
+        }
+    }
+
+    pub(super) fn count_in(&self, messages: u64, bytes: u64, is_chunk: bool) {
+        self.incoming.add(messages, bytes);
+        if is_chunk {
+            self.chunked.store(true, Relaxed);
+        }
+    }
+
+    /// Storage refused an entry: producers are closed, and the topic is unloaded, so that the next client has it recovered.
+    pub(super) fn storage_failed(&self, error: &AppendError) {
+        if self.failed.swap(true, Relaxed) {
+            return;
+        }
+        tracing::error!(topic = %self.name(), %error, "an entry was not stored; the topic is loaded again");
+        self.close_producers();
+        if let Some(topics) = self.registry.upgrade() {
+            let name = self.name().clone();
+            tokio::spawn(async move { topics.unload(&name).await });
+        }
+    }
+
+    pub(super) fn close_producers(&self) {
+        let producers: Vec<_> = self.lock_producers().by_name.drain().map(|(_, producer)| producer).collect();
+        producers.iter().for_each(|producer| producer.close());
+    }
+
+    /// Takes a consumer in; makes the subscription if there is none.
+    ///
+    /// # Errors
+    /// `ConsumerBusy`, `ConsumerAssign`, `NotAllowed`, `BadName`, `SubscriptionNotFound`, `NotReady`, and those of storage.
+    pub async fn subscribe(self: &Arc<Self>, request: SubscribeRequest) -> Result<ConsumerHandle, TopicError> {
+        check_subscription_name(&request.subscription)?;
+        let in_order = !request.consumer.kind.is_shared();
+        if request.read_compacted && !in_order {
+            let text = "readCompacted only allowed on failover or exclusive subscriptions";
+            return Err(TopicError::NotAllowed(text.to_owned()));
+        }
+        loop {
+            let SubscribeRequest { subscription, durable, start, start_entry, properties, .. } = &request;
+            let found = self.find_or_make(subscription, *durable, *start, *start_entry, properties).await?;
+            if found.cursor().is_durable() != *durable {
+                let text = "Durable and non-durable subscriptions can't share a name";
+                return Err(TopicError::NotAllowed(format!("{text}: {subscription}")));
+            }
+            let _turn = found.turn.lock().await;
+            if found.is_closed() {
+                drop(_turn);
+                found.gone.cancelled().await;
+                continue;
+            }
+            return match self.admit(&found, request.consumer.clone()).await {
+                Ok(key) => Ok(ConsumerHandle { topic: self.clone(), subscription: found.clone(), key }),
+                Err(error) => {
+                    if !durable && !found.is_in_use() {
+                        found.close(None);
+                    }
+                    Err(error)
+                }
+            };
+        }
+    }
+
+    async fn admit(&self, subscription: &Subscription, request: ConsumerRequest) -> Result<ConsumerKey, TopicError> {
+        let exclusive = request.kind == SubscriptionKind::Exclusive;
+        let holder = subscription.exclusive_holder(request.client.info().connection_id).filter(|_| exclusive);
+        match (subscription.add(request.clone()), holder) {
+            (Err(TopicError::ConsumerBusy(_)), Some(holder)) if !holder.probe().await => subscription.add(request),
+            (result, _) => result,
+        }
+    }
+
+    /// The subscription of that name; made if there is none and that is allowed.
+    pub(super) async fn find_or_make(
+        self: &Arc<Self>,
+        name: &str,
+        durable: bool,
+        start: StartAt,
+        start_entry: Option<StartAt>,
+        properties: &BTreeMap<String, String>,
+    ) -> Result<Arc<Subscription>, TopicError> {
+        if let Some(found) = self.subscription(name) {
+            return Ok(found);
+        }
+        if durable && !self.surroundings.settings.auto_subscription_creation {
+            let (subscription, topic) = (name.to_owned(), self.name().clone());
+            return Err(TopicError::SubscriptionNotFound { subscription, topic });
+        }
+        let place = self.place(if durable { start } else { start_entry.unwrap_or(start) }, start).await?;
+        self.make(name, durable, place, properties).await.map(|(subscription, _)| subscription)
+    }
+
+    /// Makes a subscription at `place` unless there is one. Answers whether it is new.
+    pub(super) async fn make(
+        self: &Arc<Self>,
+        name: &str,
+        durable: bool,
+        place: Position,
+        properties: &BTreeMap<String, String>,
+    ) -> Result<(Arc<Subscription>, bool), TopicError> {
+        let _admission = self.admission.lock().await;
+        self.check_open()?;
+        if let Some(found) = self.subscription(name) {
+            return Ok((found, false));
+        }
+        let cursor = if durable {
+            self.ledger().open_cursor(name, place, BTreeMap::new()).await?
+        } else {
+            self.ledger().open_reader(name, place)
+        };
+        let subscription = Subscription::new(self.surroundings.clone(), cursor, properties.clone());
+        self.attach(subscription.clone());
+        Ok((subscription, true))
+    }
+
+    /// Lists a subscription and starts its task.
+    fn attach(self: &Arc<Self>, subscription: Arc<Subscription>) {
+        self.lock_subscriptions().insert(subscription.name().to_owned(), subscription.clone());
+        let topic = Arc::downgrade(self);
+        tokio::spawn(async move {
+            subscription.clone().run().await;
+            if !subscription.cursor().is_durable()
+                && let Some(topic) = topic.upgrade()
+                && let Err(error) = topic.retire(&subscription).await
+            {
+                tracing::warn!(topic = %topic.name(), subscription = subscription.name(), %error,
+                    "a reader's cursor was not removed");
+            }
+        });
+    }
+
+    /// Forgets a subscription whose task has ended, and its cursor.
+    pub(super) async fn retire(&self, subscription: &Arc<Subscription>) -> Result<(), TopicError> {
+        subscription.ended.cancelled().await;
+        let _admission = self.admission.lock().await;
+        let deleted = self.ledger().delete_cursor(subscription.name()).await;
+        self.lock_subscriptions().remove(subscription.name());
+        subscription.gone.cancel();
+        Ok(deleted?)
+    }
+
+    /// The subscription of that name.
+    pub fn subscription(&self, name: &str) -> Option<Arc<Subscription>> {
+        self.lock_subscriptions().get(name).cloned()
+    }
+
+    /// All subscriptions, by name.
+    pub fn subscriptions(&self) -> Vec<Arc<Subscription>> {
+        self.lock_subscriptions().values().cloned().collect()
+    }
+
+    /// Connected producers and consumers.
+    pub fn client_count(&self) -> usize {
+        let consumers: usize = self.subscriptions().iter().map(|subscription| subscription.consumer_count()).sum();
+        consumers + self.lock_producers().by_name.len()
+    }
+
+    /// Lets nobody in any more.
+    pub(super) fn begin_close(&self) {
+        self.life.send_replace(Life::Closing);
+    }
+
+    /// Lets clients in again, after a deletion that was refused.
+    pub(super) fn reopen(&self) {
+        self.life.send_replace(Life::Open);
+    }
+
+    /// Nothing of it is open any more.
+    pub(super) fn end_close(&self) {
+        self.life.send_replace(Life::Closed);
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        *self.life.borrow() == Life::Closed
+    }
+
+    /// Waits while it is being closed.
+    pub(super) async fn settled(&self) {
+        // The sender lives as long as the topic.
+        let _ = self.life.subscribe().wait_for(|life| *life != Life::Closing).await;
+    }
+
+    pub(super) fn set_terminated(&self) {
+        self.surroundings.terminated.store(true, Relaxed);
+        self.subscriptions().iter().for_each(|subscription| subscription.wake.notify_one());
+    }
+
+    /// Has all clients come again, writes the cursors, closes the log.
+    pub(super) async fn close(&self) {
+        self.begin_close();
+        // Whoever makes a subscription now is done before, or sees that the topic closes.
+        drop(self.admission.lock().await);
+        let subscriptions = self.subscriptions();
+        subscriptions.iter().for_each(|subscription| subscription.close(None));
+        self.close_producers();
+        for subscription in &subscriptions {
+            subscription.ended.cancelled().await;
+        }
+        if let Err(error) = self.ledger().close().await {
+            tracing::warn!(topic = %self.name(), %error, "the log was not closed in order; the next load recovers it");
+        }
+        subscriptions.iter().for_each(|subscription| subscription.gone.cancel());
+    }
+
+    /// Figures now.
+    pub fn stats(&self) -> TopicStats {
+        let mut producers: Vec<_> = self.lock_producers().by_name.values().cloned().collect();
+        producers.sort_by(|a, b| a.name.cmp(&b.name));
+        TopicStats {
+            traffic_in: self.incoming.snapshot(),
+            traffic_out: self.surroundings.out.snapshot(),
+            chunk_published: self.chunked.load(Relaxed),
+            producers: producers.iter().map(|producer| producer.stats()).collect(),
+            subscriptions: self.subscriptions().iter().map(|s| (s.name().to_owned(), s.stats())).collect(),
+        }
+    }
+
+    pub(super) fn tick_rates(&self, elapsed: Duration) {
+        self.incoming.tick(elapsed);
+        self.surroundings.out.tick(elapsed);
+        self.lock_producers().by_name.values().for_each(|producer| producer.counter.tick(elapsed));
+        self.subscriptions().iter().for_each(|subscription| subscription.tick_rates(elapsed));
+    }
+}
+
+impl Producers {
+    /// Checks the access modes against each other. Answers the term of an exclusive producer.
+    fn admit(&mut self, request: &ProducerRequest, topic: &TopicName) -> Result<Option<u64>, TopicError> {
+        match request.access {
+            AccessMode::Shared => {
+                if self.by_name.values().any(|producer| producer.access == AccessMode::Exclusive) {
+                    let text = format!("Topic {topic} has an existing exclusive producer");
+                    return Err(TopicError::ProducerBusy(text));
+                }
+                Ok(None)
+            }
+            AccessMode::Exclusive => {
+                if !self.by_name.is_empty() {
+                    return Err(TopicError::ProducerFenced(format!("Topic {topic} already has a producer")));
+                }
+                if request.topic_epoch.is_some_and(|epoch| epoch < self.epoch) {
+                    let text = format!("Topic {topic} had another exclusive producer since");
+                    return Err(TopicError::ProducerFenced(text));
+                }
+                self.epoch = request.topic_epoch.unwrap_or(self.epoch + 1);
+                Ok(Some(self.epoch))
+            }
+        }
+    }
+}
+
+fn check_subscription_name(name: &str) -> Result<(), TopicError> {
+    if name.trim().is_empty() {
+        return Err(TopicError::BadName("Empty subscription name".to_owned()));
+    }
+    if name.starts_with(RESERVED_PREFIX) || name == RESERVED_NAME {
+        return Err(TopicError::BadName(format!("Subscription name {name} is reserved for the broker")));
+    }
+    Ok(())
+}
+
+/// A connected consumer. Dropping it disconnects it: what it did not acknowledge is delivered again.
+pub struct ConsumerHandle {
+    topic: Arc<Topic>,
+    subscription: Arc<Subscription>,
+    key: ConsumerKey,
+}
+
+impl ConsumerHandle {
+    /// Its topic.
+    pub fn topic(&self) -> &Arc<Topic> {
+        &self.topic
+    }
+
+    /// Its subscription.
+    pub fn subscription(&self) -> &Arc<Subscription> {
+        &self.subscription
+    }
+
+    /// Whether it is still connected: the broker may have closed it.
+    pub fn is_live(&self) -> bool {
+        self.subscription.has(self.key)
+    }
+
+    /// It has room for so many more messages.
+    pub fn flow(&self, permits: u32) {
+        self.subscription.flow(self.key, permits);
+    }
+
+    /// Entries, or parts of batches, are done with.
+    pub fn acknowledge(&self, entries: Vec<Acknowledged>) {
+        self.subscription.acknowledge(self.key, entries);
+    }
+
+    /// Everything up to and including `last` is done with. Ignored on Shared and Key_Shared.
+    pub fn acknowledge_through(&self, last: Acknowledged) {
+        self.subscription.acknowledge_through(self.key, last);
+    }
+
+    /// Gives out again what it holds: those entries, or all.
+    pub fn redeliver(&self, only: Option<&[Position]>, epoch: Option<u64>) {
+        self.subscription.redeliver(self.key, only, epoch);
+    }
+
+    /// Deletes the subscription.
+    ///
+    /// # Errors
+    /// `Metadata` when others are connected and `force` is not set; those of storage.
+    pub async fn unsubscribe(&self, force: bool) -> Result<(), TopicError> {
+        let others = self.subscription.consumer_count() > usize::from(self.is_live());
+        if others && !force {
+            return Err(TopicError::Metadata("Unconnected or shared consumer attempting to unsubscribe".to_owned()));
+        }
+        let _turn = self.subscription.turn.lock().await;
+        self.subscription.close(Some(self.key));
+        if self.subscription.cursor().is_durable() {
+            return self.topic.retire(&self.subscription).await;
+        }
+        // The task of a reader's subscription removes it.
+        self.subscription.gone.cancelled().await;
+        Ok(())
+    }
+
+    /// Figures now, the subscription's kind, and its backlog in entries.
+    pub fn stats(&self) -> Option<(ConsumerStats, Option<SubscriptionKind>, u64)> {
+        self.subscription.consumer_stats(self.key)
+    }
+}
+
+impl Drop for ConsumerHandle {
+    fn drop(&mut self) {
+        self.subscription.remove(self.key);
+    }
+}
