@@ -1,5 +1,6 @@
 //! Longshore: a Pulsar-compatible standalone broker whose tiered storage drivers are shared libraries.
 
+pub mod admin;
 pub mod cli;
 pub mod client;
 pub mod config;

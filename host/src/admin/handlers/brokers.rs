@@ -1,0 +1,72 @@
+//! The broker itself: health, version, configuration, plugins; and where a topic is served, which is here.
+
+use std::time::Duration;
+
+use axum::extract::State;
+use serde_json::json;
+
+use super::Shared;
+use crate::admin::COMPATIBLE_VERSION;
+use crate::admin::answer::{Answer, json, text};
+use crate::admin::error::AdminError;
+use crate::admin::request::Params;
+use axum::http::StatusCode;
+
+/// Time in which a healthy broker answers.
+const HEALTH_TIMEOUT: Duration = Duration::from_secs(10);
+
+pub(in crate::admin) async fn health(State(state): Shared) -> Answer {
+    let unhealthy = |why: String| AdminError::new(StatusCode::SERVICE_UNAVAILABLE, why);
+    match tokio::time::timeout(HEALTH_TIMEOUT, state.health.check()).await {
+        Ok(Ok(())) => Ok(text("ok")),
+        Ok(Err(why)) => Err(unhealthy(why)),
+        Err(_) => Err(unhealthy(format!("the stores did not answer within {} s", HEALTH_TIMEOUT.as_secs()))),
+    }
+}
+
+pub(in crate::admin) async fn version() -> Answer {
+    Ok(text(COMPATIBLE_VERSION))
+}
+
+pub(in crate::admin) async fn list(State(state): Shared) -> Answer {
+    Ok(json(&[&state.facts.web_address]))
+}
+
+pub(in crate::admin) async fn list_of_cluster(State(state): Shared, params: Params) -> Answer {
+    if params.text("cluster") != state.facts.cluster {
+        return Err(AdminError::not_found("Cluster does not exist"));
+    }
+    Ok(json(&[&state.facts.web_address]))
+}
+
+pub(in crate::admin) async fn leader(State(state): Shared) -> Answer {
+    Ok(json(&json!({ "serviceUrl": state.facts.web_url(), "brokerId": state.facts.web_address })))
+}
+
+/// No key can be changed while the broker runs.
+pub(in crate::admin) async fn dynamic_configuration_names() -> Answer {
+    Ok(json(&[(); 0]))
+}
+
+pub(in crate::admin) async fn dynamic_configuration_values() -> Answer {
+    Ok(json(&json!({})))
+}
+
+pub(in crate::admin) async fn runtime_configuration(State(state): Shared) -> Answer {
+    Ok(json(&state.facts.configuration))
+}
+
+/// Our own: a row for every file that was looked at as a plugin.
+pub(in crate::admin) async fn offloaders(State(state): Shared) -> Answer {
+    Ok(json(&state.offloaders.report()))
+}
+
+pub(in crate::admin) async fn lookup(State(state): Shared, params: Params) -> Answer {
+    params.topic()?;
+    Ok(json(&json!({
+        "brokerUrl": state.facts.service_url(),
+        "httpUrl": state.facts.web_url(),
+        "nativeUrl": state.facts.service_url(),
+        "brokerUrlSsl": "",
+    })))
+}

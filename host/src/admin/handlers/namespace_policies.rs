@@ -1,0 +1,229 @@
+//! Policies of a namespace. Every write is followed by the settings of the loaded topics that it concerns.
+
+use axum::extract::State;
+use serde_json::{Map, Value};
+
+use super::Shared;
+use crate::admin::AdminState;
+use crate::admin::answer::{Answer, done, json, json_or_null};
+use crate::admin::error::AdminError;
+use crate::admin::model::policies::{RetentionBody, shown_field};
+use crate::admin::request::{Asked, Body, Params};
+use crate::namespace::{AutoTopicCreation, OffloadPolicies, Policies};
+
+/// Where quotas are kept among a namespace's policies.
+const QUOTAS: &str = "backlog_quota_map";
+/// The quota that a request means when it names none.
+const DEFAULT_QUOTA: &str = "destination_storage";
+
+async fn read(state: &AdminState, params: &Params) -> Result<Policies, AdminError> {
+    Ok(state.namespaces.policies(&params.namespace()?).await?)
+}
+
+async fn write(state: &AdminState, params: &Params, change: impl Fn(&mut Policies)) -> Answer {
+    let namespace = params.namespace()?;
+    state.namespaces.update_policies(&namespace, change).await?;
+    state.refresh(&namespace).await?;
+    Ok(done())
+}
+
+pub(in crate::admin) async fn retention(State(state): Shared, params: Params) -> Answer {
+    Ok(json_or_null(read(&state, &params).await?.retention_policies))
+}
+
+pub(in crate::admin) async fn set_retention(State(state): Shared, params: Params, body: Body) -> Answer {
+    let retention = body.json::<RetentionBody>()?.map(RetentionBody::checked).transpose()?;
+    write(&state, &params, |policies| policies.retention_policies = retention).await
+}
+
+pub(in crate::admin) async fn remove_retention(State(state): Shared, params: Params) -> Answer {
+    write(&state, &params, |policies| policies.retention_policies = None).await
+}
+
+pub(in crate::admin) async fn offload_threshold(State(state): Shared, params: Params) -> Answer {
+    let policies = read(&state, &params).await?;
+    let structured = policies.offload_policies.as_ref().and_then(OffloadPolicies::threshold_bytes);
+    Ok(json(&structured.unwrap_or(policies.offload_threshold)))
+}
+
+pub(in crate::admin) async fn set_offload_threshold(State(state): Shared, params: Params, body: Body) -> Answer {
+    let bytes: i64 = body.required("the threshold, a number of bytes,")?;
+    write(&state, &params, |policies| {
+        policies.offload_threshold = bytes;
+        policies.offload_policies.get_or_insert_default().set_threshold_bytes(bytes);
+    })
+    .await
+}
+
+pub(in crate::admin) async fn offload_threshold_seconds(State(state): Shared, params: Params) -> Answer {
+    let policies = read(&state, &params).await?;
+    let structured = policies.offload_policies.as_ref().and_then(OffloadPolicies::threshold_seconds);
+    Ok(json(&structured.unwrap_or(policies.offload_threshold_in_seconds)))
+}
+
+pub(in crate::admin) async fn set_offload_threshold_seconds(
+    State(state): Shared,
+    params: Params,
+    body: Body,
+) -> Answer {
+    let seconds: i64 = body.required("the threshold, a number of seconds,")?;
+    write(&state, &params, |policies| {
+        policies.offload_threshold_in_seconds = seconds;
+        policies.offload_policies.get_or_insert_default().set_threshold_seconds(seconds);
+    })
+    .await
+}
+
+pub(in crate::admin) async fn deletion_lag(State(state): Shared, params: Params) -> Answer {
+    let policies = read(&state, &params).await?;
+    let structured = policies.offload_policies.as_ref().and_then(OffloadPolicies::deletion_lag_ms);
+    Ok(json_or_null(structured.or(policies.offload_deletion_lag_ms)))
+}
+
+pub(in crate::admin) async fn set_deletion_lag(State(state): Shared, params: Params, body: Body) -> Answer {
+    let lag_ms: i64 = body.required("the deletion lag, a number of milliseconds,")?;
+    write_deletion_lag(&state, &params, Some(lag_ms)).await
+}
+
+pub(in crate::admin) async fn remove_deletion_lag(State(state): Shared, params: Params) -> Answer {
+    write_deletion_lag(&state, &params, None).await
+}
+
+async fn write_deletion_lag(state: &AdminState, params: &Params, lag_ms: Option<i64>) -> Answer {
+    write(state, params, |policies| {
+        policies.offload_deletion_lag_ms = lag_ms;
+        if lag_ms.is_some() || policies.offload_policies.is_some() {
+            policies.offload_policies.get_or_insert_default().set_deletion_lag_ms(lag_ms);
+        }
+    })
+    .await
+}
+
+pub(in crate::admin) async fn offload_policies(State(state): Shared, params: Params) -> Answer {
+    Ok(json_or_null(read(&state, &params).await?.offload_policies.map(|offload| offload.to_shown())))
+}
+
+/// What the object leaves out is taken from the single values; what it says replaces them.
+pub(in crate::admin) async fn set_offload_policies(State(state): Shared, params: Params, body: Body) -> Answer {
+    let offload = checked_offload_policies(&body)?;
+    write(&state, &params, |policies| {
+        let mut offload = offload.clone();
+        match offload.threshold_bytes() {
+            Some(bytes) => policies.offload_threshold = bytes,
+            None if policies.offload_threshold >= 0 => offload.set_threshold_bytes(policies.offload_threshold),
+            None => {}
+        }
+        match offload.deletion_lag_ms() {
+            Some(lag_ms) => policies.offload_deletion_lag_ms = Some(lag_ms),
+            None => offload.set_deletion_lag_ms(policies.offload_deletion_lag_ms),
+        }
+        policies.offload_policies = Some(offload);
+    })
+    .await
+}
+
+/// The object of a request, refused as the original refuses.
+pub(super) fn checked_offload_policies(body: &Body) -> Result<OffloadPolicies, AdminError> {
+    let Some(object) = body.json::<Map<String, Value>>()? else {
+        return Err(AdminError::refused("The offloadPolicies must be specified for namespace offload."));
+    };
+    let offload = OffloadPolicies::from_client(object);
+    offload.validate()?;
+    Ok(offload)
+}
+
+/// The single values stay, as in the original.
+pub(in crate::admin) async fn remove_offload_policies(State(state): Shared, params: Params) -> Answer {
+    write(&state, &params, |policies| policies.offload_policies = None).await
+}
+
+pub(in crate::admin) async fn persistence(State(state): Shared, params: Params) -> Answer {
+    Ok(json_or_null(read(&state, &params).await?.persistence))
+}
+
+/// Kept and shown; the broker keeps one copy of each hot ledger, whatever the quorums.
+pub(in crate::admin) async fn set_persistence(State(state): Shared, params: Params, body: Body) -> Answer {
+    let object: Map<String, Value> = body.required("persistence")?;
+    let number = |name: &str| object.get(name).and_then(Value::as_i64).unwrap_or(0);
+    let (ensemble, write_quorum, ack) =
+        (number("bookkeeperEnsemble"), number("bookkeeperWriteQuorum"), number("bookkeeperAckQuorum"));
+    if ensemble < write_quorum || write_quorum < ack || ack < 0 {
+        return Err(AdminError::bad_request(format!(
+            "Bookkeeper Ensemble ({ensemble}) >= WriteQuorum ({write_quorum}) >= AckQuoru ({ack})"
+        )));
+    }
+    write(&state, &params, |policies| policies.persistence = Some(Value::Object(object.clone()))).await
+}
+
+pub(in crate::admin) async fn remove_persistence(State(state): Shared, params: Params) -> Answer {
+    write(&state, &params, |policies| policies.persistence = None).await
+}
+
+pub(in crate::admin) async fn message_ttl(State(state): Shared, params: Params) -> Answer {
+    Ok(json_or_null(read(&state, &params).await?.message_ttl_in_seconds))
+}
+
+pub(in crate::admin) async fn set_message_ttl(State(state): Shared, params: Params, body: Body) -> Answer {
+    let seconds: i64 = body.required("the time to live, a number of seconds,")?;
+    if seconds < 0 {
+        return Err(AdminError::refused("Invalid value for message TTL, message TTL must >= 0"));
+    }
+    write(&state, &params, |policies| policies.message_ttl_in_seconds = Some(seconds)).await
+}
+
+pub(in crate::admin) async fn remove_message_ttl(State(state): Shared, params: Params) -> Answer {
+    write(&state, &params, |policies| policies.message_ttl_in_seconds = None).await
+}
+
+pub(in crate::admin) async fn auto_topic_creation(State(state): Shared, params: Params) -> Answer {
+    Ok(json_or_null(read(&state, &params).await?.auto_topic_creation))
+}
+
+pub(in crate::admin) async fn set_auto_topic_creation(State(state): Shared, params: Params, body: Body) -> Answer {
+    let rule: AutoTopicCreation = body.required("the rule for topics made by first use")?;
+    let kind = rule.topic_type.as_deref().unwrap_or("non-partitioned");
+    if !["partitioned", "non-partitioned"].contains(&kind) {
+        return Err(AdminError::refused(format!("Unknown topic type [{kind}]; allowed: partitioned, non-partitioned")));
+    }
+    if kind == "partitioned" && rule.default_num_partitions.unwrap_or(0) == 0 {
+        return Err(AdminError::refused("[defaultNumPartitions] cannot be less than 1 for partition type."));
+    }
+    write(&state, &params, |policies| policies.auto_topic_creation = Some(rule.clone())).await
+}
+
+pub(in crate::admin) async fn remove_auto_topic_creation(State(state): Shared, params: Params) -> Answer {
+    write(&state, &params, |policies| policies.auto_topic_creation = None).await
+}
+
+pub(in crate::admin) async fn backlog_quotas(State(state): Shared, params: Params) -> Answer {
+    let policies = read(&state, &params).await?;
+    Ok(json(&shown_field(&policies, &state.facts.cluster, QUOTAS)))
+}
+
+/// Kept and shown; this broker does not act on quotas.
+pub(in crate::admin) async fn set_backlog_quota(
+    State(state): Shared,
+    params: Params,
+    asked: Asked,
+    body: Body,
+) -> Answer {
+    let quota: Map<String, Value> = body.required("the backlog quota")?;
+    let kind = asked.text("backlogQuotaType").unwrap_or(DEFAULT_QUOTA);
+    write(&state, &params, |policies| {
+        let quotas = policies.others.entry(QUOTAS).or_insert_with(|| Map::new().into());
+        if let Value::Object(quotas) = quotas {
+            quotas.insert(kind.to_owned(), Value::Object(quota.clone()));
+        }
+    })
+    .await
+}
+
+pub(in crate::admin) async fn remove_backlog_quota(State(state): Shared, params: Params, asked: Asked) -> Answer {
+    let kind = asked.text("backlogQuotaType").unwrap_or(DEFAULT_QUOTA);
+    write(&state, &params, |policies| {
+        if let Some(Value::Object(quotas)) = policies.others.get_mut(QUOTAS) {
+            quotas.remove(kind);
+        }
+    })
+    .await
+}

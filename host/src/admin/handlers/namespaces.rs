@@ -1,0 +1,97 @@
+//! Namespaces: their life, their topics, their bundles.
+
+use axum::extract::State;
+use serde_json::{Map, Value, json};
+
+use super::Shared;
+use crate::admin::AdminState;
+use crate::admin::answer::{Answer, done, json};
+use crate::admin::error::AdminError;
+use crate::admin::model::policies::{new_namespace, shown, shown_field};
+use crate::admin::request::{Asked, Body, Params};
+use crate::topic::{NamespaceName, TopicError};
+
+pub(in crate::admin) async fn list(State(state): Shared, params: Params) -> Answer {
+    let namespaces = state.namespaces.namespaces(params.text("tenant")).await?;
+    Ok(json(&namespaces.iter().map(ToString::to_string).collect::<Vec<_>>()))
+}
+
+pub(in crate::admin) async fn get(State(state): Shared, params: Params) -> Answer {
+    let policies = state.namespaces.policies(&params.namespace()?).await?;
+    Ok(json(&shown(&policies, &state.facts.cluster)))
+}
+
+pub(in crate::admin) async fn create(State(state): Shared, params: Params, body: Body) -> Answer {
+    let namespace = params.namespace()?;
+    let policies = new_namespace(body.json::<Map<String, Value>>()?)?;
+    state.namespaces.create_namespace(&namespace, &policies).await?;
+    Ok(done())
+}
+
+/// With `force`, its topics go first, with everything that drivers keep of them.
+pub(in crate::admin) async fn delete(State(state): Shared, params: Params, asked: Asked) -> Answer {
+    let namespace = params.namespace()?;
+    state.namespaces.policies(&namespace).await?;
+    if asked.flag("force") {
+        delete_topics(&state, &namespace).await?;
+    }
+    let topics = state.topics.names(&namespace).await?;
+    let partitioned = state.namespaces.partitioned_topics(&namespace).await?;
+    if !topics.is_empty() || !partitioned.is_empty() {
+        return Err(AdminError::conflict("Cannot delete non empty namespace"));
+    }
+    state.namespaces.delete_namespace(&namespace).await?;
+    Ok(done())
+}
+
+async fn delete_topics(state: &AdminState, namespace: &NamespaceName) -> Result<(), AdminError> {
+    for topic in state.topics.names(namespace).await? {
+        match state.topics.delete(&topic, true).await {
+            Ok(()) | Err(TopicError::NotFound(_)) => state.namespaces.forget_topic(&topic).await?,
+            Err(error) => return Err(error.into()),
+        }
+    }
+    for topic in state.namespaces.partitioned_topics(namespace).await? {
+        state.namespaces.delete_partitioned_topic(&topic).await?;
+    }
+    Ok(())
+}
+
+pub(in crate::admin) async fn topics(State(state): Shared, params: Params, asked: Asked) -> Answer {
+    let namespace = params.namespace()?;
+    state.namespaces.policies(&namespace).await?;
+    if asked.text("mode").is_some_and(|mode| mode.eq_ignore_ascii_case("NON_PERSISTENT")) {
+        return Ok(json(&[(); 0]));
+    }
+    let topics = state.topics.names(&namespace).await?;
+    Ok(json(&topics.iter().map(ToString::to_string).collect::<Vec<_>>()))
+}
+
+/// A bundle's topics are the namespace's: all bundles are served here, so that unloading one unloads all.
+pub(in crate::admin) async fn unload(State(state): Shared, params: Params) -> Answer {
+    let namespace = params.namespace()?;
+    state.namespaces.policies(&namespace).await?;
+    for topic in state.topics.loaded().iter().filter(|topic| *topic.name().namespace() == namespace) {
+        state.topics.unload(topic.name()).await;
+    }
+    Ok(done())
+}
+
+pub(in crate::admin) async fn bundles(State(state): Shared, params: Params) -> Answer {
+    field(&state, &params, "bundles").await
+}
+
+pub(in crate::admin) async fn replication(State(state): Shared, params: Params) -> Answer {
+    field(&state, &params, "replication_clusters").await
+}
+
+/// Nobody is asked who they are, so no permissions are granted.
+pub(in crate::admin) async fn permissions(State(state): Shared, params: Params) -> Answer {
+    state.namespaces.policies(&params.namespace()?).await?;
+    Ok(json(&json!({})))
+}
+
+async fn field(state: &AdminState, params: &Params, field: &str) -> Answer {
+    let policies = state.namespaces.policies(&params.namespace()?).await?;
+    Ok(json(&shown_field(&policies, &state.facts.cluster, field)))
+}

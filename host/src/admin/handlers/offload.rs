@@ -1,0 +1,23 @@
+//! The manual offload: asking for one, and how it went.
+
+use axum::extract::State;
+
+use super::Shared;
+use crate::admin::answer::{Answer, done, json};
+use crate::admin::error::AdminError;
+use crate::admin::model;
+use crate::admin::request::{Body, MessageIdBody, Params};
+
+/// Started, not done: everything that follows shows in the status.
+pub(in crate::admin) async fn start(State(state): Shared, params: Params, body: Body) -> Answer {
+    let name = params.topic()?;
+    let before: MessageIdBody = body.json()?.ok_or_else(|| AdminError::bad_request("messageId is null"))?;
+    let topic = state.topic(&name).await?;
+    state.offloads.start(topic.ledger().clone(), before.position())?;
+    Ok(done())
+}
+
+pub(in crate::admin) async fn status(State(state): Shared, params: Params) -> Answer {
+    let topic = state.topic(&params.topic()?).await?;
+    Ok(json(&model::offload::status(&state.offloads.status(topic.ledger()))))
+}

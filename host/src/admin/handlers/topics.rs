@@ -1,0 +1,217 @@
+//! Topics: which there are, their making and end, their figures.
+
+use std::collections::BTreeMap;
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::Shared;
+use crate::admin::AdminState;
+use crate::admin::answer::{Answer, done, json, null};
+use crate::admin::error::AdminError;
+use crate::admin::model::message::message_id;
+use crate::admin::model::stats::StatsBody;
+use crate::admin::request::{Asked, Body, Params};
+use crate::topic::{Missing, Topic, TopicName};
+
+/// Partitions of one topic; each is made with the topic, and has a ledger of its own.
+const PARTITIONS_MAX: i64 = 10_000;
+
+pub(in crate::admin) async fn list(State(state): Shared, params: Params) -> Answer {
+    let namespace = params.namespace()?;
+    state.namespaces.policies(&namespace).await?;
+    Ok(json(&texts(&state.topics.names(&namespace).await?)))
+}
+
+pub(in crate::admin) async fn list_partitioned(State(state): Shared, params: Params) -> Answer {
+    Ok(json(&texts(&state.namespaces.partitioned_topics(&params.namespace()?).await?)))
+}
+
+fn texts(names: &[TopicName]) -> Vec<String> {
+    names.iter().map(ToString::to_string).collect()
+}
+
+pub(in crate::admin) async fn create(State(state): Shared, params: Params) -> Answer {
+    let name = params.topic()?;
+    state.namespaces.policies(name.namespace()).await?;
+    check_parent(&state, &name).await?;
+    refuse_existing(&state, &name).await?;
+    state.topics.load(&name, Missing::Create).await?;
+    Ok(done())
+}
+
+/// A name that ends like a partition's needs the topic that it is a partition of.
+async fn check_parent(state: &AdminState, name: &TopicName) -> Result<(), AdminError> {
+    let Some(index) = name.partition_index() else { return Ok(()) };
+    match state.namespaces.partitions_of(&name.partitioned()).await? {
+        Some(count) if index < count => Ok(()),
+        _ => Err(AdminError::refused(format!(
+            "Can't create topic {name}: its name is that of a partition, and {} has no such partition",
+            name.partitioned()
+        ))),
+    }
+}
+
+async fn refuse_existing(state: &AdminState, name: &TopicName) -> Result<(), AdminError> {
+    if state.topics.exists(name).await? || state.namespaces.partitions_of(name).await?.is_some() {
+        return Err(AdminError::conflict("This topic already exists"));
+    }
+    Ok(())
+}
+
+pub(in crate::admin) async fn delete(State(state): Shared, params: Params, asked: Asked) -> Answer {
+    state.delete(&params.topic()?, asked.flag("force")).await?;
+    Ok(done())
+}
+
+/// The two forms in which clients send a number of partitions.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum PartitionCount {
+    Bare(i64),
+    Metadata { partitions: i64 },
+}
+
+fn partition_count(body: &Body) -> Result<u32, AdminError> {
+    let count = match body.required("the number of partitions")? {
+        PartitionCount::Bare(count) | PartitionCount::Metadata { partitions: count } => count,
+    };
+    if count > PARTITIONS_MAX {
+        let text = format!("Number of partitions should be less than or equal to {PARTITIONS_MAX}");
+        return Err(AdminError::new(StatusCode::NOT_ACCEPTABLE, text));
+    }
+    // Whatever is too small is refused as 0 is.
+    Ok(u32::try_from(count).unwrap_or(0))
+}
+
+pub(in crate::admin) async fn create_partitioned(State(state): Shared, params: Params, body: Body) -> Answer {
+    let (name, count) = (params.topic()?, partition_count(&body)?);
+    if name.partition_index().is_some() {
+        return Err(AdminError::refused(format!("Partitioned Topic Name should not contain '-partition-': {name}")));
+    }
+    if state.topics.exists(&name).await? {
+        return Err(AdminError::conflict("This topic already exists"));
+    }
+    state.namespaces.create_partitioned_topic(&name, count).await?;
+    make_partitions(&state, &name).await
+}
+
+pub(in crate::admin) async fn add_partitions(State(state): Shared, params: Params, body: Body) -> Answer {
+    let (name, count) = (params.topic()?, partition_count(&body)?);
+    state.namespaces.update_partitions(&name, count).await?;
+    make_partitions(&state, &name).await
+}
+
+async fn make_partitions(state: &AdminState, name: &TopicName) -> Answer {
+    for partition in state.parts(name).await? {
+        state.topics.load(&partition, Missing::Create).await?;
+    }
+    Ok(done())
+}
+
+pub(in crate::admin) async fn partitions(State(state): Shared, params: Params, asked: Asked) -> Answer {
+    let name = params.topic()?;
+    let count = match state.namespaces.partitions_of(&name).await? {
+        Some(count) => count,
+        None if asked.flag("checkAllowAutoCreation") => state.topics.partitions(&name, true).await?,
+        None if state.topics.exists(&name).await? => 0,
+        None => return Err(AdminError::not_found(format!("Topic {name} not found"))),
+    };
+    Ok(json(&partition_metadata(count)))
+}
+
+fn partition_metadata(count: u32) -> Value {
+    json!({ "partitions": count, "deleted": false })
+}
+
+pub(in crate::admin) async fn delete_partitioned(State(state): Shared, params: Params, asked: Asked) -> Answer {
+    let (name, force) = (params.topic()?, asked.flag("force"));
+    if state.namespaces.partitions_of(&name).await?.is_none() {
+        return Err(AdminError::not_found(format!("Topic {name} not found.")));
+    }
+    let partitions = state.parts(&name).await?;
+    let clients = |partition| state.topics.get(partition).map_or(0, |topic| topic.client_count());
+    let connected: usize = partitions.iter().map(clients).sum();
+    if connected > 0 && !force {
+        return Err(crate::topic::TopicError::InUse(connected).into());
+    }
+    for partition in &partitions {
+        match state.delete(partition, force).await {
+            Err(error) if error.status() != StatusCode::NOT_FOUND => return Err(error),
+            _ => {}
+        }
+    }
+    state.namespaces.delete_partitioned_topic(&name).await?;
+    Ok(done())
+}
+
+pub(in crate::admin) async fn unload(State(state): Shared, params: Params) -> Answer {
+    let name = params.topic()?;
+    let parts = state.parts(&name).await?;
+    if parts == [name.clone()] && !state.topics.exists(&name).await? {
+        return Err(AdminError::not_found(format!("Topic {name} not found")));
+    }
+    for part in &parts {
+        state.unload(part).await;
+    }
+    Ok(done())
+}
+
+pub(in crate::admin) async fn terminate(State(state): Shared, params: Params) -> Answer {
+    let name = params.topic()?;
+    if state.namespaces.partitions_of(&name).await?.is_some() {
+        return Err(AdminError::not_allowed("Termination of a partitioned topic is not allowed"));
+    }
+    let end = state.topic(&name).await?.terminate().await?;
+    Ok(json(&message_id(end.before(), &name)))
+}
+
+/// Answers when the trim is done.
+pub(in crate::admin) async fn trim(State(state): Shared, params: Params) -> Answer {
+    for part in state.parts(&params.topic()?).await? {
+        state.topic(&part).await?.ledger().trim().await?;
+    }
+    Ok(null())
+}
+
+pub(in crate::admin) async fn truncate(State(state): Shared, params: Params) -> Answer {
+    for part in state.parts(&params.topic()?).await? {
+        state.topic(&part).await?.ledger().truncate().await?;
+    }
+    Ok(done())
+}
+
+pub(in crate::admin) async fn stats(State(state): Shared, params: Params) -> Answer {
+    let topic = state.topic(&params.topic()?).await?;
+    Ok(json(&stats_of(&state, &topic)))
+}
+
+pub(in crate::admin) async fn partitioned_stats(State(state): Shared, params: Params, asked: Asked) -> Answer {
+    let name = params.topic()?;
+    let count = partitions_or_absent(&state, &name).await?;
+    let mut partitions = BTreeMap::new();
+    for index in 0..count {
+        let topic = state.topic(&name.partition(index)).await?;
+        partitions.insert(topic.name().to_string(), stats_of(&state, &topic));
+    }
+    let each = asked.text("perPartition").is_none_or(|value| value != "false");
+    Ok(json(&StatsBody::partitioned(partitions, partition_metadata(count), each)))
+}
+
+pub(super) async fn partitions_or_absent(state: &AdminState, name: &TopicName) -> Result<u32, AdminError> {
+    let partitions = state.namespaces.partitions_of(name).await?;
+    partitions.ok_or_else(|| AdminError::not_found(format!("Partitioned Topic {name} not found")))
+}
+
+fn stats_of(state: &AdminState, topic: &Topic) -> StatsBody {
+    let history = state.offloads.history(topic.ledger());
+    StatsBody::new(topic.ledger(), topic.stats(), history, &state.facts.web_address)
+}
+
+/// Topics have no properties here.
+pub(in crate::admin) async fn properties(State(state): Shared, params: Params) -> Answer {
+    super::require_topic(&state, &params.topic()?).await?;
+    Ok(json(&json!({})))
+}

@@ -1,0 +1,157 @@
+//! The admin REST API: HTTP in, calls of other rooms, JSON out.
+//!
+//! [`routes`] is the table of paths, [`handlers`] the calls, [`model`] the bodies, [`error`] the statuses.
+//! The room owns nothing on disk: every write is one call of the room that owns the record, so a crash
+//! leaves what that room promises. A policy is in force on loaded topics when the answer to its write is sent.
+//!
+//! Paths, bodies and reasons are those of Apache Pulsar 4.0; `brokers/offloaders` and `…/ledgers` are ours.
+
+mod answer;
+pub mod error;
+mod handlers;
+pub mod health;
+mod model;
+mod request;
+mod routes;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+pub use error::AdminError;
+pub use health::{HealthCheck, StoreHealth};
+pub use routes::router;
+
+use crate::managed_ledger::ManagedLedgers;
+use crate::managed_ledger::cache::CacheBudget;
+use crate::namespace::Namespaces;
+use crate::offload::Offloads;
+use crate::storage::{Clock, DriverOrigin};
+use crate::topic::{Missing, NamespaceName, Topic, TopicError, TopicName, Topics};
+
+/// The version of Apache Pulsar that clients may take this broker for.
+pub const COMPATIBLE_VERSION: &str = "4.0.6";
+
+/// What the broker says about itself.
+#[derive(Clone, Debug)]
+pub struct BrokerFacts {
+    /// The cluster's name.
+    pub cluster: String,
+    /// `host:port` of this API, as told to clients.
+    pub web_address: String,
+    /// `host:port` of the binary protocol, as told to clients.
+    pub service_address: String,
+    /// Where plugins are looked for, as configured.
+    pub offloaders_directory: String,
+    /// Every configuration key and its value in force, without secrets.
+    pub configuration: BTreeMap<String, String>,
+}
+
+impl BrokerFacts {
+    fn web_url(&self) -> String {
+        format!("http://{}", self.web_address)
+    }
+
+    fn service_url(&self) -> String {
+        format!("pulsar://{}", self.service_address)
+    }
+}
+
+/// What is known of plugins, as plain data.
+pub trait OffloaderReport: Send + Sync {
+    /// A row for every file that was looked at.
+    fn report(&self) -> serde_json::Value;
+
+    /// The plugin that claims a driver, by any spelling of its name.
+    fn origin(&self, driver: &str) -> Option<DriverOrigin>;
+}
+
+/// What requests are answered from.
+pub struct AdminState {
+    /// About this broker.
+    pub facts: BrokerFacts,
+    /// Tenants, namespaces, policies.
+    pub namespaces: Arc<Namespaces>,
+    /// Topics.
+    pub topics: Arc<Topics>,
+    /// The records of topics that are not loaded.
+    pub managed_ledgers: Arc<ManagedLedgers>,
+    /// The offload engine.
+    pub offloads: Arc<Offloads>,
+    /// The memory of all entry caches.
+    pub cache_budget: Arc<CacheBudget>,
+    /// Plugins.
+    pub offloaders: Arc<dyn OffloaderReport>,
+    /// Whether the stores answer.
+    pub health: Arc<dyn HealthCheck>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+}
+
+impl AdminState {
+    /// A topic that exists, loaded.
+    async fn topic(&self, name: &TopicName) -> Result<Arc<Topic>, AdminError> {
+        if name.domain() != crate::topic::Domain::Persistent {
+            return Err(TopicError::NotFound(name.clone()).into());
+        }
+        Ok(self.topics.load(name, Missing::Refuse).await?)
+    }
+
+    /// The topic itself, or each partition of a partitioned one.
+    async fn parts(&self, name: &TopicName) -> Result<Vec<TopicName>, AdminError> {
+        let partitions = self.namespaces.partitions_of(name).await?;
+        Ok(partitions.map_or_else(|| vec![name.clone()], |count| (0..count).map(|i| name.partition(i)).collect()))
+    }
+
+    /// Closes a topic, after its offload: the record has one writer.
+    async fn unload(&self, name: &TopicName) {
+        self.stop_offload(name).await;
+        self.topics.unload(name).await;
+    }
+
+    /// Deletes a topic and its own policies.
+    async fn delete(&self, name: &TopicName, force: bool) -> Result<(), AdminError> {
+        let topic = self.topic(name).await?;
+        let clients = topic.client_count();
+        if clients > 0 && !force {
+            return Err(TopicError::InUse(clients).into());
+        }
+        self.stop_offload(name).await;
+        self.topics.delete(name, force).await?;
+        Ok(self.namespaces.forget_topic(name).await?)
+    }
+
+    async fn stop_offload(&self, name: &TopicName) {
+        if let Some(topic) = self.topics.get(name) {
+            self.offloads.stop(topic.ledger()).await;
+        }
+    }
+
+    /// Puts a namespace's policies in force on its loaded topics.
+    async fn refresh(&self, namespace: &NamespaceName) -> Result<(), AdminError> {
+        self.refresh_where(|topic| topic.namespace() == namespace).await
+    }
+
+    /// Puts a topic's policies in force on it, or on its loaded partitions.
+    async fn refresh_topic(&self, name: &TopicName) -> Result<(), AdminError> {
+        let whole = name.partitioned();
+        self.refresh_where(|topic| topic.partitioned() == whole).await
+    }
+
+    async fn refresh_where(&self, concerns: impl Fn(&TopicName) -> bool) -> Result<(), AdminError> {
+        for topic in self.topics.loaded().iter().filter(|topic| concerns(topic.name())) {
+            topic.ledger().update_settings(self.namespaces.settings(topic.name()).await?);
+        }
+        Ok(())
+    }
+}
+
+/// Answers requests until `stop`; those that run then are finished first.
+///
+/// # Errors
+/// Those of the listener.
+pub async fn serve(listener: TcpListener, state: Arc<AdminState>, stop: CancellationToken) -> std::io::Result<()> {
+    axum::serve(listener, router(state)).with_graceful_shutdown(stop.cancelled_owned()).await
+}

@@ -1,0 +1,138 @@
+//! What handlers take from a request: names of the path, decoded once; a bounded JSON body; the query.
+
+use std::collections::HashMap;
+use std::fmt::Display;
+use std::str::FromStr;
+
+use axum::extract::rejection::BytesRejection;
+use axum::extract::{FromRequest, FromRequestParts, Query, RawPathParams, Request};
+use axum::http::request::Parts;
+use bytes::Bytes;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+
+use super::error::AdminError;
+use crate::managed_ledger::WirePosition;
+use crate::topic::names::{Domain, NamespaceName, TopicName};
+
+/// The names that the route took from the path, percent-decoded exactly once; a `+` stays a `+`.
+pub(super) struct Params {
+    by_name: HashMap<String, String>,
+    domain: Domain,
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Params {
+    type Rejection = AdminError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, AdminError> {
+        let domain = if parts.uri.path().contains("/non-persistent/") && !parts.uri.path().contains("/persistent/") {
+            Domain::NonPersistent
+        } else {
+            Domain::Persistent
+        };
+        let params = RawPathParams::from_request_parts(parts, state).await;
+        let params = params.map_err(|error| AdminError::bad_request(format!("the path cannot be read: {error}")))?;
+        let by_name = params.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+        Ok(Self { by_name, domain })
+    }
+}
+
+impl Params {
+    /// A name as it stands.
+    pub(super) fn text(&self, name: &str) -> &str {
+        self.by_name.get(name).map_or("", String::as_str)
+    }
+
+    /// A number.
+    pub(super) fn number<T: FromStr>(&self, name: &str) -> Result<T, AdminError>
+    where
+        T::Err: Display,
+    {
+        let text = self.text(name);
+        text.parse().map_err(|error| AdminError::bad_request(format!("`{text}` in the path is no number: {error}")))
+    }
+
+    /// `{tenant}/{namespace}`.
+    pub(super) fn namespace(&self) -> Result<NamespaceName, AdminError> {
+        Ok(NamespaceName::new(self.text("tenant"), self.text("namespace"))?)
+    }
+
+    /// `{tenant}/{namespace}/{topic}` in the path's domain.
+    pub(super) fn topic(&self) -> Result<TopicName, AdminError> {
+        Ok(TopicName::new(self.domain, self.namespace()?, self.text("topic"))?)
+    }
+}
+
+/// The body's bytes, no more than the server takes.
+pub(super) struct Body(Bytes);
+
+impl<S: Send + Sync> FromRequest<S> for Body {
+    type Rejection = AdminError;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, AdminError> {
+        let bytes = Bytes::from_request(request, state).await;
+        bytes.map(Self).map_err(|error: BytesRejection| AdminError::new(error.status(), error.body_text()))
+    }
+}
+
+impl Body {
+    /// The body as JSON; `None` where it is empty or `null`. Fields that nobody knows are ignored.
+    pub(super) fn json<T: DeserializeOwned>(&self) -> Result<Option<T>, AdminError> {
+        if self.0.trim_ascii().is_empty() {
+            return Ok(None);
+        }
+        serde_json::from_slice(&self.0)
+            .map_err(|error| AdminError::bad_request(format!("the body is not what is wanted here: {error}")))
+    }
+
+    /// The body as JSON, which must be there.
+    pub(super) fn required<T: DeserializeOwned>(&self, what: &str) -> Result<T, AdminError> {
+        self.json()?.ok_or_else(|| AdminError::bad_request(format!("{what} is missing: the body is empty")))
+    }
+}
+
+/// The queries of all routes. What is absent, empty or not understood is off.
+#[derive(Debug, Default)]
+pub(super) struct Asked {
+    by_name: HashMap<String, String>,
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Asked {
+    type Rejection = AdminError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, AdminError> {
+        let query = Query::<HashMap<String, String>>::from_request_parts(parts, state).await;
+        let Query(by_name) =
+            query.map_err(|error| AdminError::bad_request(format!("the query cannot be read: {error}")))?;
+        Ok(Self { by_name })
+    }
+}
+
+impl Asked {
+    /// Whether `name=true`.
+    pub(super) fn flag(&self, name: &str) -> bool {
+        self.text(name).is_some_and(|value| value.eq_ignore_ascii_case("true"))
+    }
+
+    /// The value of `name`, where it is there and not empty.
+    pub(super) fn text(&self, name: &str) -> Option<&str> {
+        self.by_name.get(name).map(String::as_str).filter(|value| !value.is_empty())
+    }
+}
+
+/// A message id as clients send it; what newer clients add is ignored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct MessageIdBody {
+    pub(super) ledger_id: i64,
+    pub(super) entry_id: i64,
+    /// Whether the message itself is left out, on reset.
+    #[serde(default)]
+    pub(super) is_excluded: bool,
+}
+
+impl MessageIdBody {
+    pub(super) fn position(self) -> WirePosition {
+        WirePosition { ledger_id: self.ledger_id, entry_id: self.entry_id }
+    }
+}
