@@ -8,7 +8,6 @@ use axum::http::{Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, delete, get, post, put};
 
-use super::AdminState;
 use super::answer::json;
 use super::error::AdminError;
 use super::handlers::{
@@ -16,6 +15,7 @@ use super::handlers::{
     topics,
 };
 use super::request::Params;
+use super::{AdminState, metrics};
 
 /// The largest body that is read, bytes. The largest that clients send is a policies object of a few kilobytes.
 const BODY_BYTES_MAX: usize = 1 << 20;
@@ -32,6 +32,8 @@ pub fn router(state: Arc<AdminState>) -> Router {
     Router::new()
         .nest("/admin/v2", admin)
         .route("/lookup/v2/topic/{domain}/{tenant}/{namespace}/{topic}", get(brokers::lookup))
+        .route("/metrics", get(metrics::redirect))
+        .route("/metrics/", get(metrics::scrape))
         .fallback(unknown)
         .method_not_allowed_fallback(wrong_method)
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
