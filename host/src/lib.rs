@@ -1,6 +1,7 @@
 //! Longshore: a Pulsar-compatible standalone broker whose tiered storage drivers are shared libraries.
 
 pub mod admin;
+pub mod broker;
 pub mod cli;
 pub mod client;
 pub mod config;

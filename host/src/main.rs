@@ -4,22 +4,27 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::Parser as _;
-use longshore::cli::args::{OffloadersListArgs, StandaloneArgs};
+use longshore::cli::args::StandaloneArgs;
 use longshore::cli::{self, Arguments, Command, args::OffloadersCommand};
 use longshore::config::{Config, Severity, Source};
+use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
 /// It could not be done, or what was read is not what was written.
 const FAILED: u8 = 1;
 /// Wrong arguments (as clap has it) or a wrong configuration.
 const WRONG_INPUT: u8 = 2;
+/// The folder of plugins could not be read.
+const NOT_READ: u8 = 2;
 
 fn main() -> ExitCode {
     let ended = match Arguments::parse().command {
         Command::Standalone(args) => standalone(&args),
         Command::Client(args) => runtime().and_then(|runtime| runtime.block_on(cli::run_client(args))).map(|()| 0),
         Command::Offloaders(args) => match args.command {
-            OffloadersCommand::List(list) => offloaders_list(&list),
+            OffloadersCommand::List(list) => {
+                cli::run_offloaders_list(&list).map(|read| if read { 0 } else { NOT_READ })
+            }
         },
         Command::Demo(args) => cli::run_demo(&args).map(|same| if same { 0 } else { FAILED }),
     };
@@ -65,12 +70,17 @@ fn standalone(args: &StandaloneArgs) -> anyhow::Result<u8> {
     run_broker(config)
 }
 
-/// Runs the broker until it is told to stop. The broker's room is wired in here.
+/// Runs the broker until it is told to stop: by Ctrl-C, or by a TERM signal.
 fn run_broker(config: Config) -> anyhow::Result<u8> {
-    anyhow::bail!("this build has no broker, only the command line; its data would be in {}", config.data_directory)
-}
-
-/// Lists the plugins. The plugin room is wired in here.
-fn offloaders_list(args: &OffloadersListArgs) -> anyhow::Result<u8> {
-    anyhow::bail!("this build loads no plugins; asked for {:?} and {}", args.directory, args.admin_url)
+    runtime()?.block_on(async {
+        let mut terminated = signal(SignalKind::terminate()).context("listen for the TERM signal")?;
+        let told = async move {
+            tokio::select! {
+                _ = terminated.recv() => {}
+                _ = tokio::signal::ctrl_c() => {}
+            }
+        };
+        longshore::broker::run(config, told).await
+    })?;
+    Ok(0)
 }

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod crash;
+mod kill;
 mod loading;
 mod managed_ledger;
 mod offload;

@@ -1,8 +1,10 @@
 //! The test kit: what the integration tests of all rooms share.
 //!
-//! [`memory_driver`] misbehaves on request, [`house`] is the storage half of a broker in a temporary folder, [`plugins`]
+//! [`memory_driver`] misbehaves on request, [`house`] is the storage half of a broker in a temporary folder, [`broker`]
+//! is the real binary, [`plugins`]
 //! finds built plugins.
 
+pub mod broker;
 pub mod house;
 pub mod memory_driver;
 pub mod plugins;

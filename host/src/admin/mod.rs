@@ -106,30 +106,6 @@ impl AdminState {
         Ok(partitions.map_or_else(|| vec![name.clone()], |count| (0..count).map(|i| name.partition(i)).collect()))
     }
 
-    /// Closes a topic, after its offload: the record has one writer.
-    async fn unload(&self, name: &TopicName) {
-        self.stop_offload(name).await;
-        self.topics.unload(name).await;
-    }
-
-    /// Deletes a topic and its own policies.
-    async fn delete(&self, name: &TopicName, force: bool) -> Result<(), AdminError> {
-        let topic = self.topic(name).await?;
-        let clients = topic.client_count();
-        if clients > 0 && !force {
-            return Err(TopicError::InUse(clients).into());
-        }
-        self.stop_offload(name).await;
-        self.topics.delete(name, force).await?;
-        Ok(self.namespaces.forget_topic(name).await?)
-    }
-
-    async fn stop_offload(&self, name: &TopicName) {
-        if let Some(topic) = self.topics.get(name) {
-            self.offloads.stop(topic.ledger()).await;
-        }
-    }
-
     /// Puts a namespace's policies in force on its loaded topics.
     async fn refresh(&self, namespace: &NamespaceName) -> Result<(), AdminError> {
         self.refresh_where(|topic| topic.namespace() == namespace).await

@@ -13,6 +13,7 @@ mod workload;
 pub use args::{Arguments, Command};
 pub use commands::run_client;
 pub use commands::run_demo;
+pub use commands::run_offloaders_list;
 
 /// Shown at the end of the help.
 pub const EXIT_CODES: &str = "\

@@ -124,7 +124,20 @@ impl Loader {
         let working_folder = std::env::current_dir().unwrap_or_else(|_| PathBuf::from("."));
         config.search_folders = search_folders(&working_folder, &self.search_folders);
         self.hand_to_drivers(&mut config, &working_folder);
+        config.shown = self.shown();
         Ok((config, self.warnings))
+    }
+
+    /// What is in force, as text; secrets only as stars.
+    fn shown(&self) -> BTreeMap<String, String> {
+        let defaults = known_keys().map(|key| (key.name.to_owned(), key.default.to_owned()));
+        let given = self.values.iter().map(|(name, placed)| (name.clone(), placed.property.value.clone()));
+        let all = defaults.chain(given).collect::<BTreeMap<_, _>>();
+        let star = |(name, value): (String, String)| {
+            let value = if is_secret(&name) && !value.is_empty() { "***".to_owned() } else { value };
+            (name, value)
+        };
+        all.into_iter().map(star).collect()
     }
 
     /// The value of `key`; its default where the text is wrong, which is then a mistake.

@@ -33,6 +33,8 @@ macro_rules! settings {
             pub offload_properties: BTreeMap<String, String>,
             /// Where a relative path is looked for: the working folder, then the configuration file's.
             pub search_folders: Vec<PathBuf>,
+            /// Every key and its value in force, as text; secrets are stars.
+            pub shown: BTreeMap<String, String>,
         }
 
         /// All keys that have an effect, in the order of the shipped file.
@@ -49,6 +51,7 @@ macro_rules! settings {
                     )), )+)+
                     offload_properties: BTreeMap::new(),
                     search_folders: Vec::new(),
+                    shown: BTreeMap::new(),
                 }
             }
         }

@@ -150,6 +150,13 @@ impl Defaults {
     }
 }
 
+impl Defaults {
+    /// What drivers are made with where no policy says otherwise.
+    pub fn driver_settings(&self) -> DriverSettings {
+        managed_ledger_settings(self, &Policies::default(), &TopicPolicies::default()).offload.driver_settings
+    }
+}
+
 /// Ranges of individual acknowledgements that a cursor's record keeps; the original's
 /// `managedLedgerMaxUnackedRangesToPersist`.
 const CURSOR_RANGES_MAX: usize = 10_000;

@@ -8,6 +8,7 @@ pub mod effective;
 pub mod error;
 pub mod offload_policies;
 pub mod policies;
+mod rules;
 pub mod store;
 
 pub use effective::Defaults;

@@ -63,6 +63,12 @@ pub trait LedgerFactory: Send + Sync {
     /// `NotFound` unless `create`; those of the stores.
     async fn open(&self, name: &str, create: bool) -> Result<Arc<ManagedLedger>, ManagedLedgerError>;
 
+    /// Closes a managed ledger that [`open`](Self::open) gave, after whatever else uses it has stopped.
+    ///
+    /// # Errors
+    /// Those of the stores; the next open recovers all the same.
+    async fn close(&self, ledger: &Arc<ManagedLedger>) -> Result<(), ManagedLedgerError>;
+
     /// Whether there is such a managed ledger.
     async fn exists(&self, name: &str) -> Result<bool, ManagedLedgerError>;
 

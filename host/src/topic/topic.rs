@@ -16,6 +16,7 @@ use super::error::TopicError;
 use super::names::TopicName;
 use super::operations::StartAt;
 use super::producer::{AccessMode, Producer, ProducerHandle, ProducerRequest};
+use super::rules::LedgerFactory;
 use super::settings::TopicSettings;
 use super::stats::{ConsumerStats, Counter, TopicStats};
 use super::subscription::{Acknowledged, Subscription, Surroundings};
@@ -396,7 +397,7 @@ impl Topic {
     }
 
     /// Has all clients come again, writes the cursors, closes the log.
-    pub(super) async fn close(&self) {
+    pub(super) async fn close(&self, ledgers: &dyn LedgerFactory) {
         self.begin_close();
         // Whoever makes a subscription now is done before, or sees that the topic closes.
         drop(self.admission.lock().await);
@@ -406,7 +407,7 @@ impl Topic {
         for subscription in &subscriptions {
             subscription.ended.cancelled().await;
         }
-        if let Err(error) = self.ledger().close().await {
+        if let Err(error) = ledgers.close(self.ledger()).await {
             tracing::warn!(topic = %self.name(), %error, "the log was not closed in order; the next load recovers it");
         }
         subscriptions.iter().for_each(|subscription| subscription.gone.cancel());

@@ -205,7 +205,7 @@ impl Topics {
         let Some(slot) = self.lock().get(name).cloned() else { return false };
         let _leaving = slot.leaving.lock().await;
         let Some(topic) = slot.topic.get().filter(|topic| !topic.is_closed()) else { return false };
-        topic.close().await;
+        topic.close(&*self.factory).await;
         self.lock().remove(name);
         topic.end_close();
         tracing::info!(topic = %name, "topic unloaded");
@@ -229,7 +229,7 @@ impl Topics {
             topic.reopen();
             return Err(TopicError::InUse(clients));
         }
-        topic.close().await;
+        topic.close(&*self.factory).await;
         let deleted = self.factory.delete(&name.managed_ledger()).await;
         self.lock().remove(name);
         topic.end_close();

@@ -10,6 +10,8 @@
 //!
 //! The bytes: docs/formats/map-file.md.
 
+#![forbid(unsafe_code)]
+
 mod config;
 mod copy;
 mod error;
@@ -23,3 +25,9 @@ mod stored_file;
 
 pub use offloader::{FileSystemFactory, FileSystemOffloader};
 pub use read_handle::FileReadHandle;
+
+longshore_plugin_api::export_offloader! {
+    factory: FileSystemFactory,
+    name: "tiered-storage-file-system",
+    drivers: ["filesystem"],
+}

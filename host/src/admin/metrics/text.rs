@@ -133,7 +133,9 @@ pub(in crate::admin) fn check(text: &str) -> Result<usize, String> {
         if !suffix.is_some_and(|suffix| ["", "_total", "_created", "_count", "_sum"].contains(&suffix)) {
             return fail("not a sample of the family above");
         }
-        check_labels(labels).or_else(|why| fail(why))?;
+        if let Err(why) = check_labels(labels) {
+            return fail(why);
+        }
         if !series.insert(id.to_owned()) {
             return fail("a series twice");
         }

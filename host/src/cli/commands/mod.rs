@@ -2,6 +2,8 @@
 
 mod client;
 mod demo;
+mod offloaders;
 
 pub use client::run_client;
 pub use demo::run_demo;
+pub use offloaders::run_offloaders_list;

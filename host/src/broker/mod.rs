@@ -1,0 +1,340 @@
+//! Start and stop order: the only place that wires rooms together.
+//!
+//! Start: both ports, plugins, metadata, hot store, what a crash left, namespaces, topics, clients. Stop: clients, topics,
+//! hot store, plugins. A start that fails has changed nothing that the next one would trip over.
+
+mod offloaders;
+mod periodic;
+mod topic_ledgers;
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::admin::{self, AdminState, BrokerFacts, StoreHealth};
+use crate::config::{Config, OffloadVerify};
+use crate::ledger::{FileLedgerStore, LedgerStoreSettings};
+use crate::managed_ledger::cache::CacheBudget;
+use crate::managed_ledger::factory::LedgerIds;
+use crate::managed_ledger::{ManagedLedgers, Rooms};
+use crate::metadata::store::RedbMetadataStore;
+use crate::metadata::{Expect, MetadataStore};
+use crate::namespace::Namespaces;
+use crate::offload::{OffloadSettings, Offloads, VerifyMode};
+use crate::plugin::{PluginHost, PluginSettings, PluginState};
+use crate::protocol::{self, ProtocolSettings};
+use crate::storage::{Clock, DriverLookup, DriverSettings, SystemClock};
+use crate::topic::{TopicSettings, Topics};
+
+use offloaders::LoadedOffloaders;
+use topic_ledgers::TopicLedgers;
+
+/// How long plugins may take to finish when the broker stops.
+const PLUGIN_SHUTDOWN: Duration = Duration::from_secs(10);
+/// Free bytes of the data folder's file system below which the start is refused: a broker that cannot write is of no use.
+const FREE_BYTES_MIN: u64 = 64 << 20;
+
+/// A running broker.
+pub struct Broker {
+    /// Where the binary protocol listens.
+    pub protocol_address: SocketAddr,
+    /// Where the REST API listens.
+    pub admin_address: SocketAddr,
+    stop: CancellationToken,
+    servers: JoinSet<()>,
+    topics: Arc<Topics>,
+    store: Arc<FileLedgerStore>,
+    plugins: Arc<PluginHost>,
+}
+
+/// Runs a broker until `until` ends; prints one line when it is ready.
+///
+/// # Errors
+/// What keeps it from starting: one sentence that says what to do.
+pub async fn run(config: Config, until: impl Future<Output = ()>) -> Result<()> {
+    let broker = Broker::start(config).await?;
+    println!("ready: pulsar://{} and http://{} (press Ctrl-C to stop)", broker.protocol_address, broker.admin_address);
+    until.await;
+    broker.stop().await
+}
+
+impl Broker {
+    /// Starts.
+    ///
+    /// # Errors
+    /// What keeps it from starting.
+    pub async fn start(config: Config) -> Result<Self> {
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let protocol_listener = bind(&config.bind_address, config.broker_service_port, "brokerServicePort").await?;
+        let admin_listener = bind(&config.bind_address, config.web_service_port, "webServicePort").await?;
+        let (protocol_address, admin_address) = (protocol_listener.local_addr()?, admin_listener.local_addr()?);
+        let data = data_folder(&config)?;
+
+        let plugins = Arc::new(load_plugins(&config).await?);
+        check_required(&config, &plugins)?;
+        let metadata = open_metadata(&data, clock.clone()).await?;
+        let store = open_ledgers(&data, &config).await?;
+
+        let (closed, closed_ledgers) = mpsc::unbounded_channel();
+        let cache_budget = Arc::new(CacheBudget::new(config.cache_size_mb << 20));
+        let managed = Arc::new(ManagedLedgers::new(Rooms {
+            store: store.clone(),
+            metadata: metadata.clone(),
+            drivers: plugins.clone(),
+            clock: clock.clone(),
+            ids: LedgerIds::default(),
+            cache_budget: cache_budget.clone(),
+            closed,
+        }));
+        managed.clean_up().await.context("remove what the last run left in the hot store")?;
+        let namespaces = Arc::new(Namespaces::open(metadata.clone(), &config).await.context("open the namespaces")?);
+        let offloads = Offloads::new(plugins.clone(), clock.clone(), offload_settings(&config));
+        let ledgers = Arc::new(TopicLedgers::new(
+            managed.clone(),
+            namespaces.clone(),
+            offloads.clone(),
+            config.offload_on_topic_load,
+        ));
+        let settings = topic_settings(&config, next_instance(&*metadata).await?);
+        let topics = Topics::new(ledgers, namespaces.clone(), settings, clock.clone());
+
+        let advertised = Advertised::new(&config, protocol_address, admin_address);
+        let stop = CancellationToken::new();
+        let mut servers = JoinSet::new();
+        let protocol_settings = protocol_settings(&config, &advertised);
+        servers.spawn(protocol::serve(protocol_listener, topics.clone(), protocol_settings, stop.clone()));
+        let state = Arc::new(AdminState {
+            facts: advertised.facts(&config),
+            namespaces: namespaces.clone(),
+            topics: topics.clone(),
+            managed_ledgers: managed.clone(),
+            offloads: offloads.clone(),
+            cache_budget,
+            offloaders: Arc::new(LoadedOffloaders(plugins.clone())),
+            health: Arc::new(StoreHealth::new(metadata, store.clone())),
+            clock,
+        });
+        let admin_stop = stop.clone();
+        servers.spawn(async move {
+            if let Err(error) = admin::serve(admin_listener, state, admin_stop).await {
+                tracing::error!(%error, "the REST API has stopped");
+            }
+        });
+        if let Some(driver) = config.offload_driver.clone() {
+            let (plugins, settings) = (plugins.clone(), namespaces.defaults().driver_settings());
+            tokio::spawn(async move { try_driver(&*plugins, &driver, &settings).await });
+        }
+        let work = periodic::Periodic { topics: topics.clone(), offloads, managed, namespaces };
+        work.start(&config, closed_ledgers, &stop, &mut servers);
+        Ok(Self { protocol_address, admin_address, stop, servers, topics, store, plugins })
+    }
+
+    /// Stops in order: everything acknowledged is on disk already, so this only spares the next start some work.
+    ///
+    /// # Errors
+    /// What could not be flushed.
+    pub async fn stop(mut self) -> Result<()> {
+        tracing::info!("stopping");
+        self.stop.cancel();
+        while self.servers.join_next().await.is_some() {}
+        self.topics.close().await;
+        let closed = self.store.close().await;
+        self.plugins.shutdown(PLUGIN_SHUTDOWN).await;
+        tracing::info!("stopped");
+        closed.context("close the hot store")
+    }
+}
+
+/// What clients are told to connect to.
+struct Advertised {
+    service_address: String,
+    web_address: String,
+}
+
+impl Advertised {
+    fn new(config: &Config, protocol: SocketAddr, admin: SocketAddr) -> Self {
+        let host = config.advertised_address.clone().unwrap_or_else(|| {
+            let name = rustix::system::uname().nodename().to_string_lossy().into_owned();
+            if name.is_empty() { "localhost".to_owned() } else { name }
+        });
+        Self { service_address: format!("{host}:{}", protocol.port()), web_address: format!("{host}:{}", admin.port()) }
+    }
+
+    fn facts(&self, config: &Config) -> BrokerFacts {
+        BrokerFacts {
+            cluster: config.cluster_name.clone(),
+            web_address: self.web_address.clone(),
+            service_address: self.service_address.clone(),
+            offloaders_directory: config.offloaders_directory.clone(),
+            configuration: config.shown.clone(),
+        }
+    }
+}
+
+async fn bind(address: &str, port: u16, key: &str) -> Result<TcpListener> {
+    let bound = TcpListener::bind((address, port)).await;
+    bound.with_context(|| {
+        format!("open port {port} on {address}; stop what uses it or choose another {key} in the configuration")
+    })
+}
+
+fn data_folder(config: &Config) -> Result<PathBuf> {
+    let folder = PathBuf::from(&config.data_directory);
+    std::fs::create_dir_all(&folder)
+        .with_context(|| format!("make the data folder {}; choose another longshoreDataDirectory", folder.display()))?;
+    let folder = folder.canonicalize().with_context(|| format!("open the data folder {}", folder.display()))?;
+    let system = rustix::fs::statvfs(&folder).with_context(|| format!("look at the disk of {}", folder.display()))?;
+    let free_bytes = system.f_bavail.saturating_mul(system.f_frsize);
+    if free_bytes < FREE_BYTES_MIN {
+        bail!(
+            "the disk of {} has {} MiB left, {} are needed; free some or choose another longshoreDataDirectory",
+            folder.display(),
+            free_bytes >> 20,
+            FREE_BYTES_MIN >> 20
+        );
+    }
+    Ok(folder)
+}
+
+async fn load_plugins(config: &Config) -> Result<PluginHost> {
+    let directory = offloaders_directory(config);
+    let settings = plugin_settings(config);
+    // Reads files and runs constructors of libraries.
+    tokio::task::spawn_blocking(move || PluginHost::load(&directory, settings)).await.context("load the offloaders")
+}
+
+/// The folder of plugins: as given, or looked for where relative paths are.
+pub fn offloaders_directory(config: &Config) -> PathBuf {
+    let given = &config.offloaders_directory;
+    crate::config::resolve_existing("offloadersDirectory", given, &config.search_folders)
+        .unwrap_or_else(|_| Path::new(given).to_owned())
+}
+
+/// The bounds of plugins.
+pub fn plugin_settings(config: &Config) -> PluginSettings {
+    PluginSettings {
+        call_timeout: Duration::from_millis(config.offloaders_call_timeout_ms),
+        offload_stall_timeout: Duration::from_millis(config.offloaders_stall_timeout_ms),
+        concurrent_calls_max: config.offloaders_concurrent_calls_max as usize,
+        runtime_workers: config.offloaders_runtime_workers,
+        degraded_after: config.offloaders_degraded_after,
+        file_bytes_max: config.offloaders_file_bytes_max,
+        ledger_read_bytes_max: config.offloaders_ledger_read_bytes_max,
+        driver_instances_max: config.offloaders_driver_instances_max as usize,
+    }
+}
+
+/// A driver that nobody claims never stops the start, unless it is named as required.
+fn check_required(config: &Config, plugins: &PluginHost) -> Result<()> {
+    let claimed: Vec<String> = plugins
+        .reports()
+        .into_iter()
+        .filter(|report| report.state == PluginState::Loaded)
+        .flat_map(|report| report.drivers.unwrap_or_default())
+        .collect();
+    let is_claimed = |driver: &str| claimed.iter().any(|claim| claim.eq_ignore_ascii_case(driver));
+    let missing: Vec<&str> =
+        config.offloaders_required.iter().map(String::as_str).filter(|driver| !is_claimed(driver)).collect();
+    if !missing.is_empty() {
+        bail!(
+            "offloadersRequired names {}, which no offloader in {} claims (claimed: {}); put its plugin there",
+            missing.join(", "),
+            config.offloaders_directory,
+            if claimed.is_empty() { "none".to_owned() } else { claimed.join(", ") }
+        );
+    }
+    Ok(())
+}
+
+async fn open_metadata(data: &Path, clock: Arc<dyn Clock>) -> Result<Arc<dyn MetadataStore>> {
+    let file = data.join("metadata").join("longshore.redb");
+    let opened = tokio::task::spawn_blocking(move || RedbMetadataStore::open(&file, clock)).await?;
+    Ok(Arc::new(opened.context("open the metadata")?))
+}
+
+async fn open_ledgers(data: &Path, config: &Config) -> Result<Arc<FileLedgerStore>> {
+    let (store, report) = FileLedgerStore::open(&data.join("ledgers"), ledger_store_settings(config))
+        .await
+        .context("open the hot store")?;
+    if report != crate::ledger::RecoveryReport::default() {
+        tracing::info!(?report, "the hot store was recovered");
+    }
+    Ok(Arc::new(store))
+}
+
+fn ledger_store_settings(config: &Config) -> LedgerStoreSettings {
+    LedgerStoreSettings {
+        sync: config.journal_sync_data,
+        group_bytes_max: config.journal_group_bytes,
+        journal_bytes_max: config.journal_size_max_mb << 20,
+        direct_ledgers_max: config.journal_bypass_ledgers as usize,
+        direct_bytes_min: config.journal_bypass_bytes,
+        index_cache_bytes_max: config.ledger_index_cache_size_mb << 20,
+        files_open_max: config.ledger_files_open_max as usize,
+    }
+}
+
+fn offload_settings(config: &Config) -> OffloadSettings {
+    OffloadSettings {
+        attempts_max: config.offload_threads_max as usize,
+        verify: match config.offload_verify {
+            OffloadVerify::Full => VerifyMode::Full,
+            OffloadVerify::Ends => VerifyMode::Ends,
+        },
+    }
+}
+
+/// A number that no earlier start had: producers' names begin with it, and mark their messages for ever.
+async fn next_instance(metadata: &dyn MetadataStore) -> Result<u64> {
+    const KEY: &str = "broker-instance";
+    let stored = metadata.get(KEY).await?;
+    let next = match &stored {
+        None => 0,
+        Some(record) => {
+            let text = String::from_utf8_lossy(&record.value);
+            text.parse::<u64>().with_context(|| format!("read record {KEY}, found `{text}`"))? + 1
+        }
+    };
+    metadata.put(KEY, next.to_string().into_bytes(), Expect::Anything).await?;
+    Ok(next)
+}
+
+fn topic_settings(config: &Config, instance: u64) -> TopicSettings {
+    TopicSettings {
+        dispatch_read_entries_max: config.dispatcher_read_entries_max as usize,
+        dispatch_read_bytes_max: config.dispatcher_read_size_max_bytes,
+        round_robin_entries_max: config.dispatcher_round_robin_entries_max as usize,
+        unacked_per_consumer_max: config.unacked_messages_per_consumer_max,
+        auto_subscription_creation: config.allow_auto_subscription_creation,
+        producer_name_prefix: format!("{}-{instance}", config.cluster_name),
+        ..TopicSettings::default()
+    }
+}
+
+fn protocol_settings(config: &Config, advertised: &Advertised) -> ProtocolSettings {
+    ProtocolSettings {
+        advertised_service_url: format!("pulsar://{}", advertised.service_address),
+        max_message_size: config.message_size_max_bytes as usize,
+        keep_alive_interval: Duration::from_secs(config.keep_alive_seconds),
+        max_pending_publish_requests: config.pending_publishes_per_connection_max as usize,
+        max_publish_buffer_bytes: (config.publish_buffer_size_max_mb as usize) << 20,
+        ..ProtocolSettings::default()
+    }
+}
+
+/// Tries the configured driver, so that a mistake shows in the log at once and not at the first offload.
+async fn try_driver(plugins: &dyn DriverLookup, driver: &str, settings: &DriverSettings) {
+    match plugins.driver(driver, settings).await {
+        Ok(driver) => tracing::info!(driver = driver.name(), origin = ?driver.origin(), "offload driver"),
+        Err(error) => {
+            tracing::error!(%error, "the configured offload driver does not work; offloads will end in error")
+        }
+    }
+}
