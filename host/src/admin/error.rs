@@ -101,6 +101,7 @@ impl From<TopicError> for AdminError {
             | TopicError::ConsumerNotFound => StatusCode::NOT_FOUND,
             TopicError::SubscriptionExists => StatusCode::CONFLICT,
             TopicError::InvalidName(_)
+            | TopicError::BadName(_)
             | TopicError::SubscriptionInUse
             | TopicError::InUse(_)
             | TopicError::ConsumerBusy(_)

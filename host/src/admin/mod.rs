@@ -14,8 +14,6 @@ mod metrics;
 mod model;
 mod request;
 mod routes;
-#[cfg(test)]
-mod tests;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -106,30 +104,6 @@ impl AdminState {
     async fn parts(&self, name: &TopicName) -> Result<Vec<TopicName>, AdminError> {
         let partitions = self.namespaces.partitions_of(name).await?;
         Ok(partitions.map_or_else(|| vec![name.clone()], |count| (0..count).map(|i| name.partition(i)).collect()))
-    }
-
-    /// Closes a topic, after its offload: the record has one writer.
-    async fn unload(&self, name: &TopicName) {
-        self.stop_offload(name).await;
-        self.topics.unload(name).await;
-    }
-
-    /// Deletes a topic and its own policies.
-    async fn delete(&self, name: &TopicName, force: bool) -> Result<(), AdminError> {
-        let topic = self.topic(name).await?;
-        let clients = topic.client_count();
-        if clients > 0 && !force {
-            return Err(TopicError::InUse(clients).into());
-        }
-        self.stop_offload(name).await;
-        self.topics.delete(name, force).await?;
-        Ok(self.namespaces.forget_topic(name).await?)
-    }
-
-    async fn stop_offload(&self, name: &TopicName) {
-        if let Some(topic) = self.topics.get(name) {
-            self.offloads.stop(topic.ledger()).await;
-        }
     }
 
     /// Puts a namespace's policies in force on its loaded topics.

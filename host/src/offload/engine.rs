@@ -8,6 +8,8 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use super::attempt::{OffloadError, attempt};
+use super::counted::CountedDrivers;
+use super::counters::DriverCounters;
 use super::status::{OffloadHistory, OffloadStatus};
 use super::verify::VerifyMode;
 use crate::managed_ledger::{LedgerInfo, ManagedLedger, OffloadPolicy};
@@ -25,7 +27,8 @@ pub struct OffloadSettings {
 /// The engine.
 pub struct Offloads {
     pub(super) clock: Arc<dyn Clock>,
-    drivers: Arc<dyn DriverLookup>,
+    drivers: Arc<CountedDrivers>,
+    counters: Arc<DriverCounters>,
     settings: OffloadSettings,
     topics: Mutex<HashMap<String, Arc<TopicOffloads>>>,
     places: Mutex<HashMap<(String, DriverSettings), Arc<Semaphore>>>,
@@ -44,7 +47,19 @@ pub(super) struct TopicOffloads {
 impl Offloads {
     /// An engine over the given drivers.
     pub fn new(drivers: Arc<dyn DriverLookup>, clock: Arc<dyn Clock>, settings: OffloadSettings) -> Arc<Self> {
-        Arc::new(Self { clock, drivers, settings, topics: Mutex::default(), places: Mutex::default() })
+        let counters = Arc::new(DriverCounters::new(clock.clone()));
+        let drivers = Arc::new(CountedDrivers::new(drivers, counters.clone()));
+        Arc::new(Self { clock, drivers, counters, settings, topics: Mutex::default(), places: Mutex::default() })
+    }
+
+    /// What drivers did, as far as they were found through [`counted_drivers`](Self::counted_drivers).
+    pub fn counters(&self) -> &DriverCounters {
+        &self.counters
+    }
+
+    /// The drivers that the engine was made over, counted: for whoever else reads and deletes cold copies.
+    pub fn counted_drivers(&self) -> Arc<dyn DriverLookup> {
+        self.drivers.clone()
     }
 
     pub(super) fn drivers(&self) -> &dyn DriverLookup {

@@ -47,7 +47,7 @@ pub(in crate::admin) async fn delete(State(state): Shared, params: Params, asked
 async fn delete_topics(state: &AdminState, namespace: &NamespaceName) -> Result<(), AdminError> {
     for topic in state.topics.names(namespace).await? {
         match state.topics.delete(&topic, true).await {
-            Ok(()) | Err(TopicError::NotFound(_)) => state.namespaces.forget_topic(&topic).await?,
+            Ok(()) | Err(TopicError::NotFound(_)) => {}
             Err(error) => return Err(error.into()),
         }
     }

@@ -14,7 +14,7 @@ use crate::admin::error::AdminError;
 use crate::admin::model::message::message_id;
 use crate::admin::model::stats::StatsBody;
 use crate::admin::request::{Asked, Body, Params};
-use crate::topic::{Missing, Topic, TopicName};
+use crate::topic::{Missing, Topic, TopicError, TopicName};
 
 /// Partitions of one topic; each is made with the topic, and has a ledger of its own.
 const PARTITIONS_MAX: i64 = 10_000;
@@ -62,7 +62,7 @@ async fn refuse_existing(state: &AdminState, name: &TopicName) -> Result<(), Adm
 }
 
 pub(in crate::admin) async fn delete(State(state): Shared, params: Params, asked: Asked) -> Answer {
-    state.delete(&params.topic()?, asked.flag("force")).await?;
+    state.topics.delete(&params.topic()?, asked.flag("force")).await?;
     Ok(done())
 }
 
@@ -135,12 +135,12 @@ pub(in crate::admin) async fn delete_partitioned(State(state): Shared, params: P
     let clients = |partition| state.topics.get(partition).map_or(0, |topic| topic.client_count());
     let connected: usize = partitions.iter().map(clients).sum();
     if connected > 0 && !force {
-        return Err(crate::topic::TopicError::InUse(connected).into());
+        return Err(TopicError::InUse(connected).into());
     }
     for partition in &partitions {
-        match state.delete(partition, force).await {
-            Err(error) if error.status() != StatusCode::NOT_FOUND => return Err(error),
-            _ => {}
+        match state.topics.delete(partition, force).await {
+            Ok(()) | Err(TopicError::NotFound(_)) => {}
+            Err(error) => return Err(error.into()),
         }
     }
     state.namespaces.delete_partitioned_topic(&name).await?;
@@ -154,7 +154,7 @@ pub(in crate::admin) async fn unload(State(state): Shared, params: Params) -> An
         return Err(AdminError::not_found(format!("Topic {name} not found")));
     }
     for part in &parts {
-        state.unload(part).await;
+        state.topics.unload(part).await;
     }
     Ok(done())
 }

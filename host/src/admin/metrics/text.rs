@@ -1,0 +1,202 @@
+//! The Prometheus text format: families with one `# TYPE` line each, their samples together. Pure.
+//!
+//! Source: Prometheus exposition formats, version 0.0.4.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+/// What a family's samples mean.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// Only grows.
+    Counter,
+    /// Any value.
+    Gauge,
+    /// Quantiles, a count and a sum.
+    Summary,
+}
+
+impl Kind {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Counter => "counter",
+            Self::Gauge => "gauge",
+            Self::Summary => "summary",
+        }
+    }
+}
+
+/// Labels, rendered once for many samples.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Labels(String);
+
+impl Labels {
+    /// One label more.
+    #[must_use]
+    pub(super) fn with(&self, name: &str, value: &str) -> Self {
+        let mut text = self.0.clone();
+        if !text.is_empty() {
+            text.push(',');
+        }
+        text.push_str(name);
+        text.push_str("=\"");
+        for character in value.chars() {
+            match character {
+                '\\' => text.push_str("\\\\"),
+                '"' => text.push_str("\\\""),
+                '\n' => text.push_str("\\n"),
+                other => text.push(other),
+            }
+        }
+        text.push('"');
+        Self(text)
+    }
+}
+
+/// A text in the making: samples of a family may come in any order with those of others.
+#[derive(Debug, Default)]
+pub(super) struct Exposition {
+    families: BTreeMap<&'static str, (Option<Kind>, String)>,
+}
+
+impl Exposition {
+    /// A family that stands even without samples.
+    pub(super) fn family(&mut self, name: &'static str, kind: Kind) {
+        self.entry(name, kind);
+    }
+
+    fn entry(&mut self, name: &'static str, kind: Kind) -> &mut String {
+        let (known, text) = self.families.entry(name).or_default();
+        debug_assert!(known.is_none_or(|known| known == kind), "{name} is of two kinds");
+        *known = Some(kind);
+        text
+    }
+
+    /// A sample under the family's own name.
+    pub(super) fn sample(&mut self, family: &'static str, kind: Kind, labels: &Labels, value: f64) {
+        self.sample_as(family, "", kind, labels, value);
+    }
+
+    /// A sample under the family's name and a suffix.
+    pub(super) fn sample_as(&mut self, family: &'static str, suffix: &str, kind: Kind, labels: &Labels, value: f64) {
+        let text = self.entry(family, kind);
+        // Writing to a string does not fail.
+        let _ = writeln!(text, "{family}{suffix}{{{}}} {value}", labels.0);
+    }
+
+    /// The text.
+    pub(super) fn finish(self) -> String {
+        let mut text = String::new();
+        for (name, (kind, samples)) in self.families {
+            if let Some(kind) = kind {
+                let _ = writeln!(text, "# TYPE {name} {}", kind.as_str());
+            }
+            text.push_str(&samples);
+        }
+        text
+    }
+}
+
+/// Checks a text against the format: every line is a TYPE line or a sample of the family above it, no family and no series
+/// stands twice.
+#[cfg(test)]
+pub(in crate::admin) fn check(text: &str) -> Result<usize, String> {
+    use std::collections::BTreeSet;
+
+    let is_name = |name: &str| {
+        !name.is_empty()
+            && !name.starts_with(|c: char| c.is_ascii_digit())
+            && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == ':')
+    };
+    let (mut family, mut families, mut series) = (String::new(), BTreeSet::new(), BTreeSet::new());
+    for line in text.lines() {
+        let fail = |why: &str| Err(format!("{why}: {line}"));
+        if let Some(typed) = line.strip_prefix("# TYPE ") {
+            let Some((name, kind)) = typed.split_once(' ') else { return fail("no kind") };
+            if !is_name(name) || !["counter", "gauge", "summary"].contains(&kind) {
+                return fail("not a family");
+            }
+            if !families.insert(name.to_owned()) {
+                return fail("a family twice");
+            }
+            family = name.to_owned();
+            continue;
+        }
+        let Some((id, value)) = line.rsplit_once(' ') else { return fail("no value") };
+        if value.parse::<f64>().is_err() {
+            return fail("not a number");
+        }
+        let Some((name, labels)) = id.strip_suffix('}').and_then(|id| id.split_once('{')) else {
+            return fail("no labels");
+        };
+        let suffix = name.strip_prefix(family.as_str());
+        if !suffix.is_some_and(|suffix| ["", "_total", "_created", "_count", "_sum"].contains(&suffix)) {
+            return fail("not a sample of the family above");
+        }
+        if let Err(why) = check_labels(labels) {
+            return fail(why);
+        }
+        if !series.insert(id.to_owned()) {
+            return fail("a series twice");
+        }
+    }
+    Ok(series.len())
+}
+
+#[cfg(test)]
+fn check_labels(mut labels: &str) -> Result<(), &'static str> {
+    loop {
+        let (name, rest) = labels.split_once("=\"").ok_or("no label")?;
+        if name.is_empty() || !name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') {
+            return Err("not a label's name");
+        }
+        let mut escaped = false;
+        let end = rest.find(|c| {
+            let ends = c == '"' && !escaped;
+            escaped = c == '\\' && !escaped;
+            ends
+        });
+        let end = end.ok_or("a label without an end")?;
+        labels = match rest[end + 1..].strip_prefix(',') {
+            Some(more) => more,
+            None if rest.len() == end + 1 => return Ok(()),
+            None => return Err("text behind a label"),
+        };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn samples_stand_under_the_one_line_of_their_family() {
+        let mut out = Exposition::default();
+        let labels = Labels::default().with("topic", "a\"b\\c\nd,e}");
+        out.sample("b", Kind::Gauge, &labels, 1.5);
+        out.sample_as("a", "_total", Kind::Counter, &labels, 3.0);
+        out.sample("b", Kind::Gauge, &labels.with("x", "y"), f64::NAN);
+        out.family("c", Kind::Summary);
+        let text = out.finish();
+        let label = r#"topic="a\"b\\c\nd,e}""#;
+        let want = format!(
+            "# TYPE a counter\na_total{{{label}}} 3\n# TYPE b gauge\nb{{{label}}} 1.5\nb{{{label},x=\"y\"}} NaN\n# TYPE c summary\n"
+        );
+        assert_eq!(text, want);
+        assert_eq!(check(&text), Ok(3));
+    }
+
+    #[test]
+    fn the_check_finds_what_the_format_forbids() {
+        for bad in [
+            "# TYPE a gauge\n# TYPE a gauge\n",
+            "# TYPE a gauge\na{x=\"1\"} 1\na{x=\"1\"} 2\n",
+            "# TYPE a gauge\nb{x=\"1\"} 1\n",
+            "# TYPE a gauge\na{x=\"1} 1\n",
+            "# TYPE a gauge\na{x=\"1\"} one\n",
+            "# TYPE 1a gauge\n",
+        ] {
+            assert!(check(bad).is_err(), "{bad}");
+        }
+    }
+}
