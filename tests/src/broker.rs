@@ -18,8 +18,11 @@ pub struct BrokerProcess {
     pub web_url: String,
 }
 
-/// The binary, built in the profile of the tests if need be.
+/// The binary: what `LONGSHORE_BIN` names, else built in the profile of the tests if need be.
 pub fn binary() -> PathBuf {
+    if let Some(named) = std::env::var_os("LONGSHORE_BIN") {
+        return named.into();
+    }
     static BUILD: Once = Once::new();
     let test = std::env::current_exe().expect("the test binary has a path");
     let folder = test.parent().and_then(Path::parent).expect("tests are built in target/<profile>/deps");
