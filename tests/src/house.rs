@@ -114,7 +114,7 @@ impl Ground {
             drivers: drivers.clone(),
             clock: self.clock.clone(),
             ids: LedgerIds::default(),
-            cache_budget: Arc::new(CacheBudget::new(1 << 20)),
+            cache_budget: Arc::new(CacheBudget::new(8 << 20)),
             closed,
         });
         managed.clean_up().await?;

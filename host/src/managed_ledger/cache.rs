@@ -1,4 +1,5 @@
-//! Recent entries, so that consumers that keep up read no file. One byte budget for all managed ledgers.
+//! Recent entries, so that consumers that keep up read no file. One byte budget for all managed ledgers; up to a half of
+//! it goes to what is read ahead of consumers that do not.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -14,17 +15,42 @@ use super::position::Position;
 pub struct CacheBudget {
     max_bytes: u64,
     used_bytes: AtomicU64,
+    /// The part of `used_bytes` that is for reading ahead.
+    ahead_bytes: AtomicU64,
+}
+
+/// Room for entries that are read ahead, given back when it is dropped.
+#[derive(Debug)]
+pub(super) struct AheadRoom {
+    budget: Arc<CacheBudget>,
+    bytes: u64,
+}
+
+impl Drop for AheadRoom {
+    fn drop(&mut self) {
+        self.budget.ahead_bytes.fetch_sub(self.bytes, Ordering::Relaxed);
+        self.budget.used_bytes.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
 }
 
 impl CacheBudget {
     /// A budget of `max_bytes`.
     pub fn new(max_bytes: u64) -> Self {
-        Self { max_bytes, used_bytes: AtomicU64::new(0) }
+        Self { max_bytes, used_bytes: AtomicU64::new(0), ahead_bytes: AtomicU64::new(0) }
     }
 
     /// Bytes in use.
     pub fn used_bytes(&self) -> u64 {
         self.used_bytes.load(Ordering::Relaxed)
+    }
+
+    /// Room to read `bytes` ahead, while all such room stays within half of the budget. Recent entries give way with the
+    /// next one that is added, so that the sum exceeds the budget for no longer than that.
+    pub(super) fn room_ahead(self: &Arc<Self>, bytes: u64) -> Option<AheadRoom> {
+        let fits = |ahead: u64| Some(ahead + bytes).filter(|sum| *sum <= self.max_bytes / 2);
+        self.ahead_bytes.fetch_update(Ordering::Relaxed, Ordering::Relaxed, fits).ok()?;
+        self.used_bytes.fetch_add(bytes, Ordering::Relaxed);
+        Some(AheadRoom { budget: self.clone(), bytes })
     }
 
     fn is_exceeded(&self) -> bool {

@@ -23,6 +23,7 @@ pub mod open;
 pub mod position;
 pub mod ranges;
 pub mod read;
+mod read_ahead;
 pub mod records;
 pub mod removal;
 pub mod rollover;
@@ -265,6 +266,7 @@ impl ManagedLedger {
         self.roll_if_due(now_ms);
         self.cache.evict_older(now_ms.saturating_sub(settings.cache_age_max_ms));
         self.copies.evict_idle(now_ms.saturating_sub(settings.idle_copy_max_ms));
+        self.copies.evict_read_ahead(now_ms.saturating_sub(settings.cache_age_max_ms));
         for cursor in self.cursors() {
             cursor.flush_if_older(now_ms, settings.cursor_flush_interval_ms).await;
         }

@@ -12,7 +12,8 @@ use super::ManagedLedger;
 use super::ledgers::LedgerInfo;
 use super::offload_context::Tier;
 use super::position::Position;
-use crate::storage::{DriverError, DriverErrorKind, LedgerId, OffloadDriver, ReadError, ReadHandle};
+use super::read_ahead::{Asked, ReadAhead};
+use crate::storage::{DriverError, DriverErrorKind, Entry, LedgerId, OffloadDriver, ReadError, ReadHandle};
 
 /// Open copies of one managed ledger, each opened once for whoever comes first.
 #[derive(Default)]
@@ -23,6 +24,7 @@ pub(super) struct Copies {
 #[derive(Default)]
 struct OpenCopy {
     handle: OnceCell<Arc<dyn ReadHandle>>,
+    ahead: ReadAhead,
     used_ms: AtomicU64,
 }
 
@@ -47,6 +49,12 @@ impl Copies {
     /// Forgets copies that were not used since `before_ms`.
     pub(super) fn evict_idle(&self, before_ms: u64) {
         self.retain(|_, copy| copy.used_ms.load(Ordering::Relaxed) >= before_ms);
+    }
+
+    /// Forgets what was read ahead and not used since `before_ms`.
+    pub(super) fn evict_read_ahead(&self, before_ms: u64) {
+        let open = self.open.lock().expect("no code panics while it holds the open copies");
+        open.values().for_each(|copy| copy.ahead.evict_idle(before_ms));
     }
 
     /// Forgets everything.
@@ -95,14 +103,11 @@ impl ManagedLedger {
         first: u64,
         last: u64,
         max_bytes: u64,
-    ) -> Result<Vec<crate::storage::Entry>, ReadError> {
+    ) -> Result<Vec<Entry>, ReadError> {
         let tiers = info.offload.tiers(self.settings().offload.read_priority);
         let mut failure = None;
         for tier in &tiers {
-            let read = match self.copy(info, *tier).await {
-                Ok(handle) => handle.read(first, last, max_bytes).await,
-                Err(error) => Err(error),
-            };
+            let read = self.read_copy(info, *tier, first, last, max_bytes).await;
             match read {
                 Ok(entries) => return Ok(entries),
                 Err(error) => {
@@ -124,16 +129,29 @@ impl ManagedLedger {
         }
     }
 
-    /// The open handle of a ledger's copy.
-    async fn copy(&self, info: &LedgerInfo, tier: Tier) -> Result<Arc<dyn ReadHandle>, ReadError> {
-        let slot = self.copies.slot(info.ledger_id, tier, self.rooms.clock.now_ms());
-        let handle = slot.handle.get_or_try_init(|| async {
+    /// Reads one copy, opened if need be. An open ledger grows, so nothing of it is read ahead.
+    async fn read_copy(
+        &self,
+        info: &LedgerInfo,
+        tier: Tier,
+        first: u64,
+        last: u64,
+        max_bytes: u64,
+    ) -> Result<Vec<Entry>, ReadError> {
+        let now_ms = self.rooms.clock.now_ms();
+        let slot = self.copies.slot(info.ledger_id, tier, now_ms);
+        let open = || async {
             match tier {
                 Tier::Hot => self.rooms.store.open(info.ledger_id).await,
                 Tier::Cold => self.open_cold(info).await,
             }
-        });
-        handle.await.cloned()
+        };
+        let handle = slot.handle.get_or_try_init(open).await?;
+        let Some(ledger_last) = info.closed_ms.and(info.entry_count.checked_sub(1)) else {
+            return handle.read(first, last, max_bytes).await;
+        };
+        let asked = Asked { first, last, max_bytes, ledger_last, now_ms };
+        slot.ahead.read(handle, &self.rooms.cache_budget, asked).await
     }
 
     async fn open_cold(&self, info: &LedgerInfo) -> Result<Arc<dyn ReadHandle>, ReadError> {
