@@ -5,7 +5,6 @@
 
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -13,6 +12,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use quick_cache::sync::{Cache, DefaultLifecycle};
 use quick_cache::{DefaultHashBuilder, OptionsBuilder, Weighter};
+use rustix::buffer::spare_capacity;
 
 use super::LedgerStoreSettings;
 use super::format::{
@@ -184,16 +184,25 @@ fn read_footer(file: &File, path: &Path, ledger_id: LedgerId) -> Result<Footer, 
     Footer::decode(&bytes, ledger_id, file_bytes).map_err(|damage| damage.in_file(path))
 }
 
-/// Reads exactly `bytes` bytes; the caller has bounded them by the file's size or by an index that was verified.
+/// Reads exactly `bytes` bytes; the caller has bounded them by the file's size or by an index that was verified. The memory is
+/// not zeroed before: that would cost a tenth of the reading.
 pub(super) fn read_at(file: &File, path: &Path, offset: u64, bytes: u64) -> Result<Vec<u8>, ReadError> {
-    let mut buffer = vec![0; bytes as usize];
-    match file.read_exact_at(&mut buffer, offset) {
-        Ok(()) => Ok(buffer),
-        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
-            Err(Damage::new(offset, format!("the file ends before {bytes} bytes were read")).in_file(path))
+    let wanted = bytes as usize;
+    let mut buffer = Vec::with_capacity(wanted);
+    while buffer.len() < wanted {
+        let at = offset + buffer.len() as u64;
+        match rustix::io::pread(file, spare_capacity(&mut buffer), at) {
+            Ok(0) => {
+                let problem = format!("the file ends before {bytes} bytes were read");
+                return Err(Damage::new(offset, problem).in_file(path));
+            }
+            Ok(_) | Err(rustix::io::Errno::INTR) => {}
+            Err(errno) => return Err(read_error("read", path, &errno.into())),
         }
-        Err(error) => Err(read_error("read", path, &error)),
     }
+    // A vector may have more room than was asked for.
+    buffer.truncate(wanted);
+    Ok(buffer)
 }
 
 fn entries_of(ledger_id: LedgerId, run: &Run, buffer: Vec<u8>, path: &Path) -> Result<Vec<Entry>, ReadError> {

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 
 use crate::storage::{Entry, LedgerMetadata, OffloadDriver, ReadError, ReadHandle, StoredLedger};
 
-/// Bytes that one read of the comparison asks for.
+/// Bytes that one read of the comparison asks for; two are in memory.
 const VERIFY_READ_BYTES: u64 = 4 << 20;
 
 /// How much of a copy is compared (`longshoreOffloadVerify`).
@@ -100,24 +100,38 @@ pub(super) async fn verify(
     }
 }
 
+/// The next batch is read while one is compared.
 async fn compare(copy: &dyn ReadHandle, given: &Witnessed, first: u64, last: u64) -> Result<(), VerifyError> {
+    let mut entries = copy.read(first, last, VERIFY_READ_BYTES).await?;
     let mut next = first;
-    while next <= last {
-        let entries = copy.read(next, last, VERIFY_READ_BYTES).await?;
-        if entries.is_empty() {
-            return Err(VerifyError::Differs(format!("a read from entry {next} on came back empty")));
+    loop {
+        let end = next + entries.len() as u64;
+        if end > last || entries.is_empty() {
+            compare_batch(&entries, given, next)?;
+            return if end > last { Ok(()) } else { Err(came_back_empty(next)) };
         }
-        for entry in entries {
-            if entry.entry_id != next {
-                return Err(VerifyError::Differs(format!("entry {} came where {next} belongs", entry.entry_id)));
-            }
-            let Some(crc) = given.crc_of(next) else {
-                return Err(VerifyError::Differs(format!("the driver never asked for entry {next}")));
-            };
-            if crc32c::crc32c(&entry.payload) != crc {
-                return Err(VerifyError::Differs(format!("entry {next} has other bytes")));
-            }
-            next += 1;
+        let compared = async { compare_batch(&entries, given, next) };
+        let (following, compared) = tokio::join!(biased; copy.read(end, last, VERIFY_READ_BYTES), compared);
+        compared?;
+        (entries, next) = (following?, end);
+    }
+}
+
+fn came_back_empty(next: u64) -> VerifyError {
+    VerifyError::Differs(format!("a read from entry {next} on came back empty"))
+}
+
+/// Holds the entries of one read, the first of which must be `first`, against what the driver was given.
+fn compare_batch(entries: &[Entry], given: &Witnessed, first: u64) -> Result<(), VerifyError> {
+    for (expected, entry) in (first..).zip(entries) {
+        if entry.entry_id != expected {
+            return Err(VerifyError::Differs(format!("entry {} came where {expected} belongs", entry.entry_id)));
+        }
+        let Some(crc) = given.crc_of(expected) else {
+            return Err(VerifyError::Differs(format!("the driver never asked for entry {expected}")));
+        };
+        if crc32c::crc32c(&entry.payload) != crc {
+            return Err(VerifyError::Differs(format!("entry {expected} has other bytes")));
         }
     }
     Ok(())

@@ -31,8 +31,8 @@ struct Arguments {
     /// Folder on the disk to measure; a new one below it is made and removed.
     #[arg(long, default_value = "target")]
     folder: PathBuf,
-    /// Runs of each row, of which the median is shown.
-    #[arg(long, default_value_t = 3)]
+    /// Runs of each row, of which the median is shown; rows that compress have one.
+    #[arg(long, default_value_t = 5)]
     runs: usize,
     /// Payload of a ledger that is offloaded, MiB.
     #[arg(long, default_value_t = 512)]

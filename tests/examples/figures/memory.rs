@@ -93,7 +93,7 @@ fn bounds(broker: &BrokerProcess) -> Result<Vec<Bound>> {
             format!("batches of 4 MiB of the driver `filesystem` (managedLedgerOffloadPrefetchRounds + 2 = {batches})"),
             batches * 4 * MIB,
         ),
-        ("one read of the verification, 4 MiB".to_owned(), 4 * MIB),
+        ("two reads of the verification, 4 MiB each".to_owned(), 8 * MIB),
         (
             format!(
                 "checksums of an offload, 8 bytes for each entry (managedLedgerMaxEntriesPerLedger = {ENTRIES_MAX})"
@@ -104,7 +104,10 @@ fn bounds(broker: &BrokerProcess) -> Result<Vec<Bound>> {
             "offset indexes of closed ledgers (longshoreLedgerIndexCacheSizeMB)".to_owned(),
             number("longshoreLedgerIndexCacheSizeMB")? * MIB,
         ),
-        ("recent entries (managedLedgerCacheSizeMB)".to_owned(), number("managedLedgerCacheSizeMB")? * MIB),
+        (
+            "recent entries and reading ahead (managedLedgerCacheSizeMB)".to_owned(),
+            number("managedLedgerCacheSizeMB")? * MIB,
+        ),
         ("one read for consumers (dispatcherMaxReadSizeBytes)".to_owned(), reading),
         ("bytes queued for one client, 8 MiB, and one read beyond it".to_owned(), 8 * MIB + reading),
     ]
