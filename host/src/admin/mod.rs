@@ -14,6 +14,10 @@ mod metrics;
 mod model;
 mod request;
 mod routes;
+#[cfg(test)]
+mod test_desk;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
