@@ -465,6 +465,7 @@ async fn metrics_are_well_formed_and_follow_the_topic() {
         format!("pulsar_storage_size{labels} 3366"),
         format!("pulsar_storage_offloaded_size{labels} 2970"),
         format!("pulsar_msg_backlog{labels} 4"),
+        r#"pulsar_ml_StoredMessagesSize{cluster="standalone",namespace="public/rec/persistent"} 3366"#.to_owned(),
         format!("pulsar_storage_backlog_size{labels} 396"),
         format!("brk_ledgeroffloader_read_offload_index_latency_count{labels} "),
         format!("brk_ledgeroffloader_read_bytes_total{labels} "),
