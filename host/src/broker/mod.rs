@@ -85,10 +85,11 @@ impl Broker {
 
         let (closed, closed_ledgers) = mpsc::unbounded_channel();
         let cache_budget = Arc::new(CacheBudget::new(config.cache_size_mb << 20));
+        let offloads = Offloads::new(plugins.clone(), clock.clone(), offload_settings(&config));
         let managed = Arc::new(ManagedLedgers::new(Rooms {
             store: store.clone(),
             metadata: metadata.clone(),
-            drivers: plugins.clone(),
+            drivers: offloads.counted_drivers(),
             clock: clock.clone(),
             ids: LedgerIds::default(),
             cache_budget: cache_budget.clone(),
@@ -96,7 +97,6 @@ impl Broker {
         }));
         managed.clean_up().await.context("remove what the last run left in the hot store")?;
         let namespaces = Arc::new(Namespaces::open(metadata.clone(), &config).await.context("open the namespaces")?);
-        let offloads = Offloads::new(plugins.clone(), clock.clone(), offload_settings(&config));
         let ledgers = Arc::new(TopicLedgers::new(
             managed.clone(),
             namespaces.clone(),
