@@ -25,7 +25,7 @@ use super::frame::{self, Frame, FrameError};
 use super::outgoing::Outgoing;
 use super::producing::Produced;
 use super::refusal;
-use super::server::Shared;
+use super::server::{Shared, next_connection_id};
 use crate::topic::ConsumerHandle;
 use crate::topic::client::ClientInfo;
 use crate::topic::producer::ProducerHandle;
@@ -109,7 +109,7 @@ pub(super) async fn run(
         Err(violation) => return tracing::debug!(client = address, %violation, "no handshake"),
     };
     tracing::debug!(client = address, version, protocol_version, "connected");
-    let info = ClientInfo { connection_id: shared.next_connection_id(), address, version };
+    let info = ClientInfo { connection_id: next_connection_id(), address, version };
     let bytes_max = shared.settings.outgoing_bytes_max;
     let out = Arc::new(Outgoing::new(info, protocol_version, bytes_max, stop));
     let mut writing = tokio::spawn(out.clone().write(writer));
