@@ -54,6 +54,10 @@ pub struct BrokerFacts {
     pub service_address: String,
     /// Where plugins are looked for, as configured.
     pub offloaders_directory: String,
+    /// Whether a namespace may be deleted with its topics.
+    pub force_delete_namespace_allowed: bool,
+    /// Whether a tenant may be deleted with its namespaces.
+    pub force_delete_tenant_allowed: bool,
     /// Every configuration key and its value in force, without secrets.
     pub configuration: BTreeMap<String, String>,
 }

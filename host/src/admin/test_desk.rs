@@ -96,6 +96,8 @@ impl Desk {
         let web_address = listener.local_addr().unwrap().to_string();
         let state = Arc::new(AdminState {
             facts: BrokerFacts {
+                force_delete_namespace_allowed: true,
+                force_delete_tenant_allowed: false,
                 cluster: "standalone".to_owned(),
                 web_address: web_address.clone(),
                 service_address: "127.0.0.1:6650".to_owned(),

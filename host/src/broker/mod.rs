@@ -174,6 +174,8 @@ impl Advertised {
             web_address: self.web_address.clone(),
             service_address: self.service_address.clone(),
             offloaders_directory: config.offloaders_directory.clone(),
+            force_delete_namespace_allowed: config.force_delete_namespace_allowed,
+            force_delete_tenant_allowed: config.force_delete_tenant_allowed,
             configuration: config.shown.clone(),
         }
     }
