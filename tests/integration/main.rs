@@ -8,3 +8,4 @@ mod kill;
 mod loading;
 mod managed_ledger;
 mod offload;
+mod tidy;
