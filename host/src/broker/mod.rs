@@ -223,11 +223,17 @@ async fn load_plugins(config: &Config) -> Result<PluginHost> {
     tokio::task::spawn_blocking(move || PluginHost::load(&directory, settings)).await.context("load the offloaders")
 }
 
-/// The folder of plugins: as given, or looked for where relative paths are.
+/// The folder of plugins, looked for where relative paths are. One that is nowhere is a warning that names every place; the
+/// broker then starts without plugins.
 pub fn offloaders_directory(config: &Config) -> PathBuf {
     let given = &config.offloaders_directory;
-    crate::config::resolve_existing("offloadersDirectory", given, &config.search_folders)
-        .unwrap_or_else(|_| Path::new(given).to_owned())
+    match crate::config::resolve_existing("offloadersDirectory", given, &config.search_folders) {
+        Ok(found) => found,
+        Err(problem) => {
+            tracing::warn!(problem, "there are no plugins");
+            PathBuf::from(given)
+        }
+    }
 }
 
 /// The bounds of plugins.
