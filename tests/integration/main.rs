@@ -3,7 +3,9 @@
 // Helpers of tests stand outside the functions that clippy knows as tests.
 #![allow(clippy::unwrap_used)]
 
+mod containment;
 mod crash;
+mod damage;
 mod kill;
 mod loading;
 mod managed_ledger;
