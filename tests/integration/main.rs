@@ -6,7 +6,9 @@
 mod containment;
 mod crash;
 mod damage;
+mod debris;
 mod kill;
 mod loading;
 mod managed_ledger;
 mod offload;
+mod sizes;
