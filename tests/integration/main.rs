@@ -12,3 +12,4 @@ mod loading;
 mod managed_ledger;
 mod offload;
 mod sizes;
+mod startup;
