@@ -1,5 +1,6 @@
 //! Thin: arguments in, exit code out.
 
+use std::io::IsTerminal as _;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
@@ -43,7 +44,9 @@ fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
 
 fn standalone(args: &StandaloneArgs) -> anyhow::Result<u8> {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    // A log that goes to a file is searched, and colours come between a name and its value.
+    let colours = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colours).init();
     let file = match &args.config {
         Some(path) => Source::file(path),
         None => Ok(Source::embedded()),
