@@ -2,6 +2,7 @@
 //! real broker: with another copy the reader gets the right bytes and the bad copy is never trimmed to; without one nobody
 //! ever gets wrong bytes, the log and the REST API name file and offset, and other topics go on.
 
+use std::ops::Range;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -26,7 +27,7 @@ fn with_compression(compression: &str) -> Result<Rig> {
 }
 
 /// Reading a ledger whose only copy is damaged: right bytes up to it, then nothing, and nobody else is hurt.
-async fn check_only_copy(rig: &Rig, broker: &BrokerProcess, topic: Topic, ledgers_before: u64) -> Result<()> {
+async fn check_only_copy(rig: &Rig, broker: &BrokerProcess, topic: Topic, readable: Range<u64>) -> Result<()> {
     let logged = rig.log().len();
     let (damaged, other) =
         tokio::join!(topic.read(broker, usize::MAX, QUIET), check_life(broker, Topic("other-topic")));
@@ -34,8 +35,7 @@ async fn check_only_copy(rig: &Rig, broker: &BrokerProcess, topic: Topic, ledger
     let damaged = damaged?;
     let count = damaged.len() as u64;
     ensure!(damaged.iter().zip(0..).all(|(message, i)| *message == payload(i)), "a reader got wrong bytes");
-    let (least, most) = (ledgers_before * LEDGER_ENTRIES, (ledgers_before + 1) * LEDGER_ENTRIES);
-    ensure!((least..most).contains(&count), "{count} messages, {least} can be read before the damaged ledger");
+    ensure!(readable.contains(&count), "{count} messages came, {readable:?} can be read before the damage");
     let log = rig.log();
     // Pauses of 100, 200, 400, 800 ms: a handful of reads while the reader waits, twice as many where it comes again.
     let tries = log[logged..].matches("a copy failed").count();
@@ -54,7 +54,8 @@ fn offset_in(text: &str) -> Option<u64> {
     behind.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
 }
 
-async fn a_damaged_map_file(compression: &str) -> Result<()> {
+/// `readable`: how many messages come before the damage in the second ledger, which lies behind three quarters of its file.
+async fn a_damaged_map_file(compression: &str, readable: Range<u64>) -> Result<()> {
     let topic = Topic("damage");
     let rig = with_compression(compression)?;
     let broker = rig.start()?;
@@ -88,7 +89,7 @@ async fn a_damaged_map_file(compression: &str) -> Result<()> {
     let file = rig.cold_folder(&topic, ids[1])?.join("data");
     flip(&file, |bytes| bytes.len() * 3 / 4)?;
     let broker = rig.start()?;
-    check_only_copy(&rig, &broker, topic, 1).await?;
+    check_only_copy(&rig, &broker, topic, readable).await?;
     ensure!(names_place(&rig.log(), &file.display().to_string()), "the log does not name {}", file.display());
     let answers: Vec<_> =
         (0..LEDGER_ENTRIES).map(|entry| topic.entry(&broker, ids[1], entry)).collect::<Result<_>>()?;
@@ -104,17 +105,17 @@ async fn a_damaged_map_file(compression: &str) -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_damaged_map_file_without_compression() -> Result<()> {
-    a_damaged_map_file("NONE").await
+    a_damaged_map_file("NONE", 16..18).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_damaged_map_file_compressed_by_record() -> Result<()> {
-    a_damaged_map_file("RECORD").await
+    a_damaged_map_file("RECORD", 16..18).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_damaged_map_file_compressed_by_block() -> Result<()> {
-    a_damaged_map_file("BLOCK").await
+    a_damaged_map_file("BLOCK", 10..11).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -139,7 +140,7 @@ async fn a_damaged_hot_file_is_read_around_or_refused_and_never_offloaded() -> R
     both.cool(&broker, &ids[..1])?;
     both.check(&broker, 25).await?;
 
-    check_only_copy(&rig, &broker, hot_only, 1).await?;
+    check_only_copy(&rig, &broker, hot_only, 15..16).await?;
     ensure!(names_place(&rig.log(), &files[1]), "the log does not name {}", files[1]);
     let answer = hot_only.entry(&broker, ids[1], 5)?;
     ensure!(answer.status == 500 && names_place(&answer.text, &files[1]), "{answer:?}");
@@ -174,7 +175,7 @@ async fn a_cold_folder_that_is_gone_costs_its_readers_alone_and_is_found_again()
     let aside = rig.path("aside");
     std::fs::rename(&folder, &aside)?;
     let broker = rig.start()?;
-    check_only_copy(&rig, &broker, topic, 1).await?;
+    check_only_copy(&rig, &broker, topic, 10..11).await?;
     let answer = topic.entry(&broker, ids[1], 0)?;
     ensure!(answer.status >= 400 && answer.text.contains(&folder.display().to_string()), "{answer:?}");
     std::fs::rename(&aside, &folder)?;
