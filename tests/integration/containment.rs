@@ -6,14 +6,15 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use longshore_tests::broker::BrokerProcess;
-use longshore_tests::rig::{Rig, Topic, ask, check_life};
+use longshore_tests::rig::{PATIENCE, Rig, Topic, ask, check_life};
+use tokio::runtime::Handle;
 
 /// Both deadlines of a call.
-const CALL_MS: u64 = 700;
+const CALL_MS: u64 = 1000;
 /// An offload has up to four calls that may run into their deadline: create, copy, read back, delete what was copied.
 const OFFLOAD_MAX: Duration = Duration::from_millis(4 * CALL_MS + 2000);
 /// The broker gives plugins 10 s to finish.
-const STOP_MAX: Duration = Duration::from_secs(12);
+const STOP_MAX: Duration = Duration::from_secs(15);
 
 const TOPIC: Topic = Topic("contained");
 
@@ -36,65 +37,66 @@ fn stop_in_order(broker: BrokerProcess, rig: &Rig) -> Result<()> {
 }
 
 /// An offload with a driver that fails in `mode` ends in time with `words`, while others work.
-async fn one_failed_offload(mode: &str, words: &str) -> Result<()> {
+fn one_failed_offload(mode: &str, words: &str) -> Result<()> {
     let rig = rig(mode)?;
     let broker = rig.start()?;
-    TOPIC.fill(&broker, 0..15).await?;
+    block_on(TOPIC.fill(&broker, 0..15))?;
     let began = Instant::now();
-    let (status, life) = tokio::join!(
-        async { tokio::task::block_in_place(|| TOPIC.offload(&broker)) },
-        check_life(&broker, Topic("alive"))
-    );
-    let (status, took) = (status?, began.elapsed());
-    life?;
+    let handle = Handle::current();
+    let (status, life) = std::thread::scope(|scope| {
+        let life = scope.spawn(|| handle.block_on(check_life(&broker, Topic("alive"))).map(|()| began.elapsed()));
+        (TOPIC.offload(&broker), life.join().expect("the thread only returns errors"))
+    });
+    let (status, took, life) = (status?, began.elapsed(), life?);
     let text = status["lastError"].as_str().unwrap_or_default();
     ensure!(status["status"] == "ERROR", "{status}");
     ensure!(text.contains("misbehaving 1.2.3") && text.contains(words), "{status}");
     ensure!(took < OFFLOAD_MAX, "the offload took {took:?}");
+    ensure!(!mode.starts_with("block") || life < took, "another topic took {life:?}, the blocked offload {took:?}");
     // The ledger is as it was, and can be read and written.
     let rows = TOPIC.ledgers(&broker)?;
     ensure!(rows.iter().all(|row| row.place == "hot"), "{rows:?}");
-    TOPIC.fill(&broker, 15..20).await?;
-    TOPIC.check(&broker, 20).await?;
+    block_on(TOPIC.fill(&broker, 15..20))?;
+    block_on(TOPIC.check(&broker, 20))?;
     stop_in_order(broker, &rig)
 }
 
-async fn panic_in(place: &str) -> Result<()> {
-    one_failed_offload(&format!("panic-{place}"), &format!("told to panic in {place}")).await.context(place.to_owned())
+fn block_on<T>(future: impl Future<Output = T>) -> T {
+    Handle::current().block_on(future)
 }
 
-async fn block_in(place: &str, key: &str) -> Result<()> {
-    one_failed_offload(&format!("block-{place}"), &format!("{key}={CALL_MS}")).await.context(place.to_owned())
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_panic_while_the_driver_is_made_fails_one_offload() -> Result<()> {
-    panic_in("validate").await?;
-    panic_in("create").await
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_panic_while_copying_or_reading_back_fails_one_offload() -> Result<()> {
-    for place in ["offload", "open", "read"] {
-        panic_in(place).await?;
+/// Runs cases at once, each on a thread of its own: most of their time is waiting for deadlines.
+async fn at_once(cases: Vec<(&'static str, String)>, run: fn(&str, &str) -> Result<()>) -> Result<()> {
+    let cases = cases.into_iter().map(|(mode, words)| {
+        tokio::task::spawn_blocking(move || run(mode, &words).with_context(|| format!("in the mode {mode}")))
+    });
+    for case in cases.collect::<Vec<_>>() {
+        case.await??;
     }
-    one_failed_offload("midway-offload", "told to panic midway").await
+    Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_driver_that_blocks_while_it_is_made_fails_one_offload() -> Result<()> {
-    block_in("create", "offloadersCallTimeoutMs").await
+async fn a_panic_in_any_verb_fails_one_offload() -> Result<()> {
+    let places = ["panic-validate", "panic-create", "panic-offload", "panic-open", "panic-read", "midway-offload"];
+    let words = |mode: &str| match mode {
+        "midway-offload" => "told to panic midway".to_owned(),
+        mode => mode.replace("panic-", "told to panic in "),
+    };
+    at_once(places.into_iter().map(|mode| (mode, words(mode))).collect(), one_failed_offload).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_driver_that_blocks_while_copying_fails_one_offload() -> Result<()> {
-    block_in("offload", "offloadersOffloadStallTimeoutMs").await
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_driver_that_blocks_while_it_is_read_fails_one_offload() -> Result<()> {
-    block_in("open", "offloadersCallTimeoutMs").await?;
-    block_in("read", "offloadersCallTimeoutMs").await
+async fn a_block_in_any_verb_fails_one_offload() -> Result<()> {
+    let (call, stall) =
+        (format!("offloadersCallTimeoutMs={CALL_MS}"), format!("offloadersOffloadStallTimeoutMs={CALL_MS}"));
+    let cases = vec![
+        ("block-create", call.clone()),
+        ("block-offload", stall),
+        ("block-open", call.clone()),
+        ("block-read", call),
+    ];
+    at_once(cases, one_failed_offload).await
 }
 
 /// The copy goes out, and a deleted topic is gone although its copy is not.
@@ -118,38 +120,118 @@ async fn a_panic_in_delete_costs_one_deletion() -> Result<()> {
     stop_in_order(broker, &rig)
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_panic_or_a_block_in_health_is_a_line_in_the_log() -> Result<()> {
-    for (mode, words) in [("panic-health", "told to panic in health"), ("block-health", "offloadersCallTimeoutMs=700")]
-    {
-        let rig = rig(mode)?;
-        let broker = rig.start()?;
-        TOPIC.fill(&broker, 0..15).await?;
-        TOPIC.must_offload(&broker).context(mode)?;
-        let end = Instant::now() + Duration::from_secs(5);
-        while !rig.log().contains(words) {
-            ensure!(Instant::now() < end, "{mode} is not in the log");
-            std::thread::sleep(Duration::from_millis(20));
-        }
-        stop_in_order(broker, &rig)?;
+/// The store of a driver whose health cannot be asked for is named in the log; what it can do, it does.
+fn unhealthy(mode: &str, words: &str) -> Result<()> {
+    let rig = rig(mode)?;
+    let broker = rig.start()?;
+    block_on(TOPIC.fill(&broker, 0..15))?;
+    TOPIC.must_offload(&broker)?;
+    let end = Instant::now() + PATIENCE;
+    while !rig.log().contains(words) {
+        ensure!(Instant::now() < end, "{words} is not in the log");
+        std::thread::sleep(Duration::from_millis(20));
     }
-    Ok(())
+    stop_in_order(broker, &rig)
 }
 
 /// Deletions block every worker of the plugin, so that its shutdown is not even begun.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_plugin_without_a_free_thread_does_not_keep_the_broker() -> Result<()> {
-    let rig = rig("block-delete")?;
+fn without_a_free_thread(mode: &str, words: &str) -> Result<()> {
+    let rig = rig(mode)?;
     let broker = rig.start()?;
     for topic in [TOPIC, Topic("contained-too")] {
-        topic.fill(&broker, 0..15).await?;
+        block_on(topic.fill(&broker, 0..15))?;
         topic.must_offload(&broker)?;
         let began = Instant::now();
         let deleted = ask(&broker, "DELETE", &topic.path(), "")?;
         ensure!(deleted.status == 204 && began.elapsed() < OFFLOAD_MAX, "{deleted:?} after {:?}", began.elapsed());
     }
-    check_life(&broker, Topic("alive")).await?;
+    block_on(check_life(&broker, Topic("alive")))?;
     stop_in_order(broker, &rig)?;
-    ensure!(rig.log().contains("driver did not answer its shutdown"), "the driver that blocks is not in the log");
+    ensure!(rig.log().contains(words), "`{words}` is not in the log");
     Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_block_or_a_panic_in_health_or_delete_keeps_nobody() -> Result<()> {
+    let blocked = format!("offloadersCallTimeoutMs={CALL_MS}");
+    let cases = vec![("panic-health", "told to panic in health".to_owned()), ("block-health", blocked)];
+    let (health, deleted) = tokio::join!(
+        at_once(cases, unhealthy),
+        at_once(vec![("block-delete", "driver did not answer its shutdown".to_owned())], without_a_free_thread),
+    );
+    health.and(deleted)
+}
+
+/// A reader of the only copy: while the plugin fails it gets nothing and the REST API an error in time, and once the plugin
+/// works again it gets everything.
+fn reader_of_the_only_copy(mode: &str, words: &str) -> Result<()> {
+    let mut rig = rig("ok")?;
+    let file = rig.path("mode");
+    std::fs::write(&file, "ok")?;
+    rig.set("managedLedgerOffloadExtraConfigMode", &format!("@{}", file.display()));
+    // Each blocked call keeps a thread for good.
+    rig.set("offloadersRuntimeWorkers", "16");
+    let broker = rig.start()?;
+    block_on(TOPIC.fill(&broker, 0..15))?;
+    TOPIC.must_offload(&broker)?;
+    let first = TOPIC.ledgers(&broker)?[0].id;
+    TOPIC.cool(&broker, &[first])?;
+
+    std::fs::write(&file, mode)?;
+    let handle = Handle::current();
+    let (read, life) = std::thread::scope(|scope| {
+        let life = scope.spawn(|| handle.block_on(check_life(&broker, Topic("alive"))));
+        let read = block_on(TOPIC.read(&broker, 15, Duration::from_millis(CALL_MS + 500)));
+        (read, life.join().expect("the thread only returns errors"))
+    });
+    life?;
+    let read = read?;
+    ensure!(read.is_empty(), "{} messages came from a plugin that fails", read.len());
+    let began = Instant::now();
+    let answer = TOPIC.entry(&broker, first, 3)?;
+    ensure!(answer.status == 500 && answer.text.contains(words), "{answer:?}");
+    ensure!(answer.text.contains("misbehaving 1.2.3") && began.elapsed() < OFFLOAD_MAX, "{answer:?}");
+
+    std::fs::write(&file, "ok")?;
+    block_on(TOPIC.check(&broker, 15)).context("after the plugin came to its senses")?;
+    stop_in_order(broker, &rig)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_block_or_a_panic_while_reading_costs_that_reader_alone() -> Result<()> {
+    let blocked = || format!("offloadersCallTimeoutMs={CALL_MS}");
+    let cases = vec![
+        ("panic-open", "told to panic in open".to_owned()),
+        ("panic-read", "told to panic in read".to_owned()),
+        ("block-open", blocked()),
+        ("block-read", blocked()),
+    ];
+    at_once(cases, reader_of_the_only_copy).await
+}
+
+/// One topic holds the only place for offloads for as long as its plugin stalls; another that waits for it, and then the
+/// first itself, are unloaded at once, and no status stays at RUNNING.
+#[tokio::test(flavor = "multi_thread")]
+async fn topics_are_unloaded_while_their_offloads_stall_or_wait() -> Result<()> {
+    let mut rig = rig("stall-offload")?;
+    rig.set("offloadersOffloadStallTimeoutMs", "600000");
+    rig.set("managedLedgerOffloadMaxThreads", "1");
+    let broker = rig.start()?;
+    let topics = [TOPIC, Topic("waiting")];
+    for topic in topics {
+        topic.fill(&broker, 0..15).await?;
+        let last = topic.ledgers(&broker)?.last().context("a ledger")?.id;
+        broker.put(&format!("{}/offload", topic.path()), &serde_json::json!({ "ledgerId": last, "entryId": 0 }))?;
+    }
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    for topic in topics.into_iter().rev() {
+        let status = || broker.get(&format!("{}/offload", topic.path()));
+        ensure!(status()?["status"] == "RUNNING", "{} ended already", topic.0);
+        let began = Instant::now();
+        let unloaded = ask(&broker, "PUT", &format!("{}/unload", topic.path()), "")?;
+        ensure!(unloaded.status < 300 && began.elapsed() < Duration::from_secs(3), "{unloaded:?}");
+        ensure!(status()?["status"] == "NOT_RUN", "{}", status()?);
+        topic.check(&broker, 15).await?;
+    }
+    stop_in_order(broker, &rig)
 }
