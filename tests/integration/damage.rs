@@ -2,7 +2,9 @@
 //! real broker: with another copy the reader gets the right bytes and the bad copy is never trimmed to; without one nobody
 //! ever gets wrong bytes, the log and the REST API name file and offset, and other topics go on.
 
+use std::fs::File;
 use std::ops::Range;
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -181,4 +183,95 @@ async fn a_cold_folder_that_is_gone_costs_its_readers_alone_and_is_found_again()
     std::fs::rename(&aside, &folder)?;
     topic.check(&broker, 35).await.context("the folder is back")?;
     broker.stop()
+}
+
+/// Each way to spoil a sealed file at its ends: the start does not read it, its readers get an error that names it, and the
+/// broker, the topic's newer messages and other topics go on.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hot_file_spoiled_at_its_ends_or_gone_costs_its_ledger_alone() -> Result<()> {
+    type Spoil = fn(&Path) -> Result<()>;
+    let ways: [(Topic, Spoil); 6] = [
+        (Topic("header"), |file| flip(file, |_| 9).map(|_| ())),
+        (Topic("footer"), |file| flip(file, |bytes| bytes.len() - 3).map(|_| ())),
+        (Topic("offsets"), |file| flip(file, |bytes| bytes.len() - 80).map(|_| ())),
+        (Topic("cut"), |file| Ok(File::options().write(true).open(file)?.set_len(3000)?)),
+        (Topic("emptied"), |file| Ok(File::options().write(true).open(file)?.set_len(0)?)),
+        (Topic("removed"), |file| Ok(std::fs::remove_file(file)?)),
+    ];
+    let rig = Rig::new()?;
+    let broker = rig.start()?;
+    let mut files = Vec::new();
+    for (topic, _) in &ways {
+        topic.fill(&broker, 0..15).await?;
+        let id = topic.ledgers(&broker)?[0].id;
+        files.push((id, rig.hot_file(id)));
+    }
+    broker.stop()?;
+    for ((_, spoil), (_, file)) in ways.iter().zip(&files) {
+        spoil(file)?;
+    }
+
+    let broker = rig.start()?;
+    check_life(&broker, Topic("alive")).await?;
+    for ((topic, _), (id, file)) in ways.iter().zip(&files) {
+        let context = || format!("{}: {}", topic.0, file.display());
+        let found = topic.read(&broker, usize::MAX, Duration::from_millis(200)).await.with_context(context)?;
+        ensure!(found.iter().zip(0..).all(|(message, i)| *message == payload(i)), "{}: wrong bytes", topic.0);
+        let name = format!("{id}.ledger");
+        let answers = [topic.entry(&broker, *id, 0)?, topic.entry(&broker, *id, 9)?];
+        for answer in &answers {
+            ensure!(answer.status == 200 || answer.text.contains(&name), "{}: {answer:?}", topic.0);
+        }
+        ensure!(answers.iter().any(|answer| answer.status >= 500), "{}: {answers:?}", topic.0);
+        ensure!(rig.log().contains(&name), "{}: the log does not name the file", topic.0);
+        let status = topic.offload(&broker).with_context(context)?;
+        ensure!(
+            status["status"] == "ERROR" && status["lastError"].to_string().contains(&name),
+            "{}: {status}",
+            topic.0
+        );
+        topic.fill(&broker, 15..20).await.with_context(context)?;
+        let rows = topic.ledgers(&broker)?;
+        let next = rows.iter().find(|row| row.id > *id && row.entries > 0).with_context(context)?;
+        ensure!(topic.entry(&broker, next.id, 0)?.status == 200, "{}: the next ledger can be read", topic.0);
+    }
+    check_life(&broker, Topic("alive")).await?;
+    broker.stop()
+}
+
+/// Damage in what is not sealed yet: the start goes on, whatever is read is right, and what had to be cut off is set aside and
+/// named.
+async fn a_damaged_open_ledger(journal_too: bool) -> Result<()> {
+    let topic = Topic("open");
+    let mut rig = Rig::new()?;
+    rig.set("managedLedgerMaxEntriesPerLedger", "1000");
+    let broker = rig.start()?;
+    topic.fill(&broker, 0..40).await?;
+    let id = topic.ledgers(&broker)?[0].id;
+    // A stop in order would seal it.
+    broker.kill()?;
+    let file = rig.hot_file(id).with_extension("open");
+    let spoil = |file: &Path| flip(file, |bytes| find(bytes, &payload(20)).expect("the payload lies there") + 300);
+    spoil(&file)?;
+    let journals = std::fs::read_dir(rig.path("data/ledgers/journal"))?.flatten().map(|entry| entry.path());
+    for journal in journals.filter(|file| journal_too && file.extension().is_some_and(|end| end == "journal")) {
+        spoil(&journal)?;
+    }
+    let broker = rig.start()?;
+    let found = topic.read(&broker, usize::MAX, Duration::from_millis(500)).await?;
+    ensure!(found.iter().zip(0..).all(|(message, i)| *message == payload(i)), "a reader got wrong bytes");
+    let log = rig.log();
+    let named = log.lines().any(|line| line.contains("WARN") && line.contains(&format!("{id}.cut")));
+    ensure!(found.len() == if journal_too { 20 } else { 40 }, "{} messages; {log}", found.len());
+    ensure!(named == journal_too, "what was cut off is named where it is lost: {log}");
+    topic.fill(&broker, 40..45).await?;
+    let after = topic.read(&broker, usize::MAX, Duration::from_millis(500)).await?;
+    ensure!(after.len() == found.len() + 5, "{} messages after five more", after.len());
+    broker.stop()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_damaged_open_ledger_is_mended_from_the_journal_or_cut_loudly() -> Result<()> {
+    a_damaged_open_ledger(false).await.context("the journal is sound")?;
+    a_damaged_open_ledger(true).await.context("the journal is damaged at the same message")
 }
