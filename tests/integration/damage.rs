@@ -275,3 +275,55 @@ async fn a_damaged_open_ledger_is_mended_from_the_journal_or_cut_loudly() -> Res
     a_damaged_open_ledger(false).await.context("the journal is sound")?;
     a_damaged_open_ledger(true).await.context("the journal is damaged at the same message")
 }
+
+/// Each file of a MapFile spoiled, with the hot copy gone.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_map_file_with_a_spoiled_or_missing_file_is_never_read_wrong() -> Result<()> {
+    type Spoil = fn(&Path) -> Result<()>;
+    let middle: fn(&Path) -> Result<()> = |file| flip(file, |bytes| bytes.len() / 2).map(|_| ());
+    let begin: fn(&Path) -> Result<()> = |file| flip(file, |_| 1).map(|_| ());
+    let half: fn(&Path) -> Result<()> = |file| {
+        let len = std::fs::metadata(file)?.len();
+        Ok(File::options().write(true).open(file)?.set_len(len / 2)?)
+    };
+    let remove: fn(&Path) -> Result<()> = |file| Ok(std::fs::remove_file(file)?);
+    let ways: [(Topic, &str, Spoil); 9] = [
+        (Topic("data-begin"), "data", begin),
+        (Topic("data-half"), "data", half),
+        (Topic("data-gone"), "data", remove),
+        (Topic("index-begin"), "index", begin),
+        (Topic("index-middle"), "index", middle),
+        (Topic("index-half"), "index", half),
+        (Topic("index-gone"), "index", remove),
+        (Topic("sums-middle"), ".data.crc", middle),
+        (Topic("sums-half"), ".data.crc", half),
+    ];
+    let rig = Rig::new()?;
+    let broker = rig.start()?;
+    let mut copies = Vec::new();
+    for (topic, _, _) in &ways {
+        topic.fill(&broker, 0..15).await?;
+        topic.must_offload(&broker)?;
+        let id = topic.ledgers(&broker)?[0].id;
+        topic.cool(&broker, &[id])?;
+        copies.push((id, rig.cold_folder(topic, id)?));
+    }
+    broker.stop()?;
+    for ((_, name, spoil), (_, folder)) in ways.iter().zip(&copies) {
+        spoil(&folder.join(name))?;
+    }
+
+    let broker = rig.start()?;
+    for ((topic, _, _), (id, folder)) in ways.iter().zip(&copies) {
+        let found = topic.read(&broker, usize::MAX, Duration::from_millis(150)).await?;
+        ensure!(found.iter().zip(0..).all(|(message, i)| *message == payload(i)), "{}: wrong bytes", topic.0);
+        let answers = (0..LEDGER_ENTRIES).map(|entry| topic.entry(&broker, *id, entry)).collect::<Result<Vec<_>>>()?;
+        let mut refused = answers.iter().filter(|answer| answer.status != 200).peekable();
+        ensure!(refused.peek().is_some(), "{}: nothing shows the damage", topic.0);
+        let folder = folder.display().to_string();
+        let wrong = refused.find(|answer| answer.status != 500 || !answer.text.contains(&folder));
+        ensure!(wrong.is_none(), "{}: {wrong:?}", topic.0);
+    }
+    check_life(&broker, Topic("alive")).await?;
+    broker.stop()
+}
