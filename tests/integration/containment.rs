@@ -65,9 +65,13 @@ fn block_on<T>(future: impl Future<Output = T>) -> T {
     Handle::current().block_on(future)
 }
 
+/// What is done with a driver in a mode, and the words that its error must have.
+type Case = (Run, &'static str, String);
+type Run = fn(&str, &str) -> Result<()>;
+
 /// Runs cases at once, each on a thread of its own: most of their time is waiting for deadlines.
-async fn at_once(cases: Vec<(&'static str, String)>, run: fn(&str, &str) -> Result<()>) -> Result<()> {
-    let cases = cases.into_iter().map(|(mode, words)| {
+async fn at_once(cases: Vec<Case>) -> Result<()> {
+    let cases = cases.into_iter().map(|(run, mode, words)| {
         tokio::task::spawn_blocking(move || run(mode, &words).with_context(|| format!("in the mode {mode}")))
     });
     for case in cases.collect::<Vec<_>>() {
@@ -77,26 +81,36 @@ async fn at_once(cases: Vec<(&'static str, String)>, run: fn(&str, &str) -> Resu
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_panic_in_any_verb_fails_one_offload() -> Result<()> {
-    let places = ["panic-validate", "panic-create", "panic-offload", "panic-open", "panic-read", "midway-offload"];
-    let words = |mode: &str| match mode {
-        "midway-offload" => "told to panic midway".to_owned(),
-        mode => mode.replace("panic-", "told to panic in "),
-    };
-    at_once(places.into_iter().map(|mode| (mode, words(mode))).collect(), one_failed_offload).await
+async fn a_panic_in_any_verb_costs_one_operation() -> Result<()> {
+    let panicking = |run: Run, mode: &'static str| (run, mode, mode.replace("panic-", "told to panic in "));
+    at_once(vec![
+        panicking(one_failed_offload, "panic-validate"),
+        panicking(one_failed_offload, "panic-create"),
+        panicking(one_failed_offload, "panic-offload"),
+        panicking(one_failed_offload, "panic-open"),
+        panicking(one_failed_offload, "panic-read"),
+        (one_failed_offload, "midway-offload", "told to panic midway".to_owned()),
+        panicking(unhealthy, "panic-health"),
+        panicking(reader_of_the_only_copy, "panic-open"),
+        panicking(reader_of_the_only_copy, "panic-read"),
+    ])
+    .await
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_block_in_any_verb_fails_one_offload() -> Result<()> {
-    let (call, stall) =
-        (format!("offloadersCallTimeoutMs={CALL_MS}"), format!("offloadersOffloadStallTimeoutMs={CALL_MS}"));
-    let cases = vec![
-        ("block-create", call.clone()),
-        ("block-offload", stall),
-        ("block-open", call.clone()),
-        ("block-read", call),
-    ];
-    at_once(cases, one_failed_offload).await
+async fn a_block_in_any_verb_costs_one_operation() -> Result<()> {
+    let call = || format!("offloadersCallTimeoutMs={CALL_MS}");
+    at_once(vec![
+        (one_failed_offload, "block-create", call()),
+        (one_failed_offload, "block-offload", format!("offloadersOffloadStallTimeoutMs={CALL_MS}")),
+        (one_failed_offload, "block-open", call()),
+        (one_failed_offload, "block-read", call()),
+        (unhealthy, "block-health", call()),
+        (without_a_free_thread, "block-delete", "driver did not answer its shutdown".to_owned()),
+        (reader_of_the_only_copy, "block-open", call()),
+        (reader_of_the_only_copy, "block-read", call()),
+    ])
+    .await
 }
 
 /// The copy goes out, and a deleted topic is gone although its copy is not.
@@ -151,17 +165,6 @@ fn without_a_free_thread(mode: &str, words: &str) -> Result<()> {
     Ok(())
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_block_or_a_panic_in_health_or_delete_keeps_nobody() -> Result<()> {
-    let blocked = format!("offloadersCallTimeoutMs={CALL_MS}");
-    let cases = vec![("panic-health", "told to panic in health".to_owned()), ("block-health", blocked)];
-    let (health, deleted) = tokio::join!(
-        at_once(cases, unhealthy),
-        at_once(vec![("block-delete", "driver did not answer its shutdown".to_owned())], without_a_free_thread),
-    );
-    health.and(deleted)
-}
-
 /// A reader of the only copy: while the plugin fails it gets nothing and the REST API an error in time, and once the plugin
 /// works again it gets everything.
 fn reader_of_the_only_copy(mode: &str, words: &str) -> Result<()> {
@@ -195,18 +198,6 @@ fn reader_of_the_only_copy(mode: &str, words: &str) -> Result<()> {
     std::fs::write(&file, "ok")?;
     block_on(TOPIC.check(&broker, 15)).context("after the plugin came to its senses")?;
     stop_in_order(broker, &rig)
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_block_or_a_panic_while_reading_costs_that_reader_alone() -> Result<()> {
-    let blocked = || format!("offloadersCallTimeoutMs={CALL_MS}");
-    let cases = vec![
-        ("panic-open", "told to panic in open".to_owned()),
-        ("panic-read", "told to panic in read".to_owned()),
-        ("block-open", blocked()),
-        ("block-read", blocked()),
-    ];
-    at_once(cases, reader_of_the_only_copy).await
 }
 
 /// One topic holds the only place for offloads for as long as its plugin stalls; another that waits for it, and then the
