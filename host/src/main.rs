@@ -44,9 +44,11 @@ fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
 
 fn standalone(args: &StandaloneArgs) -> anyhow::Result<u8> {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    // A log that goes to a file is searched, and colours come between a name and its value.
-    let colours = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colours).init();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_writer(std::io::stderr)
+        .init();
     let file = match &args.config {
         Some(path) => Source::file(path),
         None => Ok(Source::embedded()),

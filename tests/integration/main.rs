@@ -13,3 +13,4 @@ mod managed_ledger;
 mod offload;
 mod sizes;
 mod startup;
+mod tidy;
