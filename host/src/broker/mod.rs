@@ -348,12 +348,18 @@ fn protocol_settings(config: &Config, advertised: &Advertised) -> ProtocolSettin
     }
 }
 
-/// Tries the configured driver, so that a mistake shows in the log at once and not at the first offload.
+/// Makes the configured driver and asks it whether its store can be reached, so that a mistake shows in the log at once and
+/// not at the first offload.
 async fn try_driver(plugins: &dyn DriverLookup, driver: &str, settings: &DriverSettings) {
-    match plugins.driver(driver, settings).await {
-        Ok(driver) => tracing::info!(driver = driver.name(), origin = ?driver.origin(), "offload driver"),
+    let driver = match plugins.driver(driver, settings).await {
+        Ok(driver) => driver,
         Err(error) => {
-            tracing::error!(%error, "the configured offload driver does not work; offloads will end in error")
+            tracing::error!(%error, "the configured offload driver does not work; offloads will end in error");
+            return;
         }
+    };
+    tracing::info!(driver = driver.name(), origin = ?driver.origin(), "offload driver");
+    if let Err(error) = driver.health().await {
+        tracing::error!(%error, "the offload driver does not reach its store; offloads end in error until it does");
     }
 }

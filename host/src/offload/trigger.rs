@@ -105,6 +105,9 @@ impl Offloads {
             prepared.map(|info| info.ledger_id).collect::<Vec<_>>()
         });
         for ledger_id in prepared {
+            if topic.stop.is_cancelled() {
+                return;
+            }
             if let Err(error) = self.remove_debris(ledger, ledger_id).await {
                 tracing::warn!(managed_ledger = ledger.name(), ledger_id = ledger_id.0, %error,
                     "the debris of an earlier offload was not removed; the next attempt comes for it");
