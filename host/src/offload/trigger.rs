@@ -53,6 +53,8 @@ impl Offloads {
         if ledger.is_gone() {
             return OffloadStatus::Error(managed_ledger_error(format!("Can't offload closed managed ledger ({name})")));
         }
+        // A run by thresholds, or what a load cleans up, comes first; the original refuses instead.
+        let _running = topic.running.lock().await;
         let valid = entry(position).filter(|position| ledger.is_valid(*position));
         let Some(valid) = valid else {
             let text = format!("Invalid position for offload: {position}");
@@ -65,10 +67,6 @@ impl Offloads {
         if prefix.chosen.is_empty() {
             return OffloadStatus::Success { first_unoffloaded: prefix.first_unoffloaded };
         }
-        let Ok(_running) = topic.running.try_lock() else {
-            let text = "Offload operation already running";
-            return OffloadStatus::Error(specific_error("OffloadInProgressException", text));
-        };
         match self.run(ledger, topic, &prefix.chosen).await {
             Ok(()) => OffloadStatus::Success { first_unoffloaded: prefix.first_unoffloaded },
             Err(error) => OffloadStatus::Error(managed_ledger_error(error)),
