@@ -1,5 +1,6 @@
 //! Thin: arguments in, exit code out.
 
+use std::io::IsTerminal as _;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
@@ -43,7 +44,11 @@ fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
 
 fn standalone(args: &StandaloneArgs) -> anyhow::Result<u8> {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_writer(std::io::stderr)
+        .init();
     let file = match &args.config {
         Some(path) => Source::file(path),
         None => Ok(Source::embedded()),

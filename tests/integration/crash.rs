@@ -81,10 +81,7 @@ async fn crash_at(point: u64, fault: Option<Fault>) -> Result<bool> {
         faulty.fail_after(point, fault);
     }
     let ended = match house.open(&ground).await {
-        Ok(ledger) => {
-            let ended = scenario(&house, &ledger, &ground, &mut told).await.is_ok();
-            ended
-        }
+        Ok(ledger) => scenario(&house, &ledger, &ground, &mut told).await.is_ok(),
         Err(_) => false,
     };
     // A stopped broker writes nothing more.

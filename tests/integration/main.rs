@@ -3,8 +3,14 @@
 // Helpers of tests stand outside the functions that clippy knows as tests.
 #![allow(clippy::unwrap_used)]
 
+mod containment;
 mod crash;
+mod damage;
+mod debris;
 mod kill;
 mod loading;
 mod managed_ledger;
 mod offload;
+mod sizes;
+mod startup;
+mod tidy;

@@ -201,6 +201,27 @@ async fn the_threshold_offloads_by_itself_when_a_ledger_closes() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_request_waits_for_the_run_that_is_under_way() -> Result<()> {
+    let (ground, house, ledger) =
+        start(|ground| ground.set(|settings| settings.offload.threshold_bytes = Some(0))).await?;
+    fill(&ledger, 0..25).await?;
+    ground.driver.gate.forget_permits(1000);
+    let (offloads, held) = (house.offloads.clone(), ledger.clone());
+    let automatic = tokio::spawn(async move { offloads.check(&held).await });
+    eventually("the automatic run copies", || matches!(states(&ledger)[0], OffloadState::Prepared(_))).await?;
+    let open = *ledger.snapshot().ledgers.by_id.keys().next_back().unwrap();
+    house.offloads.start(ledger.clone(), WirePosition { ledger_id: open.0 as i64, entry_id: 0 })?;
+    tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    assert_eq!(house.offloads.status(&ledger), OffloadStatus::Running);
+    ground.driver.gate.add_permits(1000);
+    automatic.await?;
+    eventually("the request ends", || house.offloads.status(&ledger) != OffloadStatus::Running).await?;
+    assert!(matches!(house.offloads.status(&ledger), OffloadStatus::Success { .. }));
+    assert_eq!((complete_count(&ledger), ground.driver.ledgers().len()), (2, 2), "nothing was copied twice");
+    house.stop(ledger).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn positions_and_drivers_that_do_not_exist_end_in_error() -> Result<()> {
     let (ground, house, ledger) = start(|_| ()).await?;
     fill(&ledger, 0..12).await?;

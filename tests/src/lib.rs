@@ -2,10 +2,11 @@
 //!
 //! [`memory_driver`] misbehaves on request, [`house`] is the storage half of a broker in a temporary folder, [`broker`]
 //! is the real binary, [`plugins`]
-//! finds built plugins.
+//! finds built plugins, [`rig`] is what tests of the whole broker share.
 
 pub mod broker;
 pub mod house;
 pub mod memory_driver;
 pub mod plugins;
+pub mod rig;
 pub mod socket;

@@ -71,3 +71,25 @@ impl HealthCheck for StoreHealth {
         self.check_hot_store().await
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ledger::{FileLedgerStore, LedgerStoreSettings};
+    use crate::metadata::memory::MemoryMetadataStore;
+    use crate::storage::SystemClock;
+
+    #[tokio::test]
+    async fn a_check_leaves_nothing_and_names_the_store_that_does_not_answer() {
+        let folder = tempfile::tempdir().unwrap();
+        let (store, _) = FileLedgerStore::open(folder.path(), LedgerStoreSettings::default()).await.unwrap();
+        let store = Arc::new(store);
+        let health = StoreHealth::new(Arc::new(MemoryMetadataStore::new(Arc::new(SystemClock))), store.clone());
+        assert_eq!(health.check().await, Ok(()));
+        assert_eq!(health.check().await, Ok(()));
+        assert!(store.ledgers().is_empty());
+        store.close().await.unwrap();
+        let problem = health.check().await.unwrap_err();
+        assert!(problem.starts_with("the hot store does not answer: "), "{problem}");
+    }
+}

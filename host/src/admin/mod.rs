@@ -7,6 +7,7 @@
 //! Paths, bodies and reasons are those of Apache Pulsar 4.0; `brokers/offloaders` and `…/ledgers` are ours.
 
 mod answer;
+mod connections;
 pub mod error;
 mod handlers;
 pub mod health;
@@ -14,9 +15,14 @@ mod metrics;
 mod model;
 mod request;
 mod routes;
+#[cfg(test)]
+mod test_desk;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -24,6 +30,8 @@ use tokio_util::sync::CancellationToken;
 pub use error::AdminError;
 pub use health::{HealthCheck, StoreHealth};
 pub use routes::router;
+
+use connections::BoundedListener;
 
 use crate::managed_ledger::ManagedLedgers;
 use crate::managed_ledger::cache::CacheBudget;
@@ -46,6 +54,10 @@ pub struct BrokerFacts {
     pub service_address: String,
     /// Where plugins are looked for, as configured.
     pub offloaders_directory: String,
+    /// Whether a namespace may be deleted with its topics.
+    pub force_delete_namespace_allowed: bool,
+    /// Whether a tenant may be deleted with its namespaces.
+    pub force_delete_tenant_allowed: bool,
     /// Every configuration key and its value in force, without secrets.
     pub configuration: BTreeMap<String, String>,
 }
@@ -125,10 +137,27 @@ impl AdminState {
     }
 }
 
-/// Answers requests until `stop`; those that run then are finished first.
+/// Connections at a time; the original's `maxHttpServerConnections`.
+const CONNECTIONS_MAX: usize = 2048;
+/// How long requests that run may take when the broker stops.
+const STOP_MAX: Duration = Duration::from_secs(10);
+
+/// Answers requests until `stop`; those that run then are finished, within bounds.
 ///
 /// # Errors
 /// Those of the listener.
 pub async fn serve(listener: TcpListener, state: Arc<AdminState>, stop: CancellationToken) -> std::io::Result<()> {
-    axum::serve(listener, router(state)).with_graceful_shutdown(stop.cancelled_owned()).await
+    let listener = BoundedListener::new(listener, CONNECTIONS_MAX);
+    let serving = axum::serve(listener, router(state)).with_graceful_shutdown(stop.clone().cancelled_owned());
+    let too_late = async {
+        stop.cancelled().await;
+        tokio::time::sleep(STOP_MAX).await;
+    };
+    tokio::select! {
+        served = serving => served,
+        () = too_late => {
+            tracing::warn!(seconds = STOP_MAX.as_secs(), "admin requests were given up: they did not end in time");
+            Ok(())
+        }
+    }
 }

@@ -18,22 +18,16 @@ use crate::topic::names::{Domain, NamespaceName, TopicName};
 /// The names that the route took from the path, percent-decoded exactly once; a `+` stays a `+`.
 pub(super) struct Params {
     by_name: HashMap<String, String>,
-    domain: Domain,
 }
 
 impl<S: Send + Sync> FromRequestParts<S> for Params {
     type Rejection = AdminError;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, AdminError> {
-        let domain = if parts.uri.path().contains("/non-persistent/") && !parts.uri.path().contains("/persistent/") {
-            Domain::NonPersistent
-        } else {
-            Domain::Persistent
-        };
         let params = RawPathParams::from_request_parts(parts, state).await;
         let params = params.map_err(|error| AdminError::bad_request(format!("the path cannot be read: {error}")))?;
         let by_name = params.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
-        Ok(Self { by_name, domain })
+        Ok(Self { by_name })
     }
 }
 
@@ -57,9 +51,14 @@ impl Params {
         Ok(NamespaceName::new(self.text("tenant"), self.text("namespace"))?)
     }
 
-    /// `{tenant}/{namespace}/{topic}` in the path's domain.
+    /// The persistent topic `{tenant}/{namespace}/{topic}`.
     pub(super) fn topic(&self) -> Result<TopicName, AdminError> {
-        Ok(TopicName::new(self.domain, self.namespace()?, self.text("topic"))?)
+        self.topic_in(Domain::Persistent)
+    }
+
+    /// The topic `{tenant}/{namespace}/{topic}` of a domain.
+    pub(super) fn topic_in(&self, domain: Domain) -> Result<TopicName, AdminError> {
+        Ok(TopicName::new(domain, self.namespace()?, self.text("topic"))?)
     }
 }
 

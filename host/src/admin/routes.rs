@@ -16,6 +16,7 @@ use super::handlers::{
 };
 use super::request::Params;
 use super::{AdminState, metrics};
+use crate::topic::Domain;
 
 /// The largest body that is read, bytes. The largest that clients send is a policies object of a few kilobytes.
 const BODY_BYTES_MAX: usize = 1 << 20;
@@ -164,7 +165,7 @@ async fn no_topics(
 }
 
 async fn no_such_topic(params: Params) -> AdminError {
-    match params.topic() {
+    match params.topic_in(Domain::NonPersistent) {
         Ok(name) => AdminError::not_found(format!("Topic {name} not found")),
         Err(error) => error,
     }

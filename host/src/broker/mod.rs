@@ -85,10 +85,11 @@ impl Broker {
 
         let (closed, closed_ledgers) = mpsc::unbounded_channel();
         let cache_budget = Arc::new(CacheBudget::new(config.cache_size_mb << 20));
+        let offloads = Offloads::new(plugins.clone(), clock.clone(), offload_settings(&config));
         let managed = Arc::new(ManagedLedgers::new(Rooms {
             store: store.clone(),
             metadata: metadata.clone(),
-            drivers: plugins.clone(),
+            drivers: offloads.counted_drivers(),
             clock: clock.clone(),
             ids: LedgerIds::default(),
             cache_budget: cache_budget.clone(),
@@ -96,7 +97,6 @@ impl Broker {
         }));
         managed.clean_up().await.context("remove what the last run left in the hot store")?;
         let namespaces = Arc::new(Namespaces::open(metadata.clone(), &config).await.context("open the namespaces")?);
-        let offloads = Offloads::new(plugins.clone(), clock.clone(), offload_settings(&config));
         let ledgers = Arc::new(TopicLedgers::new(
             managed.clone(),
             namespaces.clone(),
@@ -174,6 +174,8 @@ impl Advertised {
             web_address: self.web_address.clone(),
             service_address: self.service_address.clone(),
             offloaders_directory: config.offloaders_directory.clone(),
+            force_delete_namespace_allowed: config.force_delete_namespace_allowed,
+            force_delete_tenant_allowed: config.force_delete_tenant_allowed,
             configuration: config.shown.clone(),
         }
     }
@@ -221,11 +223,17 @@ async fn load_plugins(config: &Config) -> Result<PluginHost> {
     tokio::task::spawn_blocking(move || PluginHost::load(&directory, settings)).await.context("load the offloaders")
 }
 
-/// The folder of plugins: as given, or looked for where relative paths are.
+/// The folder of plugins, looked for where relative paths are. One that is nowhere is a warning that names every place; the
+/// broker then starts without plugins.
 pub fn offloaders_directory(config: &Config) -> PathBuf {
     let given = &config.offloaders_directory;
-    crate::config::resolve_existing("offloadersDirectory", given, &config.search_folders)
-        .unwrap_or_else(|_| Path::new(given).to_owned())
+    match crate::config::resolve_existing("offloadersDirectory", given, &config.search_folders) {
+        Ok(found) => found,
+        Err(problem) => {
+            tracing::warn!(problem, "there are no plugins");
+            PathBuf::from(given)
+        }
+    }
 }
 
 /// The bounds of plugins.
@@ -340,12 +348,18 @@ fn protocol_settings(config: &Config, advertised: &Advertised) -> ProtocolSettin
     }
 }
 
-/// Tries the configured driver, so that a mistake shows in the log at once and not at the first offload.
+/// Makes the configured driver and asks it whether its store can be reached, so that a mistake shows in the log at once and
+/// not at the first offload.
 async fn try_driver(plugins: &dyn DriverLookup, driver: &str, settings: &DriverSettings) {
-    match plugins.driver(driver, settings).await {
-        Ok(driver) => tracing::info!(driver = driver.name(), origin = ?driver.origin(), "offload driver"),
+    let driver = match plugins.driver(driver, settings).await {
+        Ok(driver) => driver,
         Err(error) => {
-            tracing::error!(%error, "the configured offload driver does not work; offloads will end in error")
+            tracing::error!(%error, "the configured offload driver does not work; offloads will end in error");
+            return;
         }
+    };
+    tracing::info!(driver = driver.name(), origin = ?driver.origin(), "offload driver");
+    if let Err(error) = driver.health().await {
+        tracing::error!(%error, "the offload driver does not reach its store; offloads end in error until it does");
     }
 }

@@ -33,6 +33,17 @@ pub(super) const FAMILIES: &[Family] = &[
         ],
     },
     Family {
+        reason: "idle ledgers are looked for every second",
+        prefixes: &[],
+        names: &["statsUpdateFrequencyInSecs", "statsUpdateInitialDelayInSecs"],
+    },
+    Family { reason: "metrics always carry the topic", prefixes: &[], names: &["exposeTopicLevelMetricsInPrometheus"] },
+    Family {
+        reason: "offloadersConcurrentCallsMax bounds reads of cold copies",
+        prefixes: &[],
+        names: &["managedLedgerOffloadReadThreads"],
+    },
+    Family {
         reason: "hot ledgers live in segment files of this process",
         prefixes: &[
             "bookkeeper",
@@ -140,6 +151,7 @@ pub(super) const FAMILIES: &[Family] = &[
             "backlogQuotaCheckEnabled",
             "backlogQuotaCheckIntervalInSeconds",
             "backlogQuotaDefaultLimitBytes",
+            "backlogQuotaDefaultLimitGB",
             "backlogQuotaDefaultLimitSecond",
             "backlogQuotaDefaultRetentionPolicy",
             "bindAddresses",
@@ -264,6 +276,7 @@ pub(super) const FAMILIES: &[Family] = &[
             "topicNameCacheMaxCapacity",
             "topicOrderedExecutorThreadNum",
             "topicsPatternRegexImplementation",
+            "ttlDurationDefaultInSeconds",
             "unblockStuckSubscriptionEnabled",
             "webServiceHaProxyProtocolEnabled",
             "webServiceLogDetailedAddresses",

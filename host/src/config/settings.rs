@@ -126,11 +126,6 @@ settings! {
         /// How often every topic is looked through for ledgers, or hot copies, that nobody needs.
         retention_check_seconds: u64 =
             Key::number("retentionCheckIntervalInSeconds", "120", "seconds", 1, INT_MAX);
-        /// Messages older than this count as acknowledged; 0 is never.
-        ttl_seconds: u64 = Key::number("ttlDurationDefaultInSeconds", "0", "seconds", 0, INT_MAX);
-        /// The backlog limit that a namespace reports where it has none of its own; negative is none.
-        backlog_quota_limit_gb: f64 =
-            Key::decimal("backlogQuotaDefaultLimitGB", "-1", "GiB", -1.0, 8_000_000_000.0);
     }
     "Offload" {
         /// Storage driver that closed ledgers are copied to; unset, nothing is offloaded.
@@ -158,9 +153,6 @@ settings! {
             Key::flag("triggerOffloadOnTopicLoad", "false").also("managedLedgerTriggerOffloadOnTopicLoad");
         /// How many ledgers are copied at once, all topics together.
         offload_threads_max: u64 = Key::number("managedLedgerOffloadMaxThreads", "2", "ledgers", 1, 1_024).for_driver();
-        /// How many ranges of cold copies are read at once, all topics together.
-        offload_read_threads: u64 =
-            Key::number("managedLedgerOffloadReadThreads", "2", "ranges", 1, 1_024).for_driver();
         /// How many reads of the hot copy an offload keeps ahead of the driver.
         offload_prefetch_rounds: u64 =
             Key::number("managedLedgerOffloadPrefetchRounds", "1", "reads", 0, 1_024).for_driver();
@@ -196,7 +188,7 @@ settings! {
         file_system_profile_path: Option<String> =
             Key::text("fileSystemProfilePath", "").shipped("filesystem_offload_core_site.xml").for_driver();
     }
-    "Object-store drivers" {
+    "Handed to object-store drivers (none is shipped yet)" {
         /// Bucket, for every object-store driver.
         offload_bucket: Option<String> = Key::text("managedLedgerOffloadBucket", "").for_driver();
         /// Region of the bucket.
@@ -288,13 +280,7 @@ settings! {
         force_delete_tenant_allowed: bool = Key::flag("forceDeleteTenantAllowed", "false");
     }
     "Statistics" {
-        /// How often the rates of topics are computed and idle ledgers are looked for.
-        stats_update_seconds: u64 = Key::number("statsUpdateFrequencyInSecs", "60", "seconds", 1, INT_MAX);
-        /// How long after the start that begins.
-        stats_initial_delay_seconds: u64 = Key::number("statsUpdateInitialDelayInSecs", "60", "seconds", 0, INT_MAX);
         /// Interval of the rates of ledgers and storage drivers in the metrics.
         ledger_stats_seconds: u64 = Key::number("managedLedgerStatsPeriodSeconds", "60", "seconds", 1, INT_MAX);
-        /// Whether metrics carry the topic, and not only its namespace.
-        expose_topic_level_metrics: bool = Key::flag("exposeTopicLevelMetricsInPrometheus", "true");
     }
 }

@@ -74,7 +74,10 @@ impl Shared {
         match self.slots().get(&ledger_id) {
             Some(Slot::Open(segment)) => Ok(Some(segment.clone())),
             Some(Slot::Sealed) => Ok(None),
-            None => Err(ReadError::NotFound(format!("ledger {ledger_id} is not in the hot store"))),
+            None => {
+                let path = self.layout.sealed_path(ledger_id);
+                Err(ReadError::NotFound(format!("ledger {ledger_id} is not in the hot store: no {}", path.display())))
+            }
         }
     }
 

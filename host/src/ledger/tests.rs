@@ -436,13 +436,14 @@ async fn the_journal_stays_within_its_limit_and_its_ledgers_survive_its_dropping
     let mut written_over = 0;
     for entry in 0..1000 {
         store.append(L, entry, payload.clone()).await.unwrap().unwrap();
-        let active = layout.journal_numbers().unwrap().pop().unwrap();
-        written_over += usize::from(len(&layout.journal_path(active)) >= 20_000);
+        // A listing may miss a file that is renamed meanwhile.
+        let Some(active) = layout.journal_numbers().unwrap().pop() else { continue };
+        written_over += usize::from(fs::metadata(layout.journal_path(active)).is_ok_and(|file| file.len() >= 20_000));
         // Only one segment may wait for its checkpoint.
         assert!(layout.journal_numbers().unwrap().len() <= 3);
         assert!(layout.spare_numbers().unwrap().len() <= 2);
     }
-    assert!(layout.journal_numbers().unwrap()[0] > 10, "old segments are gone");
+    assert!(layout.journal_numbers().unwrap().first().is_none_or(|first| *first > 10), "old segments are gone");
     assert!(written_over > 500, "segments are used again: {written_over}");
     let copy = crash_image(dir.path());
     assert_eq!(recovered(copy.path()).await.0.len(), 1000, "what an earlier use of a segment left does not count");

@@ -7,8 +7,8 @@
 //! It does not know the offload engine: it announces closed ledgers on a channel that it was given, and offers the moves
 //! of [`offload_context`] as compare-and-set writes.
 //!
-//! Where to start: [`append`](append) for the way of an entry in, [`read`](read) for the way out, [`open`](open) for what
-//! happens at load and after a crash, [`removal`](removal) for what leaves.
+//! Where to start: [`append`] for the way of an entry in, [`read`] for the way out, [`open`] for what
+//! happens at load and after a crash, [`removal`] for what leaves.
 
 pub mod append;
 pub mod cache;

@@ -109,6 +109,14 @@ impl OffloadState {
         matches!(self, Self::Complete { damaged: None, .. } | Self::HotDeleted { .. })
     }
 
+    /// What was found wrong with a complete copy.
+    pub fn damage(&self) -> Option<&str> {
+        match self {
+            Self::Complete { damaged, .. } => damaged.as_deref(),
+            Self::None | Self::Prepared(_) | Self::HotDeleted { .. } => None,
+        }
+    }
+
     /// Whether the hot copy is there.
     pub fn has_hot(&self) -> bool {
         !matches!(self, Self::HotDeleted { .. })

@@ -96,13 +96,31 @@ impl ManagedLedger {
         Ok(read.into_iter().map(|entry| (Position::new(info.ledger_id, entry.entry_id), entry.payload)).collect())
     }
 
-    /// Asks the ledger's copies in order.
+    /// Reads from whichever copy can answer. Where none can because of damage among the entries, those before it are found
+    /// by halves: damage costs what it touches, not what was asked for along with it.
     async fn read_ledger(
+        &self,
+        info: &LedgerInfo,
+        first: u64,
+        mut last: u64,
+        max_bytes: u64,
+    ) -> Result<Vec<Entry>, ReadError> {
+        let mut read = self.read_copies(info, first, last, max_bytes, Told::Log).await;
+        while last > first && read.as_ref().is_err_and(is_damage) {
+            last = first + (last - first) / 2;
+            read = self.read_copies(info, first, last, max_bytes, Told::Already).await;
+        }
+        read
+    }
+
+    /// Asks the ledger's copies in order.
+    async fn read_copies(
         &self,
         info: &LedgerInfo,
         first: u64,
         last: u64,
         max_bytes: u64,
+        told: Told,
     ) -> Result<Vec<Entry>, ReadError> {
         let tiers = info.offload.tiers(self.settings().offload.read_priority);
         let mut failure = None;
@@ -112,7 +130,7 @@ impl ManagedLedger {
                 Ok(entries) => return Ok(entries),
                 Err(error) => {
                     self.copies.forget(info.ledger_id, *tier);
-                    self.judge(info, *tier, tiers.len() > 1, &error).await;
+                    self.judge(info, *tier, tiers.len() > 1, &error, told).await;
                     failure.get_or_insert(error);
                 }
             }
@@ -121,9 +139,11 @@ impl ManagedLedger {
     }
 
     /// A cold copy that is damaged or missing must not cost the hot one.
-    async fn judge(&self, info: &LedgerInfo, tier: Tier, has_other: bool, error: &ReadError) {
+    async fn judge(&self, info: &LedgerInfo, tier: Tier, has_other: bool, error: &ReadError, told: Told) {
         let next = if has_other { "the other copy is asked" } else { "there is no other copy" };
-        tracing::warn!(managed_ledger = self.name, ledger_id = info.ledger_id.0, ?tier, %error, next, "a copy failed");
+        if told == Told::Log {
+            tracing::warn!(managed_ledger = self.name, ledger_id = info.ledger_id.0, ?tier, %error, next, "a copy failed");
+        }
         if tier == Tier::Cold && has_other && is_lasting(error) {
             self.record_damage(info.ledger_id, &error.to_string()).await;
         }
@@ -176,11 +196,28 @@ impl ManagedLedger {
     }
 }
 
-/// Whether the copy itself is wrong, rather than the way to it.
-fn is_lasting(error: &ReadError) -> bool {
+/// Whether the log has the failure of a copy already.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Told {
+    Log,
+    Already,
+}
+
+/// Whether some of the bytes are not what was written; others of the same copy may be.
+fn is_damage(error: &ReadError) -> bool {
     match error {
-        ReadError::Corrupt { .. } | ReadError::NotFound(_) => true,
-        ReadError::Driver(error) => matches!(error.kind, DriverErrorKind::Corrupt | DriverErrorKind::NotFound),
+        ReadError::Corrupt { .. } => true,
+        ReadError::Driver(error) => error.kind == DriverErrorKind::Corrupt,
         _ => false,
     }
+}
+
+/// Whether the copy itself is wrong, rather than the way to it.
+fn is_lasting(error: &ReadError) -> bool {
+    let is_absent = match error {
+        ReadError::NotFound(_) => true,
+        ReadError::Driver(error) => error.kind == DriverErrorKind::NotFound,
+        _ => false,
+    };
+    is_absent || is_damage(error)
 }

@@ -145,8 +145,8 @@ pub fn decode_ledgers(bytes: &[u8]) -> Result<Ledgers, BadRecord> {
 fn ledger_record(info: &LedgerInfo) -> LedgerRecord {
     let closed = info.closed_ms.is_some();
     let mut properties = Vec::new();
-    if let OffloadState::Complete { damaged: Some(problem), .. } = &info.offload {
-        properties.push(KeyValue { key: DAMAGED_PROPERTY.to_owned(), value: problem.clone() });
+    if let Some(problem) = info.offload.damage() {
+        properties.push(KeyValue { key: DAMAGED_PROPERTY.to_owned(), value: problem.to_owned() });
     }
     LedgerRecord {
         ledger_id: info.ledger_id.0 as i64,

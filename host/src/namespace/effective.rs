@@ -101,8 +101,8 @@ fn limits(retention: RetentionPolicies) -> Retention {
 }
 
 fn offload_policy(mut properties: BTreeMap<String, String>, search_folders: &[PathBuf]) -> OffloadPolicy {
-    let mut take = |field: &str| properties.remove(field).filter(|value| !value.is_empty());
-    let [driver, threshold_bytes, threshold_seconds, lag, priority, _threads] = POLICY_FIELDS.map(|field| take(field));
+    let take = |field: &str| properties.remove(field).filter(|value| !value.is_empty());
+    let [driver, threshold_bytes, threshold_seconds, lag, priority, _threads] = POLICY_FIELDS.map(take);
     let not_negative = |text: Option<String>| text.and_then(|text| text.trim().parse::<u64>().ok());
     OffloadPolicy {
         driver,

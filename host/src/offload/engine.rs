@@ -120,14 +120,19 @@ impl Offloads {
         chosen: &[LedgerId],
     ) -> Result<(), OffloadError> {
         let policy = ledger.settings().offload.clone();
-        let driver = self.driver(&policy).await?;
+        let closed = || OffloadError::Closed(ledger.name().to_owned());
+        let made = topic.stop.run_until_cancelled(self.driver(&policy)).await;
+        let driver = made.ok_or_else(closed)??;
         let places = self.places(&driver, &policy.driver_settings);
         let mut first_error = None;
         for ledger_id in chosen {
+            // Other topics may hold the places for hours: whoever closes this one does not wait for them.
+            let place = topic.stop.run_until_cancelled(places.acquire()).await.ok_or_else(closed)?;
+            let _place = place.expect("the places are never closed");
             if topic.stop.is_cancelled() {
-                return Err(OffloadError::Closed(ledger.name().to_owned()));
+                return Err(closed());
             }
-            let copied = self.copy_one(ledger, topic, &driver, &places, *ledger_id).await;
+            let copied = self.copy_one(ledger, topic, &driver, *ledger_id).await;
             if let Err(error) = copied
                 && !error.is_harmless()
             {
@@ -137,16 +142,14 @@ impl Offloads {
         first_error.map_or(Ok(()), Err)
     }
 
-    /// Waits for a place, copies one ledger, and remembers how it went.
+    /// Copies one ledger and remembers how it went.
     async fn copy_one(
         &self,
         ledger: &Arc<ManagedLedger>,
         topic: &TopicOffloads,
         driver: &Arc<dyn OffloadDriver>,
-        places: &Semaphore,
         ledger_id: LedgerId,
     ) -> Result<(), OffloadError> {
-        let _place = places.acquire().await.expect("the places are never closed");
         let info = ledger.with_ledgers(|ledgers, _| ledgers.by_id.get(&ledger_id).cloned());
         let Some(info) = info else { return Ok(()) };
         let (managed_ledger, started_ms) = (ledger.name(), self.clock.now_ms());

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use tokio_util::sync::CancellationToken;
+
 use super::attempt::OffloadError;
 use super::engine::{Offloads, TopicOffloads};
 use super::select::{before, beyond_thresholds};
@@ -53,6 +55,8 @@ impl Offloads {
         if ledger.is_gone() {
             return OffloadStatus::Error(managed_ledger_error(format!("Can't offload closed managed ledger ({name})")));
         }
+        // A run by thresholds, or what a load cleans up, comes first; the original refuses instead.
+        let _running = topic.running.lock().await;
         let valid = entry(position).filter(|position| ledger.is_valid(*position));
         let Some(valid) = valid else {
             let text = format!("Invalid position for offload: {position}");
@@ -65,10 +69,6 @@ impl Offloads {
         if prefix.chosen.is_empty() {
             return OffloadStatus::Success { first_unoffloaded: prefix.first_unoffloaded };
         }
-        let Ok(_running) = topic.running.try_lock() else {
-            let text = "Offload operation already running";
-            return OffloadStatus::Error(specific_error("OffloadInProgressException", text));
-        };
         match self.run(ledger, topic, &prefix.chosen).await {
             Ok(()) => OffloadStatus::Success { first_unoffloaded: prefix.first_unoffloaded },
             Err(error) => OffloadStatus::Error(managed_ledger_error(error)),
@@ -105,20 +105,32 @@ impl Offloads {
             prepared.map(|info| info.ledger_id).collect::<Vec<_>>()
         });
         for ledger_id in prepared {
-            if let Err(error) = self.remove_debris(ledger, ledger_id).await {
+            if topic.stop.is_cancelled() {
+                return;
+            }
+            if let Err(error) = self.remove_debris(ledger, ledger_id, &topic.stop).await {
                 tracing::warn!(managed_ledger = ledger.name(), ledger_id = ledger_id.0, %error,
                     "the debris of an earlier offload was not removed; the next attempt comes for it");
             }
         }
     }
 
-    async fn remove_debris(&self, ledger: &ManagedLedger, ledger_id: LedgerId) -> Result<(), OffloadError> {
+    /// `stop` is heeded while the store is asked, never while the record is written.
+    async fn remove_debris(
+        &self,
+        ledger: &ManagedLedger,
+        ledger_id: LedgerId,
+        stop: &CancellationToken,
+    ) -> Result<(), OffloadError> {
         let attempt = ledger
             .with_ledgers(|ledgers, _| ledgers.by_id.get(&ledger_id).and_then(|info| info.offload.attempt().cloned()));
         let Some(attempt) = attempt else { return Ok(()) };
         let settings = ledger.settings().offload.driver_settings.clone();
-        let driver = self.drivers().driver(&attempt.driver, &settings).await?;
-        driver.delete(&ledger.stored_ledger(ledger_id, &attempt)).await?;
+        let removed = stop.run_until_cancelled(async {
+            let driver = self.drivers().driver(&attempt.driver, &settings).await?;
+            driver.delete(&ledger.stored_ledger(ledger_id, &attempt)).await
+        });
+        removed.await.ok_or_else(|| OffloadError::Closed(ledger.name().to_owned()))??;
         Ok(ledger.abandon_offload(ledger_id, attempt.uid).await?)
     }
 }

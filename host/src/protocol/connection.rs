@@ -6,7 +6,7 @@
 //!
 //! When the connection ends, its producers and consumers leave with it, and what was in flight is answered to nobody.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -25,7 +25,7 @@ use super::frame::{self, Frame, FrameError};
 use super::outgoing::Outgoing;
 use super::producing::Produced;
 use super::refusal;
-use super::server::Shared;
+use super::server::{Shared, next_connection_id};
 use crate::topic::ConsumerHandle;
 use crate::topic::client::ClientInfo;
 use crate::topic::producer::ProducerHandle;
@@ -84,6 +84,8 @@ pub(super) struct Connection {
     pub(super) next_request: u64,
     /// Entries in flight that are left.
     pub(super) publishes: Arc<Semaphore>,
+    /// Producers and consumers that the broker had closed at the last ping.
+    closed: [HashSet<u64>; 2],
     heard: bool,
     pinged: bool,
 }
@@ -109,7 +111,7 @@ pub(super) async fn run(
         Err(violation) => return tracing::debug!(client = address, %violation, "no handshake"),
     };
     tracing::debug!(client = address, version, protocol_version, "connected");
-    let info = ClientInfo { connection_id: shared.next_connection_id(), address, version };
+    let info = ClientInfo { connection_id: next_connection_id(), address, version };
     let bytes_max = shared.settings.outgoing_bytes_max;
     let out = Arc::new(Outgoing::new(info, protocol_version, bytes_max, stop));
     let mut writing = tokio::spawn(out.clone().write(writer));
@@ -166,6 +168,7 @@ impl Connection {
             requests: JoinSet::new(),
             next_request: 0,
             publishes,
+            closed: Default::default(),
             heard: true,
             pinged: false,
         }
@@ -176,11 +179,7 @@ impl Connection {
             tracing::debug!(client = self.client().address, %violation, "connection closed");
         }
         self.consumers.clear();
-        self.producers.drain().for_each(|(_, slot)| {
-            if let Slot::Live(producer) = slot {
-                producer.leave();
-            }
-        });
+        self.producers.clear();
         // Requests run to their end, since half of one may be done; what they bring leaves at once.
         self.requests.detach_all();
         self.out.finish();
@@ -236,8 +235,15 @@ impl Connection {
         }
         self.out.send(Command::Ping(Empty {}));
         (self.pinged, self.heard) = (true, false);
-        self.forget_closed_producers();
+        self.forget_closed();
         Ok(())
+    }
+
+    /// Forgets producers and consumers that the broker closed before the last ping and the client did not take up again.
+    /// Until then what it still sends for them is ignored.
+    fn forget_closed(&mut self) {
+        forget(&mut self.producers, &mut self.closed[0], ProducerHandle::is_closed);
+        forget(&mut self.consumers, &mut self.closed[1], |consumer| !consumer.is_live());
     }
 
     async fn handle(&mut self, frame: Frame) -> Result<(), Violation> {
@@ -299,6 +305,12 @@ impl Connection {
         self.next_request += 1;
         self.next_request
     }
+}
+
+fn forget<T>(slots: &mut HashMap<u64, Slot<T>>, closed_before: &mut HashSet<u64>, is_closed: impl Fn(&T) -> bool) {
+    let closed_now = |slot: &Slot<T>| matches!(slot, Slot::Live(handle) if is_closed(handle));
+    slots.retain(|id, slot| !(closed_before.contains(id) && closed_now(slot)));
+    *closed_before = slots.iter().filter(|(_, slot)| closed_now(slot)).map(|(id, _)| *id).collect();
 }
 
 fn keep_alive(interval: Duration) -> Interval {

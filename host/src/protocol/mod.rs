@@ -16,6 +16,8 @@ mod refusal;
 mod requests;
 pub mod server;
 pub mod settings;
+#[cfg(test)]
+mod tests;
 
 pub use server::{Shared, serve};
 pub use settings::ProtocolSettings;

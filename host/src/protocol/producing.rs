@@ -56,7 +56,7 @@ impl Connection {
                 self.producers.insert(producer_id, Slot::Live(producer));
             }
             // The client closed it before it was there.
-            Ok(producer) => producer.leave(),
+            Ok(producer) => drop(producer),
             Err(error) => {
                 if expected {
                     self.producers.remove(&producer_id);
@@ -114,11 +114,6 @@ impl Connection {
             }
             _ => self.out.send(success),
         }
-    }
-
-    /// Forgets producers that the broker closed and the client did not take up again.
-    pub(super) fn forget_closed_producers(&mut self) {
-        self.producers.retain(|_, slot| !matches!(slot, Slot::Live(producer) if producer.is_closed()));
     }
 }
 

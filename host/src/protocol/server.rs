@@ -26,7 +26,6 @@ pub struct Shared {
     pub settings: ProtocolSettings,
     /// Bytes of entries in flight that are left.
     pub(super) publish_bytes: Arc<Semaphore>,
-    next_connection: AtomicU64,
 }
 
 impl Shared {
@@ -34,17 +33,14 @@ impl Shared {
     pub fn new(topics: Arc<Topics>, settings: ProtocolSettings) -> Arc<Self> {
         // One entry must always fit, and a request for permits is a u32.
         let bytes = settings.max_publish_buffer_bytes.clamp(settings.frame_bytes_max(), u32::MAX as usize);
-        Arc::new(Self {
-            topics,
-            settings,
-            publish_bytes: Arc::new(Semaphore::new(bytes)),
-            next_connection: AtomicU64::new(1),
-        })
+        Arc::new(Self { topics, settings, publish_bytes: Arc::new(Semaphore::new(bytes)) })
     }
+}
 
-    pub(super) fn next_connection_id(&self) -> u64 {
-        self.next_connection.fetch_add(1, Relaxed)
-    }
+/// Names a connection, unique while the process lives.
+pub(super) fn next_connection_id() -> u64 {
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    NEXT.fetch_add(1, Relaxed)
 }
 
 /// Serves clients until `stop`, then waits a while for their connections to end.

@@ -143,7 +143,7 @@ pub struct ProducerHandle {
     topic: Arc<Topic>,
     producer: Arc<Producer>,
     queue: mpsc::Sender<InFlight>,
-    settled: tokio::task::JoinHandle<()>,
+    settled: Option<tokio::task::JoinHandle<()>>,
     topic_epoch: Option<u64>,
 }
 
@@ -156,7 +156,7 @@ impl ProducerHandle {
     ) -> Self {
         let (queue, in_flight) = mpsc::channel(pending_max.max(1));
         let settled = tokio::spawn(settle(in_flight, producer.clone(), topic.clone()));
-        Self { topic, producer, queue, settled, topic_epoch }
+        Self { topic, producer, queue, settled: Some(settled), topic_epoch }
     }
 
     /// Name.
@@ -202,16 +202,20 @@ impl ProducerHandle {
     }
 
     /// Disconnects, after what is in flight is answered.
-    pub async fn close(self) {
-        let Self { topic, producer, queue, settled, .. } = self;
-        drop(queue);
-        // A panic of the task is reported by the runtime; nothing is in flight then either.
-        let _ = settled.await;
-        topic.remove_producer(&producer);
+    pub async fn close(mut self) {
+        let settled = self.settled.take();
+        // Without a sender the task ends when everything is answered.
+        let (closed, _) = mpsc::channel(1);
+        self.queue = closed;
+        if let Some(settled) = settled {
+            // A panic of the task is reported by the runtime; nothing is in flight then either.
+            let _ = settled.await;
+        }
     }
+}
 
-    /// Disconnects now. What is in flight is still answered.
-    pub fn leave(self) {
+impl Drop for ProducerHandle {
+    fn drop(&mut self) {
         self.topic.remove_producer(&self.producer);
     }
 }
@@ -243,8 +247,11 @@ async fn settle(mut queue: mpsc::Receiver<InFlight>, producer: Arc<Producer>, to
                     continue;
                 }
                 Ok(Err(AppendError::Terminated)) => PublishError::Terminated,
-                // The topic is being unloaded: the client was told to come again, and sends again.
-                Ok(Err(AppendError::Closed)) => continue,
+                // The topic is being unloaded: the client comes again, and sends again.
+                Ok(Err(AppendError::Closed)) => {
+                    producer.close();
+                    continue;
+                }
                 Ok(Err(error)) => {
                     topic.storage_failed(&error);
                     PublishError::Storage(error.to_string())

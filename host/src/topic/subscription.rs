@@ -7,6 +7,9 @@
 //! Durable is only what the cursor keeps. After a crash everything that it does not name as acknowledged is delivered
 //! again. Redelivery counts, delayed entries and acknowledged parts of batches live in memory.
 
+mod acknowledging;
+mod figures;
+
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -25,7 +28,7 @@ use super::dispatcher::{Plan, Scene};
 use super::error::TopicError;
 use super::names::TopicName;
 use super::settings::TopicSettings;
-use super::stats::{ConsumerStats, Counter, SubscriptionStats};
+use super::stats::Counter;
 use crate::managed_ledger::{Cursor, ManagedLedger, Position};
 use crate::storage::Clock;
 
@@ -294,65 +297,6 @@ impl Subscription {
         self.wake.notify_one();
     }
 
-    /// Entries, or parts of batches, are done with. Those that do not exist are ignored.
-    pub(super) fn acknowledge(&self, key: ConsumerKey, entries: Vec<Acknowledged>) {
-        let end = self.ledger().end();
-        let exists = |position: Position| position < end && self.ledger().valid_from(position) == position;
-        let mut state = self.lock();
-        let State { dispatcher, partial, acked_ms, .. } = &mut *state;
-        let mut done = Vec::with_capacity(entries.len());
-        for entry in entries.into_iter().filter(|entry| exists(entry.position)) {
-            if entry.remaining.is_empty() || partial.note(entry.position, &entry.remaining) {
-                partial.forget(entry.position);
-                done.push(entry.position);
-            }
-        }
-        let scene = self.scene(partial);
-        *acked_ms = scene.now_ms;
-        self.acknowledged.add(done.len() as u64, 0);
-        if let Some(consumer) = dispatcher.consumer(key) {
-            consumer.acked(done.len() as u64, scene.now_ms);
-        }
-        self.cursor.acknowledge(&done);
-        let wakes = match dispatcher {
-            Dispatcher::Multi(multi) => multi.acknowledged(&done, &scene),
-            _ => false,
-        };
-        drop(state);
-        if wakes || self.surroundings.terminated.load(Relaxed) {
-            self.wake.notify_one();
-        }
-    }
-
-    /// Everything up to and including `last` is done with; with a set, of `last` only what it does not name. Not on Shared.
-    pub(super) fn acknowledge_through(&self, key: ConsumerKey, last: Acknowledged) {
-        let mut state = self.lock();
-        let State { dispatcher, partial, acked_ms, .. } = &mut *state;
-        if matches!(dispatcher, Dispatcher::Multi(_)) {
-            return;
-        }
-        let ledger = self.ledger();
-        let is_partial = !last.remaining.is_empty() && !partial.note(last.position, &last.remaining);
-        let exists = last.position < ledger.end() && ledger.valid_from(last.position) == last.position;
-        let through = if exists && !is_partial { Some(last.position) } else { ledger.previous(last.position) };
-        if let Some(through) = through {
-            let before = self.cursor.backlog();
-            self.cursor.acknowledge_through(through);
-            let count = before.saturating_sub(self.cursor.backlog());
-            self.acknowledged.add(count, 0);
-            partial.forget_before(through.next());
-            let now_ms = self.surroundings.clock.now_ms();
-            *acked_ms = now_ms;
-            if let Some(consumer) = dispatcher.consumer(key) {
-                consumer.acked(count, now_ms);
-            }
-        }
-        drop(state);
-        if self.surroundings.terminated.load(Relaxed) {
-            self.wake.notify_one();
-        }
-    }
-
     /// Gives out again what a consumer holds: those entries, or all. On Exclusive and Failover always all.
     pub(super) fn redeliver(&self, key: ConsumerKey, only: Option<&[Position]>, epoch: Option<u64>) {
         self.with(|dispatcher, scene| {
@@ -485,62 +429,6 @@ impl Subscription {
             (Dispatcher::Multi(multi), Plan::Replay(_)) => multi.accept_replay(from, entries, &scene),
             // The consumers changed while the read ran.
             _ => true,
-        }
-    }
-
-    /// Figures now.
-    pub fn stats(&self) -> SubscriptionStats {
-        let state = self.lock();
-        let settings = &self.surroundings.settings;
-        let mut stats = SubscriptionStats {
-            traffic_out: self.out.snapshot(),
-            redelivered: self.redelivered.snapshot(),
-            acknowledged: self.acknowledged.snapshot(),
-            backlog_entries: self.cursor.backlog(),
-            kind: state.kind.map(SubscriptionKind::as_str),
-            durable: self.cursor.is_durable(),
-            consumers: state
-                .dispatcher
-                .consumers()
-                .iter()
-                .map(|c| c.stats(settings.unacked_per_consumer_max))
-                .collect(),
-            properties: self.properties.clone(),
-            last_flow_ms: state.flow_ms,
-            last_consumed_ms: state.consumed_ms,
-            last_acked_ms: state.acked_ms,
-            ..SubscriptionStats::default()
-        };
-        let read = match &state.dispatcher {
-            Dispatcher::Idle => self.cursor.first_unacked(),
-            Dispatcher::Single(single) => {
-                stats.active_consumer = single.active().map(|consumer| consumer.request.name.clone());
-                single.read_position()
-            }
-            Dispatcher::Multi(multi) => {
-                stats.delayed_entries = multi.delayed_count() as u64;
-                stats.replay_entries = multi.replay_count() as u64;
-                stats.unacked_messages = multi.unacked;
-                stats.blocked_on_unacked = multi.is_blocked_on_unacked(settings.unacked_per_subscription_max);
-                stats.allow_out_of_order = multi.allow_out_of_order;
-                multi.read_position()
-            }
-        };
-        stats.read_position = Some((read.ledger_id.0, read.entry_id));
-        stats
-    }
-
-    pub(super) fn consumer_stats(&self, key: ConsumerKey) -> Option<(ConsumerStats, Option<SubscriptionKind>, u64)> {
-        let mut state = self.lock();
-        let limit = self.surroundings.settings.unacked_per_consumer_max;
-        let stats = state.dispatcher.consumer(key)?.stats(limit);
-        Some((stats, state.kind, self.cursor.backlog()))
-    }
-
-    pub(super) fn tick_rates(&self, elapsed: Duration) {
-        [&self.out, &self.redelivered, &self.acknowledged].iter().for_each(|counter| counter.tick(elapsed));
-        for consumer in self.lock().dispatcher.consumers() {
-            [&consumer.out, &consumer.redelivered, &consumer.acknowledged].iter().for_each(|c| c.tick(elapsed));
         }
     }
 }

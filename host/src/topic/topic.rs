@@ -3,7 +3,7 @@
 //! A topic is open until [`Topic::close`] begins; from then on whoever connects is asked to come again. What operators do
 //! to a topic is in [`super::operations`].
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use std::time::Duration;
@@ -13,13 +13,14 @@ use tokio::sync::watch;
 use super::Topics;
 use super::consumer::{ConsumerKey, ConsumerRequest, SubscriptionKind};
 use super::error::TopicError;
+use super::handle::ConsumerHandle;
 use super::names::TopicName;
 use super::operations::StartAt;
-use super::producer::{AccessMode, Producer, ProducerHandle, ProducerRequest};
+use super::producers::Producers;
 use super::rules::LedgerFactory;
 use super::settings::TopicSettings;
-use super::stats::{ConsumerStats, Counter, TopicStats};
-use super::subscription::{Acknowledged, Subscription, Surroundings};
+use super::stats::{Counter, TopicStats};
+use super::subscription::{Subscription, Surroundings};
 use crate::managed_ledger::{AppendError, ManagedLedger, Position};
 use crate::storage::Clock;
 
@@ -55,24 +56,16 @@ enum Life {
 
 /// A loaded topic.
 pub struct Topic {
-    surroundings: Arc<Surroundings>,
+    pub(super) surroundings: Arc<Surroundings>,
     pub(super) subscriptions: Mutex<BTreeMap<String, Arc<Subscription>>>,
     /// Held across the making and removing of subscriptions, so that a cursor and its subscription come and go together.
     admission: tokio::sync::Mutex<()>,
-    producers: Mutex<Producers>,
+    pub(super) producers: Mutex<Producers>,
     incoming: Counter,
     chunked: AtomicBool,
     failed: AtomicBool,
     life: watch::Sender<Life>,
-    registry: Weak<Topics>,
-}
-
-#[derive(Default)]
-struct Producers {
-    by_name: HashMap<String, Arc<Producer>>,
-    next_key: u64,
-    /// Term of the last exclusive producer.
-    epoch: u64,
+    pub(super) registry: Weak<Topics>,
 }
 
 impl Topic {
@@ -117,97 +110,15 @@ impl Topic {
         *self.life.borrow() != Life::Open
     }
 
-    fn lock_producers(&self) -> MutexGuard<'_, Producers> {
-        self.producers.lock().expect("no code panics while it holds a topic's producers")
-    }
-
     pub(super) fn lock_subscriptions(&self) -> MutexGuard<'_, BTreeMap<String, Arc<Subscription>>> {
         self.subscriptions.lock().expect("no code panics while it holds a topic's subscriptions")
     }
 
-    fn check_open(&self) -> Result<(), TopicError> {
+    pub(super) fn check_open(&self) -> Result<(), TopicError> {
         if self.is_closing() {
             Err(TopicError::NotReady("Topic is temporarily unavailable".to_owned()))
         } else {
             Ok(())
-        }
-    }
-
-    /// Takes a producer in.
-    ///
-    /// # Errors
-    /// `ProducerBusy`, `ProducerFenced`, `Terminated`, `NotReady`, and those of making the initial subscription.
-    pub async fn add_producer(self: &Arc<Self>, request: ProducerRequest) -> Result<ProducerHandle, TopicError> {
-        if let Some(subscription) = request.initial_subscription.as_deref().filter(|name| !name.is_empty()) {
-            self.find_or_make(subscription, true, StartAt::Earliest, None, &BTreeMap::new()).await?;
-        }
-        match self.try_add_producer(&request) {
-            Err(TopicError::ProducerBusy(_) | TopicError::ProducerFenced(_)) if self.holder_is_dead(&request).await => {
-                self.try_add_producer(&request)
-            }
-            result => result,
-        }
-    }
-
-    /// Asks the other connection that holds the name for a sign of life.
-    async fn holder_is_dead(&self, request: &ProducerRequest) -> bool {
-        let holder = {
-            let producers = self.lock_producers();
-            let named = request.name.as_ref().and_then(|name| producers.by_name.get(name));
-            named.or_else(|| producers.by_name.values().next()).map(|producer| producer.client.clone())
-        };
-        let own = request.client.info().connection_id;
-        match holder.filter(|holder| holder.info().connection_id != own) {
-            Some(holder) => !holder.probe().await,
-            None => false,
-        }
-    }
-
-    fn try_add_producer(self: &Arc<Self>, request: &ProducerRequest) -> Result<ProducerHandle, TopicError> {
-        self.check_open()?;
-        if self.ledger().is_terminated() {
-            return Err(TopicError::Terminated(self.name().clone()));
-        }
-        let mut producers = self.lock_producers();
-        let name = match &request.name {
-            Some(name) => name.clone(),
-            None => self.registry.upgrade().map(|topics| topics.next_producer_name()).unwrap_or_default(),
-        };
-        if let Some(holder) = producers.by_name.get(&name) {
-            let same = holder.client.info().connection_id == request.client.info().connection_id
-                && holder.producer_id == request.producer_id;
-            if !(same && holder.epoch < request.epoch || holder.closed.load(Relaxed)) {
-                let text = format!("Producer with name '{name}' is already connected to topic {}", self.name());
-                return Err(TopicError::ProducerBusy(text));
-            }
-            holder.closed.store(true, Relaxed);
-            producers.by_name.remove(&name);
-        }
-        let topic_epoch = producers.admit(request, self.name())?;
-        producers.next_key += 1;
-        let producer = Arc::new(Producer {
-            key: producers.next_key,
-            name: name.clone(),
-            epoch: request.epoch,
-            access: request.access,
-            producer_id: request.producer_id,
-            client: request.client.clone(),
-            metadata: request.metadata.clone(),
-            supports_partial: request.supports_partial,
-            connected_ms: self.surroundings.clock.now_ms(),
-            counter: Counter::default(),
-            closed: AtomicBool::new(false),
-        });
-        producers.by_name.insert(name, producer.clone());
-        drop(producers);
-        Ok(ProducerHandle::new(self.clone(), producer, request.pending_max, topic_epoch))
-    }
-
-    pub(super) fn remove_producer(&self, producer: &Producer) {
-        producer.closed.store(true, Relaxed);
-        let mut producers = self.lock_producers();
-        if producers.by_name.get(&producer.name).is_some_and(|holder| holder.key == producer.key) {
-            producers.by_name.remove(&producer.name);
         }
     }
 
@@ -231,11 +142,6 @@ impl Topic {
         }
     }
 
-    pub(super) fn close_producers(&self) {
-        let producers: Vec<_> = self.lock_producers().by_name.drain().map(|(_, producer)| producer).collect();
-        producers.iter().for_each(|producer| producer.close());
-    }
-
     /// Takes a consumer in; makes the subscription if there is none.
     ///
     /// # Errors
@@ -248,6 +154,7 @@ impl Topic {
             return Err(TopicError::NotAllowed(text.to_owned()));
         }
         loop {
+            self.check_open()?;
             let SubscribeRequest { subscription, durable, start, start_entry, properties, .. } = &request;
             let found = self.find_or_make(subscription, *durable, *start, *start_entry, properties).await?;
             if found.cursor().is_durable() != *durable {
@@ -434,32 +341,6 @@ impl Topic {
     }
 }
 
-impl Producers {
-    /// Checks the access modes against each other. Answers the term of an exclusive producer.
-    fn admit(&mut self, request: &ProducerRequest, topic: &TopicName) -> Result<Option<u64>, TopicError> {
-        match request.access {
-            AccessMode::Shared => {
-                if self.by_name.values().any(|producer| producer.access == AccessMode::Exclusive) {
-                    let text = format!("Topic {topic} has an existing exclusive producer");
-                    return Err(TopicError::ProducerBusy(text));
-                }
-                Ok(None)
-            }
-            AccessMode::Exclusive => {
-                if !self.by_name.is_empty() {
-                    return Err(TopicError::ProducerFenced(format!("Topic {topic} already has a producer")));
-                }
-                if request.topic_epoch.is_some_and(|epoch| epoch < self.epoch) {
-                    let text = format!("Topic {topic} had another exclusive producer since");
-                    return Err(TopicError::ProducerFenced(text));
-                }
-                self.epoch = request.topic_epoch.unwrap_or(self.epoch + 1);
-                Ok(Some(self.epoch))
-            }
-        }
-    }
-}
-
 fn check_subscription_name(name: &str) -> Result<(), TopicError> {
     if name.trim().is_empty() {
         return Err(TopicError::BadName("Empty subscription name".to_owned()));
@@ -468,78 +349,4 @@ fn check_subscription_name(name: &str) -> Result<(), TopicError> {
         return Err(TopicError::BadName(format!("Subscription name {name} is reserved for the broker")));
     }
     Ok(())
-}
-
-/// A connected consumer. Dropping it disconnects it: what it did not acknowledge is delivered again.
-pub struct ConsumerHandle {
-    topic: Arc<Topic>,
-    subscription: Arc<Subscription>,
-    key: ConsumerKey,
-}
-
-impl ConsumerHandle {
-    /// Its topic.
-    pub fn topic(&self) -> &Arc<Topic> {
-        &self.topic
-    }
-
-    /// Its subscription.
-    pub fn subscription(&self) -> &Arc<Subscription> {
-        &self.subscription
-    }
-
-    /// Whether it is still connected: the broker may have closed it.
-    pub fn is_live(&self) -> bool {
-        self.subscription.has(self.key)
-    }
-
-    /// It has room for so many more messages.
-    pub fn flow(&self, permits: u32) {
-        self.subscription.flow(self.key, permits);
-    }
-
-    /// Entries, or parts of batches, are done with.
-    pub fn acknowledge(&self, entries: Vec<Acknowledged>) {
-        self.subscription.acknowledge(self.key, entries);
-    }
-
-    /// Everything up to and including `last` is done with. Ignored on Shared and Key_Shared.
-    pub fn acknowledge_through(&self, last: Acknowledged) {
-        self.subscription.acknowledge_through(self.key, last);
-    }
-
-    /// Gives out again what it holds: those entries, or all.
-    pub fn redeliver(&self, only: Option<&[Position]>, epoch: Option<u64>) {
-        self.subscription.redeliver(self.key, only, epoch);
-    }
-
-    /// Deletes the subscription.
-    ///
-    /// # Errors
-    /// `Metadata` when others are connected and `force` is not set; those of storage.
-    pub async fn unsubscribe(&self, force: bool) -> Result<(), TopicError> {
-        let others = self.subscription.consumer_count() > usize::from(self.is_live());
-        if others && !force {
-            return Err(TopicError::Metadata("Unconnected or shared consumer attempting to unsubscribe".to_owned()));
-        }
-        let _turn = self.subscription.turn.lock().await;
-        self.subscription.close(Some(self.key));
-        if self.subscription.cursor().is_durable() {
-            return self.topic.retire(&self.subscription).await;
-        }
-        // The task of a reader's subscription removes it.
-        self.subscription.gone.cancelled().await;
-        Ok(())
-    }
-
-    /// Figures now, the subscription's kind, and its backlog in entries.
-    pub fn stats(&self) -> Option<(ConsumerStats, Option<SubscriptionKind>, u64)> {
-        self.subscription.consumer_stats(self.key)
-    }
-}
-
-impl Drop for ConsumerHandle {
-    fn drop(&mut self) {
-        self.subscription.remove(self.key);
-    }
 }

@@ -235,7 +235,12 @@ impl<S: Source> Cursor<'_, S> {
             return Err(self.corrupt(offset, format!("the file ends within {what}")));
         }
         let read = self.window_bytes.max(len).min(usize::try_from(left).unwrap_or(usize::MAX));
-        self.window = Window::new(offset, self.file.source.read_at(offset, read)?);
+        let bytes = match self.file.source.read_at(offset, read) {
+            // The damage may lie in what is only read ahead: whoever comes there will meet it.
+            Err(Error::Corrupt { .. }) if read > len => self.file.source.read_at(offset, len)?,
+            bytes => bytes?,
+        };
+        self.window = Window::new(offset, bytes);
         // Whoever reads on is likely to go on reading.
         self.window_bytes = (self.window_bytes * 2).min(WINDOW_BYTES_MAX);
         Ok(())

@@ -18,6 +18,8 @@ const VERSION: u8 = 6;
 pub const SYNC_MARKER_BYTES: usize = 16;
 /// A header longer than this is refused. Hadoop's own has 138 bytes; the rest is room for metadata pairs.
 const HEADER_BYTES_MAX: usize = 64 * 1024;
+/// What is read of a header at first.
+const HEADER_BYTES_USUAL: usize = 512;
 
 /// The random bytes by which readers recognise a place where a record starts. One value for each file.
 pub type SyncMarker = [u8; SYNC_MARKER_BYTES];
@@ -92,8 +94,18 @@ fn write_text(out: &mut Vec<u8>, text: &str) {
 
 /// Reads and checks the header of a file whose values should be of `value_class`.
 pub(crate) fn read<S: Source>(source: &S, value_class: ValueClass) -> Result<Header> {
-    let bytes = source.read_at(0, source.len().min(HEADER_BYTES_MAX as u64) as usize)?;
-    let mut fields = Fields { file: source.name(), bytes: &bytes, at: 0 };
+    let begin = |bytes_max: usize| source.read_at(0, source.len().min(bytes_max as u64) as usize);
+    // Damage behind the header is met by whoever reads there.
+    let usual = parse(source.name(), &begin(HEADER_BYTES_USUAL)?, value_class);
+    if usual.is_ok() || source.len() <= HEADER_BYTES_USUAL as u64 {
+        return usual;
+    }
+    parse(source.name(), &begin(HEADER_BYTES_MAX)?, value_class)
+}
+
+/// The header in the first `bytes` of `file`.
+fn parse(file: &str, bytes: &[u8], value_class: ValueClass) -> Result<Header> {
+    let mut fields = Fields { file, bytes, at: 0 };
     if fields.take(MAGIC.len(), "magic")? != MAGIC {
         return Err(fields.corrupt_at(0, "a sequence file begins with `SEQ`"));
     }

@@ -43,7 +43,8 @@ pub struct MapFile<S> {
 pub struct RangeRead {
     /// The records, in file order.
     pub records: Vec<Record>,
-    /// Whether the range has no further record; else the read stopped for want of room.
+    /// Whether the range has no further record; else the read stopped for want of room, or before damage, which a read that
+    /// goes on from there answers with.
     pub complete: bool,
     /// Where the next record would be; bytes from the start of the data file.
     pub end_offset: u64,
@@ -94,12 +95,12 @@ impl<S: Source> MapFile<S> {
     }
 
     /// Records whose keys lie within `first..=last`, in file order. Stops before the record that would make the sum of
-    /// values exceed `value_bytes_max`; the first record is returned however long it is.
+    /// values exceed `value_bytes_max`, and before damage; the first record is returned however long it is.
     ///
     /// `expected_bytes` is the caller's guess at how much of the file that takes: it decides how much is read at once.
     ///
     /// # Errors
-    /// `Corrupt` with file and offset; `Io`.
+    /// `Corrupt` with file and offset, where the first record cannot be read; `Io`.
     pub fn range(&self, first: i64, last: i64, value_bytes_max: u64, expected_bytes: u64) -> Result<RangeRead> {
         let mut cursor = self.cursor_before(first)?;
         cursor.set_window_bytes(usize::try_from(expected_bytes).unwrap_or(usize::MAX));
@@ -109,7 +110,11 @@ impl<S: Source> MapFile<S> {
             // The first record may have taken more than there was: then not even an empty one fits.
             let room = if read.records.is_empty() { Some(u64::MAX) } else { value_bytes_max.checked_sub(value_bytes) };
             let Some(room) = room else { break };
-            match cursor.next_up_to(last, room)? {
+            let step = match cursor.next_up_to(last, room) {
+                Err(Error::Corrupt { .. }) if !read.records.is_empty() => break,
+                step => step?,
+            };
+            match step {
                 Step::Record(record) => {
                     value_bytes += record.value.len() as u64;
                     read.records.push(record);

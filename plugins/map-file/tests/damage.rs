@@ -187,6 +187,34 @@ fn the_error_of_a_flipped_byte_names_file_and_chunk() {
     assert!(matches!(&error, Error::Corrupt { file, offset: 4608, .. } if file == "data"), "{error}");
 }
 
+/// The whole file is smaller than what is read ahead, and than the longest header.
+#[test]
+fn damage_costs_only_what_lies_in_its_chunk() {
+    let model: Vec<(i64, Vec<u8>)> = random_records(&mut fastrand::Rng::with_seed(7), 20, 0)
+        .into_iter()
+        .map(|(key, _)| (key, noise(key, 700)))
+        .collect();
+    for compression in [Compression::None, Compression::Record] {
+        let mut files = write(&model, WriteOptions { compression, ..WriteOptions::default() });
+        let at = files.0[0].len() * 3 / 4;
+        files.0[0][at] ^= 1;
+        let map = open(&files, true).unwrap();
+        let read = map.range(-1, 18, u64::MAX, 100_000).unwrap();
+        assert!((10..18).contains(&read.records.len()) && !read.complete, "{compression:?}: {}", read.records.len());
+        for (record, (key, value)) in read.records.iter().zip(&model) {
+            assert_eq!((record.key, record.value.as_ref()), (*key, value.as_slice()));
+        }
+        let error = map.range(read.records.len() as i64 - 1, 18, u64::MAX, 100_000).unwrap_err();
+        let chunk = (at / 512 * 512) as u64;
+        assert!(matches!(&error, Error::Corrupt { file, offset, .. } if file == "data" && *offset == chunk), "{error}");
+    }
+}
+
+fn noise(seed: i64, len: usize) -> Vec<u8> {
+    let mut random = fastrand::Rng::with_seed(seed as u64);
+    std::iter::repeat_with(|| random.u8(..)).take(len).collect()
+}
+
 #[test]
 fn noise_is_survived() {
     let model = small_model();

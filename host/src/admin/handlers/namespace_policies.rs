@@ -20,6 +20,12 @@ async fn read(state: &AdminState, params: &Params) -> Result<Policies, AdminErro
     Ok(state.namespaces.policies(&params.namespace()?).await?)
 }
 
+/// Says in the log that a policy is kept and shown, but that nothing here follows it.
+fn warn_of_no_effect(params: &Params, policy: &str) {
+    let (tenant, namespace) = (params.text("tenant"), params.text("namespace"));
+    tracing::warn!(tenant, namespace, policy, "this policy is kept and shown, but has no effect on this broker");
+}
+
 async fn write(state: &AdminState, params: &Params, change: impl Fn(&mut Policies)) -> Answer {
     let namespace = params.namespace()?;
     state.namespaces.update_policies(&namespace, change).await?;
@@ -152,6 +158,7 @@ pub(in crate::admin) async fn set_persistence(State(state): Shared, params: Para
             "Bookkeeper Ensemble ({ensemble}) >= WriteQuorum ({write_quorum}) >= AckQuoru ({ack})"
         )));
     }
+    warn_of_no_effect(&params, "persistence");
     write(&state, &params, |policies| policies.persistence = Some(Value::Object(object.clone()))).await
 }
 
@@ -163,11 +170,13 @@ pub(in crate::admin) async fn message_ttl(State(state): Shared, params: Params) 
     Ok(json_or_null(read(&state, &params).await?.message_ttl_in_seconds))
 }
 
+/// Kept and shown; messages do not expire on this broker.
 pub(in crate::admin) async fn set_message_ttl(State(state): Shared, params: Params, body: Body) -> Answer {
     let seconds: i64 = body.required("the time to live, a number of seconds,")?;
     if seconds < 0 {
         return Err(AdminError::refused("Invalid value for message TTL, message TTL must >= 0"));
     }
+    warn_of_no_effect(&params, "messageTTL");
     write(&state, &params, |policies| policies.message_ttl_in_seconds = Some(seconds)).await
 }
 
@@ -209,6 +218,7 @@ pub(in crate::admin) async fn set_backlog_quota(
 ) -> Answer {
     let quota: Map<String, Value> = body.required("the backlog quota")?;
     let kind = asked.text("backlogQuotaType").unwrap_or(DEFAULT_QUOTA);
+    warn_of_no_effect(&params, "backlogQuota");
     write(&state, &params, |policies| {
         let quotas = policies.others.entry(QUOTAS).or_insert_with(|| Map::new().into());
         if let Value::Object(quotas) = quotas {

@@ -31,17 +31,30 @@ pub(in crate::admin) async fn create(State(state): Shared, params: Params, body:
 /// With `force`, its topics go first, with everything that drivers keep of them.
 pub(in crate::admin) async fn delete(State(state): Shared, params: Params, asked: Asked) -> Answer {
     let namespace = params.namespace()?;
-    state.namespaces.policies(&namespace).await?;
-    if asked.flag("force") {
-        delete_topics(&state, &namespace).await?;
+    let force = asked.flag("force");
+    if force && !state.facts.force_delete_namespace_allowed {
+        return Err(AdminError::not_allowed("Broker doesn't allow forced deletion of namespaces"));
     }
-    let topics = state.topics.names(&namespace).await?;
-    let partitioned = state.namespaces.partitioned_topics(&namespace).await?;
+    delete_namespace(&state, &namespace, force).await?;
+    Ok(done())
+}
+
+/// Deletes a namespace; with `force`, its topics go first.
+pub(super) async fn delete_namespace(
+    state: &AdminState,
+    namespace: &NamespaceName,
+    force: bool,
+) -> Result<(), AdminError> {
+    state.namespaces.policies(namespace).await?;
+    if force {
+        delete_topics(state, namespace).await?;
+    }
+    let topics = state.topics.names(namespace).await?;
+    let partitioned = state.namespaces.partitioned_topics(namespace).await?;
     if !topics.is_empty() || !partitioned.is_empty() {
         return Err(AdminError::conflict("Cannot delete non empty namespace"));
     }
-    state.namespaces.delete_namespace(&namespace).await?;
-    Ok(done())
+    Ok(state.namespaces.delete_namespace(namespace).await?)
 }
 
 async fn delete_topics(state: &AdminState, namespace: &NamespaceName) -> Result<(), AdminError> {

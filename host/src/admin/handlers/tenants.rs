@@ -4,6 +4,7 @@ use axum::extract::State;
 use serde_json::json;
 
 use super::Shared;
+use super::namespaces::delete_namespace;
 use crate::admin::answer::{Answer, done, json};
 use crate::admin::error::AdminError;
 use crate::admin::request::{Asked, Body, Params};
@@ -31,7 +32,12 @@ pub(in crate::admin) async fn update(State(state): Shared, params: Params, body:
 
 pub(in crate::admin) async fn delete(State(state): Shared, params: Params, asked: Asked) -> Answer {
     if asked.flag("force") {
-        return Err(AdminError::not_allowed("Broker doesn't allow forced deletion of tenants"));
+        if !state.facts.force_delete_tenant_allowed {
+            return Err(AdminError::not_allowed("Broker doesn't allow forced deletion of tenants"));
+        }
+        for namespace in state.namespaces.namespaces(params.text("tenant")).await? {
+            delete_namespace(&state, &namespace, true).await?;
+        }
     }
     state.namespaces.delete_tenant(params.text("tenant")).await?;
     Ok(done())

@@ -16,6 +16,8 @@ use super::AdminState;
 use super::answer::Answer;
 use super::error::AdminError;
 use super::handlers::Shared;
+#[cfg(test)]
+pub(super) use text::check;
 use text::{Exposition, Kind, Labels};
 
 /// The text format's version that is written.

@@ -9,25 +9,40 @@ use crate::managed_ledger::{ManagedLedger, Snapshot};
 use crate::topic::Topic;
 use crate::topic::stats::{SubscriptionStats, TopicStats};
 
+/// Sums over the loaded topics of a namespace.
+#[derive(Default)]
+struct Namespace {
+    topic_count: u64,
+    stored_bytes: u64,
+    backlog_entries: u64,
+}
+
 /// All loaded topics.
 pub(super) fn add(out: &mut Exposition, cluster: &Labels, loaded: &[Arc<Topic>]) {
-    let mut counts: BTreeMap<String, u64> = BTreeMap::new();
+    let mut namespaces: BTreeMap<String, Namespace> = BTreeMap::new();
     for topic in loaded {
         let namespace = topic.name().namespace().to_string();
         let labels = cluster.with("namespace", &namespace).with("topic", &topic.name().to_string());
-        *counts.entry(namespace).or_default() += 1;
-        add_topic(out, &labels, topic);
+        add_topic(out, &labels, topic, namespaces.entry(namespace).or_default());
     }
-    for (namespace, count) in counts {
-        out.sample("pulsar_topics_count", Kind::Gauge, &cluster.with("namespace", &namespace), count as f64);
+    for (namespace, sum) in namespaces {
+        let labels = cluster.with("namespace", &namespace);
+        out.sample("pulsar_topics_count", Kind::Gauge, &labels, sum.topic_count as f64);
+        let labels = cluster.with("namespace", &format!("{namespace}/persistent"));
+        out.sample("pulsar_ml_StoredMessagesSize", Kind::Gauge, &labels, sum.stored_bytes as f64);
+        out.sample("pulsar_ml_NumberOfMessagesInBacklog", Kind::Gauge, &labels, sum.backlog_entries as f64);
     }
 }
 
-fn add_topic(out: &mut Exposition, labels: &Labels, topic: &Topic) {
+fn add_topic(out: &mut Exposition, labels: &Labels, topic: &Topic, sum: &mut Namespace) {
     let (stats, snapshot) = (topic.stats(), topic.ledger().snapshot());
     let durable = || stats.subscriptions.values().filter(|subscription| subscription.durable);
     let slowest = durable().map(|subscription| subscription.backlog_entries).max().unwrap_or(0);
     let consumers: usize = stats.subscriptions.values().map(|subscription| subscription.consumers.len()).sum();
+    let backlog: u64 = durable().map(|subscription| subscription.backlog_entries).sum();
+    sum.topic_count += 1;
+    sum.stored_bytes += snapshot.size_bytes;
+    sum.backlog_entries += backlog;
     let gauges = [
         ("pulsar_subscriptions_count", stats.subscriptions.len() as f64),
         ("pulsar_producers_count", stats.producers.len() as f64),
@@ -42,7 +57,7 @@ fn add_topic(out: &mut Exposition, labels: &Labels, topic: &Topic) {
         ("pulsar_storage_offloaded_size", offloaded_bytes(&snapshot) as f64),
         ("pulsar_storage_backlog_size", backlog_bytes(topic.ledger(), &snapshot, slowest) as f64),
         ("pulsar_storage_backlog_quota_limit", -1.0),
-        ("pulsar_msg_backlog", durable().map(|subscription| subscription.backlog_entries).sum::<u64>() as f64),
+        ("pulsar_msg_backlog", backlog as f64),
     ];
     for (name, value) in gauges {
         out.sample(name, Kind::Gauge, labels, value);

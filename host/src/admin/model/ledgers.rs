@@ -22,6 +22,8 @@ pub(in crate::admin) struct LedgerRow {
     plugin_file: Option<String>,
     plugin_version: Option<String>,
     uid: Option<Uuid>,
+    /// What was found wrong with the cold copy; the next offload makes another.
+    damaged: Option<String>,
 }
 
 /// Which copies are there: `hot`, `cold` or `both`.
@@ -54,6 +56,7 @@ fn row(info: &LedgerInfo, snapshot: &Snapshot, origin: &impl Fn(&str) -> Option<
         plugin_file: origin.as_ref().map(|origin| origin.file.clone()),
         plugin_version: origin.map(|origin| origin.version),
         uid: attempt.map(|attempt| attempt.uid),
+        damaged: info.offload.damage().map(str::to_owned),
     }
 }
 

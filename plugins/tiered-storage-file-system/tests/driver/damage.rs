@@ -82,7 +82,13 @@ async fn a_flipped_byte_is_found_only_where_it_lies() {
     use longshore_plugin_api::ReadHandle;
     let sound = handle.read(0, 100, u64::MAX).await.unwrap();
     assert!(sound.iter().all(|entry| entry.payload == model[entry.entry_id as usize]));
-    let error = handle.read(200, 399, u64::MAX).await.unwrap_err();
+    let before = handle.read(200, 399, u64::MAX).await.unwrap();
+    assert!(before.iter().all(|entry| entry.payload == model[entry.entry_id as usize]));
+    let next = before.last().unwrap().entry_id + 1;
+    assert!((285..295).contains(&next), "entry {next} holds byte 300000");
+    let error = handle.read(next, 399, u64::MAX).await.unwrap_err();
     assert_eq!(error.code(), ErrorCode::Corrupt);
     assert!(error.to_string().contains(&format!("damaged at offset {}", 300_000 / 512 * 512)), "{error}");
+    let behind = handle.read(next + 2, 399, u64::MAX).await.unwrap();
+    assert_eq!(behind.last().unwrap().entry_id, 399);
 }
