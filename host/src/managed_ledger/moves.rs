@@ -105,8 +105,11 @@ impl ManagedLedger {
     /// # Errors
     /// [`MoveError`].
     pub async fn prepare_offload(&self, ledger_id: LedgerId, attempt: Attempt) -> Result<(), MoveError> {
-        let replaced = self
-            .with_ledgers(|ledgers, _| ledgers.by_id.get(&ledger_id).and_then(|info| info.offload.attempt().cloned()));
+        let replaced = self.with_ledgers(|ledgers, _| {
+            // A sound copy is not replaced: the move below is refused, and nothing may be intended for it.
+            let info = ledgers.by_id.get(&ledger_id).filter(|info| !info.offload.is_sound())?;
+            info.offload.attempt().cloned()
+        });
         if let Some(replaced) = &replaced {
             self.intend_removal(ledger_id, replaced).await?;
         }
