@@ -82,6 +82,7 @@ pub fn settings() -> ManagedLedgerSettings {
         cursor_ranges_max: 1000,
         cache_age_max_ms: 1000,
         idle_copy_max_ms: u64::MAX,
+        copies_open_max: 32,
     }
 }
 

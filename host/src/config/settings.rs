@@ -97,6 +97,8 @@ settings! {
         /// An open cold copy that nobody reads for this long is closed; 0 is never.
         offloaded_ledger_eviction_seconds: u64 =
             Key::number("managedLedgerInactiveOffloadedLedgerEvictionTimeSeconds", "600", "seconds", 0, INT_MAX);
+        /// Copies of a topic's ledgers that are kept open for reading; beyond it the one used longest ago is closed.
+        copies_open_max: u64 = Key::number("longshoreOpenCopiesPerTopicMax", "32", "copies", 1, 100_000);
         /// How often a cursor's position is written at most.
         mark_delete_rate_limit: f64 =
             Key::decimal("managedLedgerDefaultMarkDeleteRateLimit", "1", "writes a second", 0.0, 1_000_000.0).shipped("0.1");

@@ -29,8 +29,13 @@ struct OpenCopy {
 }
 
 impl Copies {
-    fn slot(&self, ledger_id: LedgerId, tier: Tier, now_ms: u64) -> Arc<OpenCopy> {
+    /// The place of a copy. Beyond `open_max` the one that was used longest ago gives way; reads that run go on with theirs.
+    fn slot(&self, ledger_id: LedgerId, tier: Tier, now_ms: u64, open_max: usize) -> Arc<OpenCopy> {
         let mut open = self.open.lock().expect("no code panics while it holds the open copies");
+        if open.len() >= open_max && !open.contains_key(&(ledger_id, tier)) {
+            let oldest = open.iter().min_by_key(|(_, copy)| copy.used_ms.load(Ordering::Relaxed)).map(|(key, _)| *key);
+            oldest.and_then(|key| open.remove(&key));
+        }
         let slot = open.entry((ledger_id, tier)).or_default().clone();
         slot.used_ms.store(now_ms, Ordering::Relaxed);
         slot
@@ -159,7 +164,7 @@ impl ManagedLedger {
         max_bytes: u64,
     ) -> Result<Vec<Entry>, ReadError> {
         let now_ms = self.rooms.clock.now_ms();
-        let slot = self.copies.slot(info.ledger_id, tier, now_ms);
+        let slot = self.copies.slot(info.ledger_id, tier, now_ms, self.settings().copies_open_max);
         let open = || async {
             match tier {
                 Tier::Hot => self.rooms.store.open(info.ledger_id).await,
@@ -220,4 +225,21 @@ fn is_lasting(error: &ReadError) -> bool {
         _ => false,
     };
     is_absent || is_damage(error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn open_copies_are_bounded_and_those_in_use_stay() {
+        let copies = Copies::default();
+        for now_ms in 0..100 {
+            copies.slot(LedgerId(0), Tier::Cold, now_ms, 4);
+            copies.slot(LedgerId(now_ms + 1), Tier::Hot, now_ms, 4);
+        }
+        let open = copies.open.lock().unwrap();
+        assert_eq!(open.len(), 4);
+        assert!(open.contains_key(&(LedgerId(0), Tier::Cold)) && open.contains_key(&(LedgerId(100), Tier::Hot)));
+    }
 }

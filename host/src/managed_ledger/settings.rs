@@ -23,6 +23,8 @@ pub struct ManagedLedgerSettings {
     /// Idle time after which a read handle is closed, milliseconds
     /// (`managedLedgerInactiveOffloadedLedgerEvictionTimeSeconds`); `u64::MAX` for never.
     pub idle_copy_max_ms: u64,
+    /// Copies of ledgers that are kept open for reading at once (`longshoreOpenCopiesPerTopicMax`); at least 1.
+    pub copies_open_max: usize,
 }
 
 /// Where and when ledgers are copied: the merge of broker, namespace and topic.

@@ -139,6 +139,7 @@ impl Defaults {
                 cursor_ranges_max: CURSOR_RANGES_MAX,
                 cache_age_max_ms: CACHE_AGE_MAX_MS,
                 idle_copy_max_ms: seconds_or_never(config.offloaded_ledger_eviction_seconds),
+                copies_open_max: config.copies_open_max as usize,
             },
             retention: RetentionPolicies {
                 retention_time_in_minutes: signed(config.default_retention_minutes),

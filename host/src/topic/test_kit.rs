@@ -183,6 +183,7 @@ fn ledger_settings() -> Arc<ManagedLedgerSettings> {
         cursor_ranges_max: 10_000,
         cache_age_max_ms: 1000,
         idle_copy_max_ms: u64::MAX,
+        copies_open_max: 32,
     })
 }
 
