@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 use clap::Parser as _;
 use longshore::cli::args::StandaloneArgs;
-use longshore::cli::{self, Arguments, Command, args::OffloadersCommand};
+use longshore::cli::{self, Arguments, Command};
 use longshore::config::{Config, Severity, Source};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
@@ -15,18 +15,12 @@ use tracing_subscriber::EnvFilter;
 const FAILED: u8 = 1;
 /// Wrong arguments (as clap has it) or a wrong configuration.
 const WRONG_INPUT: u8 = 2;
-/// The folder of plugins could not be read.
-const NOT_READ: u8 = 2;
 
 fn main() -> ExitCode {
     let ended = match Arguments::parse().command {
         Command::Standalone(args) => standalone(&args),
         Command::Client(args) => runtime().and_then(|runtime| runtime.block_on(cli::run_client(args))).map(|()| 0),
-        Command::Offloaders(args) => match args.command {
-            OffloadersCommand::List(list) => {
-                cli::run_offloaders_list(&list).map(|read| if read { 0 } else { NOT_READ })
-            }
-        },
+        Command::Offloaders(args) => cli::run_offloaders(&args),
         Command::Demo(args) => cli::run_demo(&args).map(|same| if same { 0 } else { FAILED }),
     };
     match ended {

@@ -6,14 +6,13 @@
 pub mod args;
 mod commands;
 mod http;
-pub mod offloaders;
 mod output;
 mod workload;
 
 pub use args::{Arguments, Command};
 pub use commands::run_client;
 pub use commands::run_demo;
-pub use commands::run_offloaders_list;
+pub use commands::run_offloaders;
 
 /// Shown at the end of the help.
 pub const EXIT_CODES: &str = "\

@@ -6,4 +6,4 @@ mod offloaders;
 
 pub use client::run_client;
 pub use demo::run_demo;
-pub use offloaders::run_offloaders_list;
+pub use offloaders::run_offloaders;

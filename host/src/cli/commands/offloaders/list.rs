@@ -8,9 +8,10 @@ use anyhow::Context as _;
 use crate::broker::{offloaders_directory, plugin_settings};
 use crate::cli::args::OffloadersListArgs;
 use crate::cli::http::Admin;
-use crate::cli::offloaders::{ListError, Rows, list};
 use crate::config::Config;
 use crate::plugin::{PluginReport, PluginSettings, PluginState};
+
+use super::table::{ListError, Rows, list};
 
 const DRIVER_KEY: &str = "managedLedgerOffloadDriver";
 
@@ -18,7 +19,7 @@ const DRIVER_KEY: &str = "managedLedgerOffloadDriver";
 ///
 /// # Errors
 /// The configuration is wrong, or the output went away.
-pub fn run_offloaders_list(args: &OffloadersListArgs) -> anyhow::Result<bool> {
+pub(super) fn run(args: &OffloadersListArgs) -> anyhow::Result<bool> {
     let mut out = io::stdout().lock();
     let asked = if args.directory.is_none() && args.config.is_none() { ask(&args.admin_url) } else { None };
     let (listed, driver) = match (&args.directory, asked) {

@@ -1,4 +1,4 @@
-//! `longshore offloaders list`: a row for every `*.so` entry of the folder.
+//! The rows of `longshore offloaders list`: one for every `*.so` entry of the folder.
 //!
 //! The rows come from the running broker where there is one, else from loading the folder in this process. The JSON form is
 //! stable: an array of [`PluginReport`]; the table is for people.
@@ -10,7 +10,7 @@ use crate::plugin::{PluginHost, PluginReport, PluginSettings};
 
 /// Where the rows come from.
 #[derive(Debug)]
-pub enum Rows<'a> {
+pub(super) enum Rows<'a> {
     /// The running broker's own.
     Running(Vec<PluginReport>),
     /// Load this folder here and now; constructors of its libraries run in this process.
@@ -19,7 +19,7 @@ pub enum Rows<'a> {
 
 /// Why nothing could be listed.
 #[derive(Debug, thiserror::Error)]
-pub enum ListError {
+pub(super) enum ListError {
     /// The folder is missing or unreadable; exit code 2.
     #[error("{0}")]
     Folder(String),
@@ -32,7 +32,7 @@ pub enum ListError {
 ///
 /// # Errors
 /// See [`ListError`]. A bad plugin is a row, never an error.
-pub fn list(rows: Rows<'_>, json: bool, out: &mut dyn Write) -> Result<(), ListError> {
+pub(super) fn list(rows: Rows<'_>, json: bool, out: &mut dyn Write) -> Result<(), ListError> {
     let rows = match rows {
         Rows::Running(rows) => rows,
         Rows::Folder(directory, settings) => load(directory, settings)?,

@@ -1,0 +1,21 @@
+//! `longshore offloaders …`: one file for each command. Each answers its exit code; `EXIT_CODES` tells what they mean.
+
+mod list;
+mod table;
+
+use crate::cli::args::{OffloadersArgs, OffloadersCommand};
+
+/// It is done.
+const DONE: u8 = 0;
+/// The folder, or the file, could not be read.
+const NOT_READ: u8 = 2;
+
+/// Runs one command; answers its exit code.
+///
+/// # Errors
+/// The configuration is wrong, or the output went away.
+pub fn run_offloaders(args: &OffloadersArgs) -> anyhow::Result<u8> {
+    match &args.command {
+        OffloadersCommand::List(args) => list::run(args).map(|read| if read { DONE } else { NOT_READ }),
+    }
+}
