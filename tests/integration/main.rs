@@ -7,6 +7,7 @@ mod containment;
 mod crash;
 mod damage;
 mod debris;
+mod isolation;
 mod kill;
 mod loading;
 mod managed_ledger;

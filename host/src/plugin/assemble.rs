@@ -5,11 +5,12 @@ use std::path::Path;
 use std::sync::Arc;
 
 use abi_stable::std_types::{RErr, ROk};
-use longshore_plugin_api::abi::{FfiStartOptions, Pairs};
+use longshore_plugin_api::abi::{FfiStartOptions, OffloaderModuleRef, Pairs};
 use longshore_plugin_api::{Error, runtime};
 
 use super::elf::FoundNote;
 use super::inspect::{self, Image, Refusal};
+use super::isolation::{Homes, Isolation, Processes};
 use super::load;
 use super::loaded::LoadedPlugin;
 use super::registry::{Registry, Row};
@@ -104,18 +105,33 @@ fn row(admitted: &Admitted, state: PluginState, reason: Option<String>, plugin: 
     Row { report: PluginReport::new(&admitted.candidate, Some(&admitted.image), note, state, reason), plugin }
 }
 
-/// Loads a library and starts its runtime.
+/// Makes a plugin ready where its drivers are going to run: here, in processes of their own, or some here and some there.
 fn start(admitted: &Admitted, settings: &Arc<PluginSettings>) -> Result<LoadedPlugin, String> {
     let file = admitted.candidate.name.to_string_lossy().into_owned();
     let note = admitted.found.note.clone();
-    let module = load::load(&file, &admitted.image, &admitted.found).map_err(|e| e.to_string())?;
+    let isolated = |driver: &String| settings.isolation.of(driver) == Isolation::Process;
+    let processes = match note.drivers.iter().any(isolated) {
+        true => Some(Processes::try_out(&file, &note, &admitted.image, settings)?),
+        false => None,
+    };
+    let library = match note.drivers.iter().all(isolated) {
+        true => None,
+        false => Some(open(&file, admitted, settings)?),
+    };
+    Ok(LoadedPlugin::new(note, file, Homes { library, processes }, Arc::clone(settings)))
+}
+
+/// Opens a library in this process and starts its runtime.
+fn open(file: &str, admitted: &Admitted, settings: &Arc<PluginSettings>) -> Result<OffloaderModuleRef, String> {
+    let note = &admitted.found.note;
+    let module = load::load(file, &admitted.image, &admitted.found).map_err(|e| e.to_string())?;
     let options = FfiStartOptions {
         runtime_workers: settings.runtime_workers,
         host_marker: runtime::library_marker(),
         extras: Pairs::new(),
     };
     match module.start()(services(&format!("{} {}", note.name, note.version)), options) {
-        ROk(()) => Ok(LoadedPlugin::new(note, file, module, Arc::clone(settings))),
+        ROk(()) => Ok(module),
         RErr(error) => Err(format!("it could not be started: {}", Error::from(error))),
     }
 }

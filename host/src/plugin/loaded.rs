@@ -8,12 +8,13 @@ use std::sync::Arc;
 
 use abi_stable::std_types::{RErr, ROk};
 use futures_util::FutureExt;
-use longshore_plugin_api::abi::{FfiCall, FfiError, OffloaderModuleRef};
+use longshore_plugin_api::abi::{FfiCall, FfiError};
 use longshore_plugin_api::note::PluginNote;
 use longshore_plugin_api::{Error, ErrorCode};
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::{Instant, timeout_at};
 
+use super::isolation::{CRASHED, Homes};
 use super::settings::PluginSettings;
 use super::state::Standing;
 use crate::storage::{DriverError, DriverErrorKind, DriverOrigin};
@@ -25,7 +26,8 @@ pub(super) const ERROR_CHARS_MAX: usize = 4096;
 pub(super) struct LoadedPlugin {
     pub(super) note: PluginNote,
     pub(super) file: String,
-    pub(super) module: OffloaderModuleRef,
+    /// Where its drivers are made.
+    pub(super) homes: Homes,
     pub(super) settings: Arc<PluginSettings>,
     pub(super) standing: Standing,
     permits: Semaphore,
@@ -41,15 +43,10 @@ pub(super) struct Call<'a> {
 }
 
 impl LoadedPlugin {
-    pub(super) fn new(
-        note: PluginNote,
-        file: String,
-        module: OffloaderModuleRef,
-        settings: Arc<PluginSettings>,
-    ) -> Self {
+    pub(super) fn new(note: PluginNote, file: String, homes: Homes, settings: Arc<PluginSettings>) -> Self {
         let standing = Standing::new(settings.degraded_after);
         let permits = Semaphore::new(settings.concurrent_calls_max.min(Semaphore::MAX_PERMITS));
-        Self { note, file, module, settings, standing, permits }
+        Self { note, file, homes, settings, standing, permits }
     }
 
     /// `name version`.
@@ -100,8 +97,11 @@ impl LoadedPlugin {
             Settled::Error(error) => {
                 let error = Error::from(error);
                 let kind = kind_of(error.code());
-                let text = format!("{error} ({})", error.code());
-                if kind == DriverErrorKind::Panicked {
+                let text = match kind {
+                    DriverErrorKind::Crashed => error.to_string(),
+                    _ => format!("{error} ({})", error.code()),
+                };
+                if matches!(kind, DriverErrorKind::Panicked | DriverErrorKind::Crashed) {
                     return Err(self.fault(call, kind, &text, error.is_retryable()));
                 }
                 self.standing.answered();
@@ -112,6 +112,11 @@ impl LoadedPlugin {
                 Err(self.fault(call, DriverErrorKind::Panicked, text, false))
             }
         }
+    }
+
+    /// The plugin does not run where the driver should.
+    pub(super) fn misplaced(&self, call: Call<'_>, text: &str) -> DriverError {
+        self.error(call, DriverErrorKind::Failed, text, false)
     }
 
     /// The plugin broke its contract.
@@ -165,6 +170,7 @@ fn kind_of(code: ErrorCode) -> DriverErrorKind {
         ErrorCode::Timeout => DriverErrorKind::Timeout,
         ErrorCode::InvalidConfig => DriverErrorKind::InvalidConfig,
         ErrorCode::Unsupported => DriverErrorKind::Unsupported,
+        CRASHED => DriverErrorKind::Crashed,
         _ => DriverErrorKind::Failed,
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! In the order of a start: [`scan`] lists the folder, [`inspect`] (with [`elf`]) reads each file and its identity note,
 //! `load` opens the inspected bytes, `registry` records who serves which driver, `driver` and `read_handle` put a plugin's
-//! tables behind the traits of [`crate::storage`]. Each file ends as one [`PluginReport`], the same in the log, in the admin
+//! tables behind the traits of [`crate::storage`], `isolation` does so across processes. Each file ends as one [`PluginReport`], the same in the log, in the admin
 //! API and on the command line; [`state`] has the states and their moves.
 //!
 //! Nothing is ever unloaded: a library, its runtime's threads and its memory stay until the process ends.
@@ -14,6 +14,7 @@ mod assemble;
 mod driver;
 pub mod elf;
 pub mod inspect;
+pub mod isolation;
 mod layout;
 mod lent_ledger;
 mod load;
@@ -93,11 +94,11 @@ impl PluginHost {
         self.registry().folder_error.clone()
     }
 
-    /// The library that serves from `file`, if one does.
+    /// The library that serves from `file` in this process, if one does.
     pub fn library(&self, file: &str) -> Option<Library> {
         let registry = self.registry();
         let plugin = registry.rows.iter().filter_map(|row| row.plugin.as_ref()).find(|plugin| plugin.file == file)?;
-        Some(Library(plugin.module))
+        plugin.homes.library.map(Library)
     }
 
     /// Lets every driver instance finish, all at once, within `deadline`. Calls afterwards still work; the process is expected

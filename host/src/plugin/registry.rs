@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use super::isolation::Processes;
 use super::loaded::LoadedPlugin;
 use super::report::PluginReport;
 use super::state::PluginState;
@@ -27,6 +28,7 @@ impl Row {
         let mut report = self.report.clone();
         if let Some(plugin) = &self.plugin {
             (report.state, report.reason) = plugin.standing.get();
+            report.processes = plugin.homes.processes.as_ref().map(Processes::reports).unwrap_or_default();
         }
         report
     }

@@ -4,6 +4,7 @@ use longshore_plugin_api::note::PluginNote;
 use serde::{Deserialize, Serialize};
 
 use super::inspect::Image;
+use super::isolation::ProcessReport;
 use super::scan::Candidate;
 use super::state::PluginState;
 
@@ -32,6 +33,9 @@ pub struct PluginReport {
     pub size: Option<u64>,
     /// SHA-256 of the file, hexadecimal.
     pub sha256: Option<String>,
+    /// The processes of its drivers, where they run in some.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub processes: Vec<ProcessReport>,
 }
 
 impl PluginReport {
@@ -55,6 +59,7 @@ impl PluginReport {
             drivers: note.map(|note| note.drivers.clone()),
             size: image.map(|image| image.bytes.len() as u64),
             sha256: image.map(Image::sha256_hex),
+            processes: Vec::new(),
         }
     }
 
