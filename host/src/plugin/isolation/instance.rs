@@ -4,7 +4,7 @@
 //! [`Restarts`] allows. A call never waits for a pause: it fails at once with an error that names the crash and may be retried.
 //! A process that is started again makes the driver again, from the same configuration.
 
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use longshore_plugin_api::{Error, ErrorCode, Retry};
@@ -29,7 +29,8 @@ struct State {
     restarts: Restarts,
     /// Processes that were started.
     starts: u64,
-    pid: Option<u32>,
+    /// The latest of them.
+    session: Weak<Session>,
 }
 
 /// A driver's process, as users see it. The JSON form is stable.
@@ -57,7 +58,7 @@ impl Record {
         let (crashes, latest) = state.restarts.history();
         ProcessReport {
             driver: self.driver.clone(),
-            pid: state.pid,
+            pid: state.session.upgrade().filter(|session| !session.has_ended()).map(|session| session.pid),
             starts: state.starts,
             crashes,
             last_crash: (crashes > 0).then(|| latest.to_owned()),
@@ -151,10 +152,9 @@ impl Instance {
             return Err(Error::new(CRASHED, why).with_retry(Retry::Later));
         }
         let (plan, record, this) = (Arc::clone(&self.plan), Arc::clone(&self.record), Arc::downgrade(self));
-        let on_end = move |end: &End| {
-            record.state().pid = None;
+        let on_end = move |end: &End, pid: u32| {
             // What a session holds, a descriptor among it, is not kept until somebody calls again.
-            let ended = this.upgrade().and_then(|instance| instance.current().take_if(|session| session.has_ended()));
+            let ended = this.upgrade().and_then(|instance| instance.current().take_if(|session| session.pid == pid));
             drop(ended);
             match end {
                 End::Ordered => {
@@ -175,7 +175,7 @@ impl Instance {
         let starts = {
             let mut state = self.record.state();
             state.starts += 1;
-            state.pid = Some(session.pid).filter(|_| !session.has_ended());
+            state.session = Arc::downgrade(&session);
             state.starts
         };
         tracing::info!(

@@ -87,7 +87,7 @@ impl Processes {
             settings: Arc::clone(settings),
         });
         let tried = apart(async || {
-            let session = Session::start(&plan, TRIAL, |_| {}).await?;
+            let session = Session::start(&plan, TRIAL, |_, _| {}).await?;
             session.stop(Duration::ZERO).await;
             Ok(())
         });

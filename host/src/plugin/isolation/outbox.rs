@@ -179,12 +179,8 @@ mod tests {
         let (near, far) = UnixStream::pair().unwrap();
         drop(far);
         let outbox = Outbox::new(Arc::new(near));
-        for _ in 0..2 {
-            outbox.push(Bytes::from_static(b"head"), []);
-            let _ = tokio::time::timeout(std::time::Duration::from_secs(5), outbox.run()).await;
-            assert!(outbox.is_empty());
-            break;
-        }
+        outbox.push(Bytes::from_static(b"head"), []);
+        outbox.run().await;
         outbox.push(Bytes::from_static(b"head"), []);
         assert!(outbox.is_empty());
     }

@@ -77,7 +77,7 @@ impl Session {
     pub(super) async fn start(
         plan: &Arc<Plan>,
         driver: &str,
-        on_end: impl FnOnce(&End) + Send + 'static,
+        on_end: impl FnOnce(&End, u32) + Send + 'static,
     ) -> Result<Arc<Self>, Error> {
         let isolation = &plan.settings.isolation;
         let started = process::start(plan, driver);
@@ -101,7 +101,7 @@ impl Session {
         tokio::spawn(async move {
             let (end, link) = watched.watch(received).await;
             // Whoever is told by its call must find everything settled when it calls again.
-            on_end(&end);
+            on_end(&end, pid);
             let _ = ending.send(true);
             link.end(&end.error());
         });
@@ -132,9 +132,9 @@ impl Session {
         Err(error)
     }
 
-    /// Whether the child is gone, or on its way.
+    /// Whether the child is gone, and everybody was told who had to be.
     pub(super) fn has_ended(&self) -> bool {
-        *self.ended.borrow() || self.orders.is_closed()
+        *self.ended.borrow()
     }
 
     /// Lends the child a ledger, under the number of an offload, for as long as the answer lives.

@@ -9,7 +9,7 @@ use crate::broker::{offloaders_directory, plugin_settings};
 use crate::cli::args::OffloadersListArgs;
 use crate::cli::http::Admin;
 use crate::config::Config;
-use crate::plugin::{PluginReport, PluginSettings, PluginState};
+use crate::plugin::{PluginReport, PluginState};
 
 use super::table::{ListError, Rows, list};
 
@@ -23,7 +23,7 @@ pub(super) fn run(args: &OffloadersListArgs) -> anyhow::Result<bool> {
     let mut out = io::stdout().lock();
     let asked = if args.directory.is_none() && args.config.is_none() { ask(&args.admin_url) } else { None };
     let (listed, driver) = match (&args.directory, asked) {
-        (Some(directory), _) => (list(Rows::Folder(directory, PluginSettings::default()), args.json, &mut out), None),
+        (Some(directory), _) => (list(Rows::Folder(directory, Box::default()), args.json, &mut out), None),
         (None, Some((rows, driver))) => {
             let unclaimed = driver.filter(|driver| !is_claimed(&rows, driver));
             (list(Rows::Running(rows), args.json, &mut out), unclaimed)
