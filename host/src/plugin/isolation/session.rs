@@ -209,7 +209,8 @@ impl Watched {
                 let _ = timeout(DRAIN, &mut self.reading).await;
                 self.crashed(status, None).await
             }
-            Event::Closed(Ok(())) => {
+            // A child that is killed stops in the middle of a frame; its status says more.
+            Event::Closed(Ok(()) | Err(ProtocolError::CutOff | ProtocolError::Io(_))) => {
                 let status = process::end(&mut self.child).await;
                 self.crashed(status, None).await
             }
