@@ -10,6 +10,7 @@
 // The room of `unsafe` in the host: opening a library is trusting it.
 #![allow(unsafe_code)]
 
+pub mod admission;
 mod assemble;
 mod driver;
 pub mod elf;
