@@ -53,7 +53,7 @@ async fn a_damaged_byte_in_the_examples_file_is_an_error_that_names_file_and_off
     let ledger = MemoryLedger::new(3, 100);
     let target = ledger.target();
     driver.offload(ledger, target.clone()).await.unwrap();
-    let file = std::fs::read_dir(cold.path()).unwrap().next().unwrap().unwrap().path();
+    let file = std::fs::read_dir(cold.path()).unwrap().next().unwrap().unwrap().path().join("ledger");
     let mut bytes = std::fs::read(&file).unwrap();
     *bytes.last_mut().unwrap() ^= 1;
     std::fs::write(&file, &bytes).unwrap();
