@@ -10,6 +10,7 @@
 // The room of `unsafe` in the host: opening a library is trusting it.
 #![allow(unsafe_code)]
 
+pub mod admission;
 mod assemble;
 mod driver;
 pub mod elf;
@@ -25,6 +26,7 @@ pub mod scan;
 mod services;
 pub mod settings;
 pub mod state;
+mod threads;
 
 use std::collections::HashMap;
 use std::fmt;
@@ -40,6 +42,7 @@ use tokio::time::timeout;
 
 use self::driver::PluginDriver;
 use self::loaded::Call;
+pub use self::loaded::LibraryStats;
 use self::registry::{Claim, Registry, Row};
 pub use self::report::PluginReport;
 pub use self::settings::PluginSettings;
@@ -100,6 +103,14 @@ impl PluginHost {
         Some(Library(plugin.module))
     }
 
+    /// What the library that serves from `file` holds and runs at this moment, if one does. Reads a file for each thread of the
+    /// process.
+    pub fn library_stats(&self, file: &str) -> Option<LibraryStats> {
+        let registry = self.registry();
+        let plugin = registry.rows.iter().filter_map(|row| row.plugin.as_ref()).find(|plugin| plugin.file == file)?;
+        Some(plugin.stats())
+    }
+
     /// Lets every driver instance finish, all at once, within `deadline`. Calls afterwards still work; the process is expected
     /// to end.
     pub async fn shutdown(&self, deadline: Duration) {
@@ -110,11 +121,11 @@ impl PluginHost {
         join_all(instances.iter().map(async |(key, instance)| {
             let Some(driver) = instance.get() else { return };
             match driver.shutdown(deadline).await {
-                Some(0) => tracing::debug!(driver = key.driver, "driver shut down"),
-                Some(abandoned) => {
+                Ok(0) => tracing::debug!(driver = key.driver, "driver shut down"),
+                Ok(abandoned) => {
                     tracing::warn!(driver = key.driver, abandoned, "driver shut down, calls were given up")
                 }
-                None => tracing::warn!(driver = key.driver, "driver did not answer its shutdown"),
+                Err(error) => tracing::warn!(driver = key.driver, %error, "driver did not answer its shutdown"),
             }
         }))
         .await;

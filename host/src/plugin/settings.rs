@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use super::admission::AdmissionSettings;
+
 /// Deadlines and limits. The names of the configuration keys stand at the fields; all durations are whole milliseconds there.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PluginSettings {
@@ -24,6 +26,8 @@ pub struct PluginSettings {
     /// `offloadersDriverInstancesMax`: driver instances (plugin, driver, settings) that are kept; beyond it those that nobody
     /// uses go.
     pub driver_instances_max: usize,
+    /// Which files may be loaded.
+    pub admission: AdmissionSettings,
 }
 
 impl Default for PluginSettings {
@@ -37,6 +41,7 @@ impl Default for PluginSettings {
             file_bytes_max: 256 << 20,
             ledger_read_bytes_max: 16 << 20,
             driver_instances_max: 1024,
+            admission: AdmissionSettings::default(),
         }
     }
 }
