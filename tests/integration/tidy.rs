@@ -40,7 +40,7 @@ fn may_know() -> BTreeMap<&'static str, &'static [&'static str]> {
         ("protocol", &["managed_ledger", "storage", "topic"]),
         ("client", &["protocol", "topic"]),
         ("admin", &["managed_ledger", "metadata", "namespace", "offload", "storage", "topic"]),
-        ("cli", &["broker", "client", "config", "plugin"]),
+        ("cli", &["broker", "client", "config", "namespace", "plugin", "storage"]),
         (
             "broker",
             &[
