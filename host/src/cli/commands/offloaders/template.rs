@@ -130,7 +130,12 @@ fn manifest(name: &str, sdk: &Path) -> Result<String, String> {
         }
     }
     let text = renamed(&lines.join("\n"), name);
-    Ok(format!("{}\n\n# Stands alone, wherever it lies.\n[workspace]\n", text.trim_end()))
+    Ok(format!("{}\n\n# Stands alone, wherever it lies.\n[workspace]\n\n{}", text.trim_end(), profiles()))
+}
+
+/// How the workspace compiles: the end of its manifest.
+fn profiles() -> &'static str {
+    WORKSPACE.find("[profile.dev]").map_or("", |start| &WORKSPACE[start..])
 }
 
 /// `key = value` as the workspace has it, without the comment, its path below the SDK.
@@ -168,7 +173,7 @@ mod tests {
             text.contains("longshore-conformance = { path = \"/opt/longshore/sdk/plugins/conformance\" }"),
             "{text}"
         );
-        assert!(text.contains("\n[workspace]\n"));
+        assert!(text.contains("\n[workspace]\n") && text.contains("panic = \"unwind\""), "{text}");
         assert!(manifest("my-driver", Path::new("/a\"b")).is_err());
     }
 
