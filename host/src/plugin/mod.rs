@@ -12,13 +12,18 @@
 
 pub mod admission;
 mod assemble;
+mod calls;
 mod driver;
 pub mod elf;
+pub mod figures;
+mod gate;
+mod inline;
 pub mod inspect;
 mod layout;
 mod lent_ledger;
 mod load;
 mod loaded;
+pub mod own_metrics;
 mod read_handle;
 mod registry;
 pub mod report;
@@ -40,9 +45,10 @@ use longshore_plugin_api::abi::OffloaderModuleRef;
 use tokio::sync::OnceCell;
 use tokio::time::timeout;
 
+use self::calls::Call;
 use self::driver::PluginDriver;
-use self::loaded::Call;
-pub use self::loaded::LibraryStats;
+use self::figures::Verb;
+pub use self::loaded::{LibraryStats, PluginFigures};
 use self::registry::{Claim, Registry, Row};
 pub use self::report::PluginReport;
 pub use self::settings::PluginSettings;
@@ -109,6 +115,13 @@ impl PluginHost {
         let registry = self.registry();
         let plugin = registry.rows.iter().filter_map(|row| row.plugin.as_ref()).find(|plugin| plugin.file == file)?;
         Some(plugin.stats())
+    }
+
+    /// What was counted of the plugins, each version once, by name and version.
+    pub fn figures(&self) -> Vec<PluginFigures> {
+        let registry = self.registry();
+        let plugins = registry.rows.iter().filter_map(|row| row.plugin.as_ref());
+        loaded::sum(plugins.map(|plugin| plugin.figures()))
     }
 
     /// Lets every driver instance finish, all at once, within `deadline`. Calls afterwards still work; the process is expected
@@ -194,9 +207,8 @@ impl DriverLookup for PluginHost {
         let made = match timeout(patience, instance.get_or_try_init(create)).await {
             Ok(made) => made.cloned(),
             Err(_) => {
-                let call = Call { driver, what: "create the driver" };
-                Err(plugin
-                    .busy(call, "others were trying to create it with these settings, and none succeeded in time"))
+                let text = "others were trying to create it with these settings, and none succeeded in time";
+                Err(plugin.busy(driver, Call::of(Verb::Create), text))
             }
         };
         drop(instance);
