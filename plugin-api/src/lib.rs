@@ -105,6 +105,7 @@ pub mod note;
 pub mod offloader;
 pub mod read_handle;
 pub mod runtime;
+pub mod schema;
 pub mod version;
 
 pub use config::{ConfigProblem, DriverConfig};

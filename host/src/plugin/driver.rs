@@ -11,6 +11,7 @@ use longshore_plugin_api::abi::{FfiDriverConfig, FfiOffloadRequest, FfiStoredLed
 use longshore_plugin_api::{self as plugin_api, ConfigProblem, DriverConfig};
 use tokio::time::{Instant, sleep_until, timeout};
 
+use super::config_schema::check::{Checked, check, without_secrets};
 use super::lent_ledger::{Loan, Progress};
 use super::loaded::{Call, ERROR_CHARS_MAX, LoadedPlugin, Settled, settled};
 use super::read_handle::ColdLedger;
@@ -34,7 +35,7 @@ pub(super) struct PluginDriver {
 }
 
 impl PluginDriver {
-    /// Checks `settings` and makes the instance.
+    /// Checks `settings`, by the plugin's schema and then by the plugin, and makes the instance. No error shows a secret.
     ///
     /// # Errors
     /// `InvalidConfig` with every problem; what the plugin's factory says; a deadline.
@@ -43,22 +44,31 @@ impl PluginDriver {
         name: &str,
         settings: &DriverSettings,
     ) -> Result<Self, DriverError> {
+        let Checked { problems, warnings } = check(&plugin.note, name, &settings.properties);
+        for warning in warnings {
+            tracing::warn!(plugin = plugin.label(), driver = name, warning, "configuration of a driver");
+        }
+        if !problems.is_empty() {
+            return Err(invalid(&plugin, name, &problems));
+        }
+        let made = Self::make(Arc::clone(&plugin), name, settings).await;
+        made.map_err(|error| {
+            let message = without_secrets(&plugin.note, &settings.properties, error.message);
+            DriverError { message, ..error }
+        })
+    }
+
+    async fn make(plugin: Arc<LoadedPlugin>, name: &str, settings: &DriverSettings) -> Result<Self, DriverError> {
         let config = FfiDriverConfig::from(DriverConfig {
             driver: name.to_owned(),
             properties: settings.properties.clone(),
             search_folders: settings.search_folders.clone(),
         });
-        let check = Call { driver: name, what: "check the configuration" };
-        let problems = plugin.call(check, || plugin.module.validate()(config.clone())).await?;
+        let validate = Call { driver: name, what: "check the configuration" };
+        let problems = plugin.call(validate, || plugin.module.validate()(config.clone())).await?;
         if !problems.is_empty() {
-            let problems: Vec<String> = problems.into_iter().map(|p| ConfigProblem::from(p).to_string()).collect();
-            return Err(DriverError {
-                kind: DriverErrorKind::InvalidConfig,
-                driver: name.to_owned(),
-                plugin: plugin.label(),
-                message: problems.join("; ").chars().take(ERROR_CHARS_MAX).collect(),
-                retryable: false,
-            });
+            let problems: Vec<ConfigProblem> = problems.into_iter().map(ConfigProblem::from).collect();
+            return Err(invalid(&plugin, name, &problems));
         }
         let create = Call { driver: name, what: "create the driver" };
         let offloader = plugin.call(create, || plugin.module.create()(config)).await?;
@@ -94,6 +104,18 @@ impl PluginDriver {
              ({waits} reads of the host's ledger were running); the offload was given up"
         );
         self.plugin.fault(call, DriverErrorKind::Timeout, &text, true)
+    }
+}
+
+/// The error that tells every problem of a configuration.
+fn invalid(plugin: &LoadedPlugin, driver: &str, problems: &[ConfigProblem]) -> DriverError {
+    let problems: Vec<String> = problems.iter().map(ToString::to_string).collect();
+    DriverError {
+        kind: DriverErrorKind::InvalidConfig,
+        driver: driver.to_owned(),
+        plugin: plugin.label(),
+        message: problems.join("; ").chars().take(ERROR_CHARS_MAX).collect(),
+        retryable: false,
     }
 }
 

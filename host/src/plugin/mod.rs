@@ -12,6 +12,7 @@
 
 pub mod admission;
 mod assemble;
+pub mod config_schema;
 mod driver;
 pub mod elf;
 pub mod inspect;
@@ -27,7 +28,7 @@ mod services;
 pub mod settings;
 pub mod state;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
@@ -39,6 +40,7 @@ use longshore_plugin_api::abi::OffloaderModuleRef;
 use tokio::sync::OnceCell;
 use tokio::time::timeout;
 
+use self::config_schema::check::{schema_of, unknown_extra_keys};
 use self::driver::PluginDriver;
 use self::loaded::Call;
 use self::registry::{Claim, Registry, Row};
@@ -99,6 +101,20 @@ impl PluginHost {
         let registry = self.registry();
         let plugin = registry.rows.iter().filter_map(|row| row.plugin.as_ref()).find(|plugin| plugin.file == file)?;
         Some(Library(plugin.module))
+    }
+
+    /// The configuration keys whose values must never be shown, by the schemas of the plugins that serve.
+    pub fn secret_keys(&self) -> BTreeSet<String> {
+        let registry = self.registry();
+        let schemas = registry.rows.iter().filter_map(|row| schema_of(&row.plugin.as_ref()?.note));
+        schemas.flat_map(|schema| schema.secrets().map(str::to_owned).collect::<Vec<_>>()).collect()
+    }
+
+    /// A sentence for each extra key of `properties` that no plugin knows.
+    pub fn unknown_keys(&self, properties: &BTreeMap<String, String>) -> Vec<String> {
+        let registry = self.registry();
+        let plugins = registry.rows.iter().filter_map(|row| row.plugin.as_ref());
+        unknown_extra_keys(plugins.map(|plugin| &plugin.note), properties)
     }
 
     /// Lets every driver instance finish, all at once, within `deadline`. Calls afterwards still work; the process is expected
