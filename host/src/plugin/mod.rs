@@ -11,6 +11,7 @@
 #![allow(unsafe_code)]
 
 pub mod admission;
+pub mod anatomy;
 mod assemble;
 pub mod config_schema;
 mod driver;

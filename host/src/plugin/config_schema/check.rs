@@ -214,7 +214,7 @@ mod tests {
         let told = unknown_extra_keys([knows("Folder"), knows("Shelf")].iter(), &properties);
         let pin = format!("{EXTRA_PREFIX}Pin: no loaded plugin has such a key");
         let shelve =
-            format!("{EXTRA_PREFIX}Shelve: no loaded plugin has such a key; did you mean `{EXTRA_PREFIX}Shelf`?");
+            format!("{EXTRA_PREFIX}Shelff: no loaded plugin has such a key; did you mean `{EXTRA_PREFIX}Shelf`?");
         assert_eq!(told, [pin, shelve]);
         let silent = note(&serde_json::Value::Null);
         assert_eq!(unknown_extra_keys([knows("Folder"), silent].iter(), &properties), Vec::<String>::new());
