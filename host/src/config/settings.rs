@@ -133,7 +133,7 @@ settings! {
         /// Storage driver that closed ledgers are copied to; unset, nothing is offloaded.
         offload_driver: Option<String> =
             Key::text("managedLedgerOffloadDriver", "").shipped("filesystem").for_driver();
-        /// Drivers, with commas between them, without which the broker must not start.
+        /// Drivers or plugins, by name, without which the broker must not start.
         offloaders_required: Vec<String> = Key::list("offloadersRequired", "");
         /// The newest closed ledgers up to this size stay, older ones are offloaded by themselves; -1 is off.
         offload_threshold_bytes: Option<u64> =

@@ -15,6 +15,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 use tracing::{Instrument, Span};
 
 use super::calls::{Call, DriverCalls, ERROR_CHARS_MAX, settled};
+use super::config_schema::check::{Checked, check, without_secrets};
 use super::figures::Verb;
 use super::lent_ledger::{Loan, Progress};
 use super::loaded::LoadedPlugin;
@@ -40,7 +41,7 @@ pub(super) struct PluginDriver {
 }
 
 impl PluginDriver {
-    /// Checks `settings` and makes the instance.
+    /// Checks `settings`, by the plugin's schema and then by the plugin, and makes the instance. No error shows a secret.
     ///
     /// # Errors
     /// `InvalidConfig` with every problem; what the plugin's factory says; a deadline.
@@ -49,23 +50,32 @@ impl PluginDriver {
         name: &str,
         settings: &DriverSettings,
     ) -> Result<Self, DriverError> {
+        let Checked { problems, warnings } = check(&plugin.note, name, &settings.properties);
+        for warning in warnings {
+            tracing::warn!(plugin = plugin.label(), driver = name, warning, "configuration of a driver");
+        }
+        if !problems.is_empty() {
+            return Err(invalid(&plugin, name, &problems));
+        }
+        let made = Self::make(Arc::clone(&plugin), name, settings).await;
+        made.map_err(|error| {
+            let message = without_secrets(&plugin.note, &settings.properties, error.message);
+            DriverError { message, ..error }
+        })
+    }
+
+    async fn make(plugin: Arc<LoadedPlugin>, name: &str, settings: &DriverSettings) -> Result<Self, DriverError> {
         let (module, calls) = (plugin.module, DriverCalls::new(plugin, name));
         let config = FfiDriverConfig::from(DriverConfig {
             driver: name.to_owned(),
             properties: settings.properties.clone(),
             search_folders: settings.search_folders.clone(),
         });
-        let check = |context| module.validate()(context, config.clone());
-        let problems = calls.call(Call::of(Verb::Validate), check).await?;
+        let problems =
+            calls.call(Call::of(Verb::Validate), |context| module.validate()(context, config.clone())).await?;
         if !problems.is_empty() {
-            let problems: Vec<String> = problems.into_iter().map(|p| ConfigProblem::from(p).to_string()).collect();
-            return Err(DriverError {
-                kind: DriverErrorKind::InvalidConfig,
-                driver: name.to_owned(),
-                plugin: calls.plugin.label(),
-                message: problems.join("; ").chars().take(ERROR_CHARS_MAX).collect(),
-                retryable: false,
-            });
+            let problems: Vec<ConfigProblem> = problems.into_iter().map(ConfigProblem::from).collect();
+            return Err(invalid(&calls.plugin, name, &problems));
         }
         let create = Call::of(Verb::Create);
         let offloader = calls.call(create, |context| module.create()(context, config)).await?;
@@ -88,6 +98,18 @@ impl PluginDriver {
              ({waits} reads of the host's ledger were running); the offload was given up"
         );
         self.calls.timed_out(call, &text)
+    }
+}
+
+/// The error that tells every problem of a configuration.
+fn invalid(plugin: &LoadedPlugin, driver: &str, problems: &[ConfigProblem]) -> DriverError {
+    let problems: Vec<String> = problems.iter().map(ToString::to_string).collect();
+    DriverError {
+        kind: DriverErrorKind::InvalidConfig,
+        driver: driver.to_owned(),
+        plugin: plugin.label(),
+        message: problems.join("; ").chars().take(ERROR_CHARS_MAX).collect(),
+        retryable: false,
     }
 }
 

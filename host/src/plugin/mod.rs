@@ -11,8 +11,10 @@
 #![allow(unsafe_code)]
 
 pub mod admission;
+pub mod anatomy;
 mod assemble;
 mod calls;
+pub mod config_schema;
 mod driver;
 pub mod elf;
 pub mod figures;
@@ -33,7 +35,7 @@ pub mod settings;
 pub mod state;
 mod threads;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
@@ -46,6 +48,7 @@ use tokio::sync::OnceCell;
 use tokio::time::timeout;
 
 use self::calls::Call;
+use self::config_schema::check::{schema_of, unknown_extra_keys};
 use self::driver::PluginDriver;
 use self::figures::Verb;
 pub use self::loaded::{LibraryStats, PluginFigures};
@@ -122,6 +125,20 @@ impl PluginHost {
         let registry = self.registry();
         let plugins = registry.rows.iter().filter_map(|row| row.plugin.as_ref());
         loaded::sum(plugins.map(|plugin| plugin.figures()))
+    }
+
+    /// The configuration keys whose values must never be shown, by the schemas of the plugins that serve.
+    pub fn secret_keys(&self) -> BTreeSet<String> {
+        let registry = self.registry();
+        let schemas = registry.rows.iter().filter_map(|row| schema_of(&row.plugin.as_ref()?.note));
+        schemas.flat_map(|schema| schema.secrets().map(str::to_owned).collect::<Vec<_>>()).collect()
+    }
+
+    /// A sentence for each extra key of `properties` that no plugin knows.
+    pub fn unknown_keys(&self, properties: &BTreeMap<String, String>) -> Vec<String> {
+        let registry = self.registry();
+        let plugins = registry.rows.iter().filter_map(|row| row.plugin.as_ref());
+        unknown_extra_keys(plugins.map(|plugin| &plugin.note), properties)
     }
 
     /// Lets every driver instance finish, all at once, within `deadline`. Calls afterwards still work; the process is expected
