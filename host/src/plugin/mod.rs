@@ -11,14 +11,21 @@
 #![allow(unsafe_code)]
 
 pub mod admission;
+pub mod anatomy;
 mod assemble;
+mod calls;
+pub mod config_schema;
 mod driver;
 pub mod elf;
+pub mod figures;
+mod gate;
+mod inline;
 pub mod inspect;
 mod layout;
 mod lent_ledger;
 mod load;
 mod loaded;
+pub mod own_metrics;
 mod read_handle;
 mod registry;
 pub mod report;
@@ -28,7 +35,7 @@ pub mod settings;
 pub mod state;
 mod threads;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
@@ -40,9 +47,11 @@ use longshore_plugin_api::abi::OffloaderModuleRef;
 use tokio::sync::OnceCell;
 use tokio::time::timeout;
 
+use self::calls::Call;
+use self::config_schema::check::{schema_of, unknown_extra_keys};
 use self::driver::PluginDriver;
-use self::loaded::Call;
-pub use self::loaded::LibraryStats;
+use self::figures::Verb;
+pub use self::loaded::{LibraryStats, PluginFigures};
 use self::registry::{Claim, Registry, Row};
 pub use self::report::PluginReport;
 pub use self::settings::PluginSettings;
@@ -109,6 +118,27 @@ impl PluginHost {
         let registry = self.registry();
         let plugin = registry.rows.iter().filter_map(|row| row.plugin.as_ref()).find(|plugin| plugin.file == file)?;
         Some(plugin.stats())
+    }
+
+    /// What was counted of the plugins, each version once, by name and version.
+    pub fn figures(&self) -> Vec<PluginFigures> {
+        let registry = self.registry();
+        let plugins = registry.rows.iter().filter_map(|row| row.plugin.as_ref());
+        loaded::sum(plugins.map(|plugin| plugin.figures()))
+    }
+
+    /// The configuration keys whose values must never be shown, by the schemas of the plugins that serve.
+    pub fn secret_keys(&self) -> BTreeSet<String> {
+        let registry = self.registry();
+        let schemas = registry.rows.iter().filter_map(|row| schema_of(&row.plugin.as_ref()?.note));
+        schemas.flat_map(|schema| schema.secrets().map(str::to_owned).collect::<Vec<_>>()).collect()
+    }
+
+    /// A sentence for each extra key of `properties` that no plugin knows.
+    pub fn unknown_keys(&self, properties: &BTreeMap<String, String>) -> Vec<String> {
+        let registry = self.registry();
+        let plugins = registry.rows.iter().filter_map(|row| row.plugin.as_ref());
+        unknown_extra_keys(plugins.map(|plugin| &plugin.note), properties)
     }
 
     /// Lets every driver instance finish, all at once, within `deadline`. Calls afterwards still work; the process is expected
@@ -194,9 +224,8 @@ impl DriverLookup for PluginHost {
         let made = match timeout(patience, instance.get_or_try_init(create)).await {
             Ok(made) => made.cloned(),
             Err(_) => {
-                let call = Call { driver, what: "create the driver" };
-                Err(plugin
-                    .busy(call, "others were trying to create it with these settings, and none succeeded in time"))
+                let text = "others were trying to create it with these settings, and none succeeded in time";
+                Err(plugin.busy(driver, Call::of(Verb::Create), text))
             }
         };
         drop(instance);

@@ -3,6 +3,7 @@
 
 mod containment;
 mod refusals;
+mod schemas;
 mod serving;
 
 use std::collections::BTreeMap;
