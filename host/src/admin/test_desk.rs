@@ -227,6 +227,10 @@ impl LedgerFactory for Ledgers {
 struct OnlyReport;
 
 impl OffloaderReport for OnlyReport {
+    fn metrics(&self) -> Vec<super::MetricFamily> {
+        Vec::new()
+    }
+
     fn report(&self) -> Value {
         json!([{ "file": "held.so", "state": "loaded", "drivers": ["aws-s3"] }])
     }
