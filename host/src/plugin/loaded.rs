@@ -147,6 +147,12 @@ impl LoadedPlugin {
         DriverOrigin { plugin: self.note.name.clone(), version: self.note.version.to_string(), file: self.file.clone() }
     }
 
+    /// Calls that somebody waits for.
+    pub(super) fn calls_running(&self) -> usize {
+        let most = self.settings.concurrent_calls_max.min(Semaphore::MAX_PERMITS);
+        most.saturating_sub(self.permits.available_permits())
+    }
+
     /// The counters of a driver that it serves.
     pub(super) fn counters(&self, driver: &str) -> Arc<DriverCounters> {
         let mut counters = self.counters.lock().unwrap_or_else(PoisonError::into_inner);
