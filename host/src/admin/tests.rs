@@ -115,6 +115,8 @@ async fn broker_and_tenants_answer_as_recorded() {
         json!({"managedLedgerMaxEntriesPerLedger": "10"})
     );
     assert_eq!(desk.ok("GET", "/brokers/offloaders", None).await[0]["drivers"], json!(["aws-s3"]));
+    assert_eq!(desk.ok("GET", "/brokers/offloaders/status", None).await["files"][0]["file"], "held.so");
+    assert_eq!(desk.ok("POST", "/brokers/offloaders/rescan", None).await["files_seen"], 1);
 }
 
 #[tokio::test]

@@ -57,6 +57,12 @@ impl LoadedPlugin {
         format!("{} {}", self.note.name, self.note.version)
     }
 
+    /// Calls that run now.
+    pub(super) fn calls_running(&self) -> usize {
+        let max = self.settings.concurrent_calls_max.min(Semaphore::MAX_PERMITS);
+        max.saturating_sub(self.permits.available_permits())
+    }
+
     pub(super) fn origin(&self) -> DriverOrigin {
         DriverOrigin { plugin: self.note.name.clone(), version: self.note.version.to_string(), file: self.file.clone() }
     }

@@ -1,6 +1,8 @@
-//! `longshore offloaders …`: one file for each command. Each answers its exit code; `EXIT_CODES` tells what they mean.
+//! `longshore offloaders …`: one file for each command. Each answers its exit code; `OFFLOADERS_EXIT_CODES` tells what they mean.
 
 mod list;
+mod rescan;
+mod status;
 mod table;
 
 use crate::cli::args::{OffloadersArgs, OffloadersCommand};
@@ -9,6 +11,8 @@ use crate::cli::args::{OffloadersArgs, OffloadersCommand};
 const DONE: u8 = 0;
 /// The folder, or the file, could not be read.
 const NOT_READ: u8 = 2;
+/// It is done, and something wants an operator.
+const NOT_WELL: u8 = 3;
 
 /// Runs one command; answers its exit code.
 ///
@@ -17,5 +21,7 @@ const NOT_READ: u8 = 2;
 pub fn run_offloaders(args: &OffloadersArgs) -> anyhow::Result<u8> {
     match &args.command {
         OffloadersCommand::List(args) => list::run(args).map(|read| if read { DONE } else { NOT_READ }),
+        OffloadersCommand::Rescan(args) => rescan::run(args),
+        OffloadersCommand::Status(args) => status::run(args),
     }
 }
