@@ -126,8 +126,8 @@ mod tests {
         }
     }
 
-    fn words(before: &[PluginReport], after: &[PluginReport]) -> Vec<(ChangeKind, String, Option<String>)> {
-        changes(before, after).into_iter().map(|c| (c.change, c.row.file, c.replaces)).collect()
+    fn words(before: Vec<PluginReport>, after: Vec<PluginReport>) -> Vec<(ChangeKind, String, Option<String>)> {
+        changes(&before, &after).into_iter().map(|c| (c.change, c.row.file, c.replaces)).collect()
     }
 
     #[test]
@@ -136,23 +136,23 @@ mod tests {
         let (old, new) = (row("a.so", 1, PluginState::Loaded), row("b.so", 2, PluginState::Loaded));
         let retired = row("a.so", 1, PluginState::Retired);
         let some = |text: &str| Some(text.to_owned());
-        assert_eq!(words(&[old.clone()], &[old.clone()]), []);
-        assert_eq!(words(&[], &[old.clone()]), [(Added, "a.so".to_owned(), None)]);
+        assert_eq!(words(vec![old.clone()], vec![old.clone()]), []);
+        assert_eq!(words(vec![], vec![old.clone()]), [(Added, "a.so".to_owned(), None)]);
         assert_eq!(
-            words(&[old.clone()], &[retired, new.clone()]),
+            words(vec![old.clone()], vec![retired, new.clone()]),
             [(Retired, "a.so".to_owned(), None), (Replaced, "b.so".to_owned(), some("1.0.0"))]
         );
         let shadowed = row("c.so", 1, PluginState::Shadowed);
-        assert_eq!(words(&[new.clone()], &[new.clone(), shadowed]), [(Shadowed, "c.so".to_owned(), None)]);
+        assert_eq!(words(vec![new.clone()], vec![new.clone(), shadowed]), [(Shadowed, "c.so".to_owned(), None)]);
         let half = PluginReport { sha256: None, state: PluginState::Incomplete, ..row("d.so", 1, PluginState::Loaded) };
-        assert_eq!(words(&[], &[half.clone()]), [(Incomplete, "d.so".to_owned(), None)]);
-        assert_eq!(words(&[half], &[]), [(Removed, "d.so".to_owned(), None)]);
+        assert_eq!(words(vec![], vec![half.clone()]), [(Incomplete, "d.so".to_owned(), None)]);
+        assert_eq!(words(vec![half], vec![]), [(Removed, "d.so".to_owned(), None)]);
     }
 
     #[test]
     fn a_file_that_was_written_over_or_renamed_is_not_removed() {
         let (old, new) = (row("a.so", 1, PluginState::Loaded), row("a.so", 2, PluginState::Loaded));
-        assert_eq!(words(&[old.clone()], &[new]).len(), 1);
-        assert_eq!(words(&[old], &[row("b.so", 1, PluginState::Loaded)]).len(), 1);
+        assert_eq!(words(vec![old.clone()], vec![new]).len(), 1);
+        assert_eq!(words(vec![old], vec![row("b.so", 1, PluginState::Loaded)]).len(), 1);
     }
 }

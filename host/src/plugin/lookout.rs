@@ -51,11 +51,24 @@ impl Cause {
 /// Why a content is not in charge although it was admitted.
 #[derive(Clone, Debug)]
 pub(super) struct Failure {
-    pub(super) reason: String,
+    reason: String,
     retry: Retry,
     tries: u32,
     /// The look of the last try.
     look: u64,
+}
+
+impl Failure {
+    /// The reason, and what has it tried again.
+    pub(super) fn told(&self) -> String {
+        let again = match self.retry {
+            Retry::Never | Retry::Always => return self.reason.clone(),
+            Retry::Asked => "it is tried again by `longshore offloaders rescan`, or when its file changes".to_owned(),
+            Retry::Soon if self.tries < TRIES_MAX => "it is tried again".to_owned(),
+            Retry::Soon => format!("after {TRIES_MAX} tries it waits for `longshore offloaders rescan`"),
+        };
+        format!("{}; {again}", self.reason)
+    }
 }
 
 /// When a failure is tried again.

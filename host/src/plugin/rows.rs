@@ -100,7 +100,7 @@ fn aside(
 ) -> (PluginState, String) {
     if let Some(failure) = lookout.failures.get(&content) {
         let goes_on = serving.map(|generation| format!("; {} serves on", by_version(generation))).unwrap_or_default();
-        return (PluginState::Refused, failure.reason.clone() + &goes_on);
+        return (PluginState::Refused, failure.told() + &goes_on);
     }
     let Some(generation) = serving else {
         let barred = lookout.settings.pins.bar(note);
@@ -187,7 +187,7 @@ fn remark(lookout: &Lookout, service: &Service, claim: &Claim) -> Option<(bool, 
         }
         (Rule::Incumbent, false) => {
             let declined = lookout.declined(driver, &claim.generation);
-            let declined = declined.map(|failure| format!(" ({})", failure.reason)).unwrap_or_default();
+            let declined = declined.map(|failure| format!(" ({})", failure.told())).unwrap_or_default();
             (
                 true,
                 format!("driver `{driver}` is served by {server}, which had it first{declined}; {key} names another"),

@@ -4,6 +4,8 @@
 mod containment;
 mod refusals;
 mod serving;
+mod swapping;
+mod under_load;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
