@@ -28,6 +28,7 @@ use crate::metadata::store::RedbMetadataStore;
 use crate::metadata::{Expect, MetadataStore};
 use crate::namespace::Namespaces;
 use crate::offload::{OffloadSettings, Offloads, VerifyMode};
+use crate::plugin::admission::AdmissionSettings;
 use crate::plugin::{Pin, Pins, PluginHost, PluginSettings};
 use crate::protocol::{self, ProtocolSettings};
 use crate::storage::{Clock, DriverLookup, DriverSettings, SystemClock};
@@ -253,6 +254,25 @@ pub fn plugin_settings(config: &Config) -> PluginSettings {
         drain_timeout: Duration::from_millis(config.offloaders_drain_timeout_ms),
         retired_bytes_max: config.offloaders_retired_bytes_max,
         pins: Pins(config.driver_pins.iter().map(|(driver, pin)| (driver.clone(), pin_of(pin))).collect()),
+        admission: admission_settings(config),
+    }
+}
+
+/// Which plugins may be loaded. A file or folder that is nowhere stays as it is given: the policy then refuses and names it.
+fn admission_settings(config: &Config) -> AdmissionSettings {
+    let place = |key: &str, given: &Option<String>| {
+        given.as_ref().map(|given| {
+            let found = crate::config::resolve_existing(key, given, &config.search_folders);
+            found.unwrap_or_else(|_| PathBuf::from(given))
+        })
+    };
+    AdmissionSettings {
+        allow_list: place("offloadersAllowlistFile", &config.offloaders_allowlist_file),
+        keys_directory: place("offloadersSignatureKeysDirectory", &config.offloaders_signature_keys_directory),
+        require_signature: config.offloaders_require_signature,
+        verdicts_directory: place("offloadersVerdictsDirectory", &config.offloaders_verdicts_directory),
+        require_verdict: config.offloaders_require_verdict,
+        allowed_owners: config.offloaders_allowed_owners.clone(),
     }
 }
 

@@ -5,7 +5,7 @@
 //! their key, and their name ends with it.
 //!
 //! Source of names and defaults: Apache Pulsar 4.0 `ServiceConfiguration`, `OffloadPoliciesImpl`; `longshore…` and
-//! `offloadersCallTimeoutMs`, `offloadersOffloadStallTimeoutMs`, `offloadersRequired` are ours.
+//! `offloaders…` (but `offloadersDirectory`) are ours.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -195,6 +195,20 @@ settings! {
         /// Libraries that were replaced stay in memory until the restart; beyond so many bytes nothing is replaced any more.
         offloaders_retired_bytes_max: u64 =
             Key::number("offloadersRetiredBytesMax", "268435456", "bytes", 0, i64::MAX);
+    }
+    "Which plugins may be loaded" {
+        /// File with the SHA-256 of each plugin file that may be loaded, one a line as sha256sum writes it; unset, every one may.
+        offloaders_allowlist_file: Option<String> = Key::text("offloadersAllowlistFile", "");
+        /// Folder with the ed25519 public keys (*.pem) of those whose signatures (NAME.so.sig) count; unset, none is looked at.
+        offloaders_signature_keys_directory: Option<String> = Key::text("offloadersSignatureKeysDirectory", "");
+        /// Whether a plugin file without a signature is refused.
+        offloaders_require_signature: bool = Key::flag("offloadersRequireSignature", "false");
+        /// Folder in which `longshore offloaders verify --record` keeps what it found out; a file that failed is refused.
+        offloaders_verdicts_directory: Option<String> = Key::text("offloadersVerdictsDirectory", "");
+        /// Whether a plugin file that did not pass `longshore offloaders verify --record` with this version is refused.
+        offloaders_require_verdict: bool = Key::flag("offloadersRequireVerdict", "false");
+        /// Users to whom plugin files and their folders may belong: names, numbers, self for the broker's own, * for all.
+        offloaders_allowed_owners: Vec<String> = Key::list("offloadersAllowedOwners", "root,self");
     }
     "Driver filesystem" {
         /// Where cold copies go: file:///folder, or a plain folder, which is taken from the working folder.

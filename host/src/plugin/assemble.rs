@@ -1,56 +1,64 @@
 //! The two effects of bringing a file in: reading and judging it without running it, and opening it as a plugin.
 //!
-//! The bytes that were judged are dropped, so that a folder of many files costs the memory of one. Opening reads them again
-//! and goes on only where the hash is the one that was judged.
+//! The bytes that were judged are dropped, so that a folder of many files costs the memory of one. Opening reads them again,
+//! goes on only where the hash is the one that was judged, and asks the policy once more, of those very bytes.
 
-use std::fs;
-use std::os::unix::fs::MetadataExt;
-use std::path::Path;
 use std::sync::Arc;
 
-use abi_stable::std_types::{RErr, ROk};
-use longshore_plugin_api::abi::{FfiStartOptions, Pairs};
-use longshore_plugin_api::{Error, runtime};
-
+use super::admission::Policy;
+use super::elf::FoundNote;
 use super::inspect::{self, Image, Refusal};
 use super::load::{self, LoadError};
 use super::loaded::LoadedPlugin;
 use super::look::{Content, Finding, Terms, Verdict};
 use super::scan::Candidate;
-use super::services::services;
 use super::settings::PluginSettings;
 
-/// What decides on the folder's files beside their bytes, in the order of `candidates`.
-pub(super) fn terms(directory: &Path, candidates: &[Candidate]) -> Vec<Terms> {
-    let folder = fs::metadata(directory).map(|metadata| (metadata.mode(), metadata.uid())).unwrap_or_default();
-    candidates.iter().map(|_| Terms { folder, policy: Vec::new() }).collect()
-}
-
 /// Decides on one file without running it.
-pub(super) fn examine(candidate: &Candidate, settings: &PluginSettings) -> Finding {
+pub(super) fn examine(candidate: &Candidate, policy: &Policy, settings: &PluginSettings) -> Finding {
+    let mut finding = Finding { content: None, note: None, terms: None, verdict: Verdict::Admitted };
     if let Some(reason) = candidate.kind.refusal() {
-        return Finding { content: None, note: None, verdict: Verdict::Refused(reason.to_owned()) };
+        finding.verdict = Verdict::Refused(reason.to_owned());
+        return finding;
     }
     let image = match inspect::read(&candidate.path, settings.file_bytes_max) {
         Ok(image) => image,
-        Err(refusal) => return Finding { content: None, note: None, verdict: verdict(&refusal) },
+        Err(refusal) => {
+            finding.verdict = verdict(&refusal);
+            return finding;
+        }
     };
-    let content = Some(content_of(&image));
-    let found = match inspect::identify(&image) {
-        Ok(found) => found,
-        Err(refusal) => return Finding { content, note: None, verdict: verdict(&refusal) },
+    let fingerprint = policy.fingerprint(&candidate.path, image.ownership, &image.sha256);
+    finding.content = Some(content_of(&image));
+    finding.terms = Some(Terms { ownership: image.ownership, fingerprint });
+    let found = inspect::identify(&image);
+    finding.note = found.as_ref().ok().map(|found| found.note.clone());
+    if let Err(refusal) = admitted(candidate, policy, &image, found) {
+        finding.verdict = verdict(&refusal);
+    }
+    finding
+}
+
+/// What was found, if policy and contract admit it. Half a copy is told as that, whatever the policy thinks of it.
+fn admitted(
+    candidate: &Candidate,
+    policy: &Policy,
+    image: &Image,
+    found: Result<FoundNote, Refusal>,
+) -> Result<FoundNote, Refusal> {
+    let found = match found {
+        Err(refusal) if refusal.is_incomplete() => return Err(refusal),
+        found => found,
     };
-    let verdict = match inspect::admit(&found.note) {
-        Ok(()) => Verdict::Admitted,
-        Err(refusal) => verdict(&refusal),
-    };
-    Finding { content, note: Some(found.note), verdict }
+    policy.admit(&candidate.path, image)?;
+    let found = found?;
+    inspect::admit(&found.note)?;
+    Ok(found)
 }
 
 fn verdict(refusal: &Refusal) -> Verdict {
-    let torn = matches!(refusal, Refusal::Growing);
     match refusal.is_incomplete() {
-        true => Verdict::Incomplete { reason: refusal.to_string(), torn },
+        true => Verdict::Incomplete(refusal.to_string()),
         false => Verdict::Refused(refusal.to_string()),
     }
 }
@@ -84,6 +92,7 @@ pub(super) enum Left {
 pub(super) fn open(
     candidate: &Candidate,
     expected: Content,
+    policy: &Policy,
     settings: &Arc<PluginSettings>,
 ) -> Result<LoadedPlugin, NotOpened> {
     let nothing = |reason: String| NotOpened { reason, left: Left::Nothing };
@@ -91,22 +100,12 @@ pub(super) fn open(
     if content_of(&image) != expected {
         return Err(nothing("it changed after it was looked at; it is looked at again".to_owned()));
     }
-    let found = inspect::identify(&image).map_err(|e| nothing(e.to_string()))?;
+    let found = admitted(candidate, policy, &image, inspect::identify(&image)).map_err(|e| nothing(e.to_string()))?;
     let file = candidate.name.to_string_lossy().into_owned();
     let module = load::load(&file, &image, &found).map_err(|error| {
         let unmapped = matches!(error, LoadError::Memory(_) | LoadError::System(_));
         NotOpened { reason: error.to_string(), left: if unmapped { Left::Nothing } else { Left::Mapped } }
     })?;
-    let note = found.note;
-    let options = FfiStartOptions {
-        runtime_workers: settings.runtime_workers,
-        host_marker: runtime::library_marker(),
-        extras: Pairs::new(),
-    };
-    match module.start()(services(&format!("{} {}", note.name, note.version)), options) {
-        ROk(()) => Ok(LoadedPlugin::new(note, file, module, Arc::clone(settings))),
-        RErr(error) => {
-            Err(NotOpened { reason: format!("it could not be started: {}", Error::from(error)), left: Left::Started })
-        }
-    }
+    LoadedPlugin::start(found.note, file, module, Arc::clone(settings))
+        .map_err(|reason| NotOpened { reason, left: Left::Started })
 }

@@ -7,15 +7,18 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use longshore_plugin_api::abi::requests::from_pairs;
-use longshore_plugin_api::abi::{FfiDriverConfig, FfiOffloadRequest, FfiStoredLedger, OffloaderBox};
+use longshore_plugin_api::abi::{
+    FfiDriverConfig, FfiOffloadRequest, FfiScanPage, FfiScanRequest, FfiStoredLedger, OffloaderBox,
+};
 use longshore_plugin_api::{self as plugin_api, ConfigProblem, DriverConfig};
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::lent_ledger::{Loan, Progress};
-use super::loaded::{Call, ERROR_CHARS_MAX, LoadedPlugin, Settled, settled};
+use super::loaded::{Call, ERROR_CHARS_MAX, LoadedPlugin, settled};
 use super::read_handle::ColdLedger;
 use crate::storage::{
-    DriverError, DriverErrorKind, DriverOrigin, DriverSettings, OffloadDriver, ReadHandle, StoredLedger,
+    DriverError, DriverErrorKind, DriverOrigin, DriverSettings, LedgerId, OffloadDriver, ReadHandle, ScanPage,
+    ScanRequest, ScannedLedger, StoredLedger,
 };
 
 /// How much longer than its own deadline a plugin's shutdown may take before it is given up.
@@ -23,6 +26,9 @@ const SHUTDOWN_GRACE: Duration = Duration::from_millis(500);
 
 /// The most bytes of names and values that a driver may have recorded with each ledger.
 const DRIVER_METADATA_BYTES_MAX: usize = 64 * 1024;
+
+/// The longest token between two pages of a listing, in bytes.
+const SCAN_TOKEN_BYTES_MAX: usize = 16 * 1024;
 
 /// One driver with one configuration.
 pub(super) struct PluginDriver {
@@ -49,7 +55,7 @@ impl PluginDriver {
             search_folders: settings.search_folders.clone(),
         });
         let check = Call { driver: name, what: "check the configuration" };
-        let problems = plugin.call(check, || plugin.module.validate()(config.clone())).await?;
+        let problems = plugin.call(check, |context| plugin.module.validate()(context, config.clone())).await?;
         if !problems.is_empty() {
             let problems: Vec<String> = problems.into_iter().map(|p| ConfigProblem::from(p).to_string()).collect();
             return Err(DriverError {
@@ -61,7 +67,7 @@ impl PluginDriver {
             });
         }
         let create = Call { driver: name, what: "create the driver" };
-        let offloader = plugin.call(create, || plugin.module.create()(config)).await?;
+        let offloader = plugin.call(create, |context| plugin.module.create()(context, config)).await?;
         let driver_metadata = from_pairs(offloader.driver_metadata());
         let bytes: usize = driver_metadata.iter().map(|(name, value)| name.len() + value.len()).sum();
         if bytes > DRIVER_METADATA_BYTES_MAX {
@@ -71,15 +77,6 @@ impl PluginDriver {
             return Err(plugin.misbehaved(create, &problem));
         }
         Ok(Self { plugin, name: name.to_owned(), offloader, driver_metadata })
-    }
-
-    /// Lets the plugin finish; the answer is how many of its calls were given up, or `None` where it did not answer.
-    pub(super) async fn shutdown(&self, deadline: Duration) -> Option<u64> {
-        let deadline_ms = u64::try_from(deadline.as_millis()).unwrap_or(u64::MAX);
-        match timeout(deadline + SHUTDOWN_GRACE, settled(self.offloader.shutdown(deadline_ms))).await {
-            Ok(Settled::Answer(abandoned)) => Some(abandoned),
-            Ok(Settled::Error(_) | Settled::Unwound) | Err(_) => None,
-        }
     }
 
     fn call<'a>(&'a self, what: &'a str) -> Call<'a> {
@@ -123,7 +120,7 @@ impl OffloadDriver for PluginDriver {
             managed_ledger: target.managed_ledger,
             extra: target.driver_metadata,
         });
-        let mut offload = pin!(settled(self.offloader.offload(loan.reader(), request)));
+        let mut offload = pin!(settled(self.offloader.offload(self.plugin.context(), loan.reader(), request)));
         loop {
             let stalls_at = loan.progress().last() + self.plugin.settings.offload_stall_timeout;
             tokio::select! {
@@ -140,7 +137,7 @@ impl OffloadDriver for PluginDriver {
     async fn open(&self, stored: &StoredLedger) -> Result<Arc<dyn ReadHandle>, DriverError> {
         let what = format!("open ledger {} as {}", stored.ledger_id, stored.uid);
         let call = self.call(&what);
-        let handle = self.plugin.call(call, || self.offloader.open_read(for_plugin(stored))).await?;
+        let handle = self.plugin.call(call, |context| self.offloader.open_read(context, for_plugin(stored))).await?;
         match ColdLedger::new(Arc::clone(&self.plugin), self.name.clone(), stored.ledger_id, handle) {
             Ok(handle) => Ok(Arc::new(handle)),
             Err(problem) => Err(self.plugin.misbehaved(call, &problem)),
@@ -149,11 +146,34 @@ impl OffloadDriver for PluginDriver {
 
     async fn delete(&self, stored: &StoredLedger) -> Result<(), DriverError> {
         let what = format!("delete ledger {} as {}", stored.ledger_id, stored.uid);
-        self.plugin.call(self.call(&what), || self.offloader.delete(for_plugin(stored))).await
+        self.plugin.call(self.call(&what), |context| self.offloader.delete(context, for_plugin(stored))).await
+    }
+
+    async fn scan(&self, request: ScanRequest) -> Result<ScanPage, DriverError> {
+        let call = self.call("list the copies");
+        let ScanRequest { after, limit } = request;
+        let asked = FfiScanRequest::from(plugin_api::ScanRequest { after: after.clone(), limit: limit.max(1) });
+        let page = self.plugin.call(call, |context| self.offloader.scan(context, asked)).await?;
+        let page = from_plugin(page);
+        check_page(&page, after.as_deref(), limit.max(1)).map_err(|problem| self.plugin.misbehaved(call, &problem))?;
+        Ok(page)
     }
 
     async fn health(&self) -> Result<(), DriverError> {
-        self.plugin.call(self.call("health"), || self.offloader.health()).await
+        self.plugin.call(self.call("health"), |context| self.offloader.health(context)).await
+    }
+
+    async fn shutdown(&self, deadline: Duration) -> Result<u64, DriverError> {
+        let call = self.call("shut the driver down");
+        let deadline_ms = u64::try_from(deadline.as_millis()).unwrap_or(u64::MAX);
+        let shutdown = settled(self.offloader.shutdown(self.plugin.context(), deadline_ms));
+        match timeout(deadline + SHUTDOWN_GRACE, shutdown).await {
+            Ok(answer) => self.plugin.judge(call, answer),
+            Err(_) => {
+                let text = format!("no answer within {} ms; the call was given up", deadline.as_millis());
+                Err(self.plugin.fault(call, DriverErrorKind::Timeout, &text, false))
+            }
+        }
     }
 }
 
@@ -164,4 +184,53 @@ fn for_plugin(stored: &StoredLedger) -> FfiStoredLedger {
         managed_ledger: stored.managed_ledger.clone(),
         driver_metadata: stored.driver_metadata.clone(),
     })
+}
+
+fn from_plugin(page: FfiScanPage) -> ScanPage {
+    let plugin_api::ScanPage { ledgers, next } = page.into();
+    let ledgers = ledgers.into_iter().map(|ledger| ScannedLedger {
+        ledger_id: LedgerId(ledger.ledger_id),
+        uid: ledger.uid,
+        managed_ledger: ledger.managed_ledger,
+        size_bytes: ledger.size_bytes,
+    });
+    ScanPage { ledgers: ledgers.collect(), next }
+}
+
+/// Whether a page is a possible answer; the sentence says why not.
+fn check_page(page: &ScanPage, after: Option<&str>, limit: u32) -> Result<(), String> {
+    if page.ledgers.len() as u64 > u64::from(limit) {
+        return Err(format!("the plugin answered with {} copies where {limit} were allowed", page.ledgers.len()));
+    }
+    match &page.next {
+        Some(next) if Some(next.as_str()) == after => {
+            Err("the plugin answered with the page's own beginning as that of the next page".to_owned())
+        }
+        Some(next) if next.len() > SCAN_TOKEN_BYTES_MAX => {
+            Err(format!("the plugin answered with a token of {} bytes, {SCAN_TOKEN_BYTES_MAX} are allowed", next.len()))
+        }
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn page(count: u64, next: Option<&str>) -> ScanPage {
+        let ledger =
+            |id| ScannedLedger { ledger_id: LedgerId(id), uid: uuid::Uuid::nil(), managed_ledger: None, size_bytes: 1 };
+        ScanPage { ledgers: (0..count).map(ledger).collect(), next: next.map(str::to_owned) }
+    }
+
+    #[test]
+    fn only_pages_that_lead_on_pass() {
+        assert_eq!(check_page(&page(2, Some("b")), Some("a"), 2), Ok(()));
+        assert_eq!(check_page(&page(0, Some("b")), None, 2), Ok(()));
+        assert_eq!(check_page(&page(0, None), Some("a"), 2), Ok(()));
+        let long = "x".repeat(SCAN_TOKEN_BYTES_MAX + 1);
+        for (page, after) in [(page(3, None), None), (page(1, Some("a")), Some("a")), (page(1, Some(&long)), None)] {
+            assert!(check_page(&page, after, 2).is_err());
+        }
+    }
 }

@@ -9,7 +9,7 @@ use tokio::sync::OnceCell;
 
 use super::driver::PluginDriver;
 use super::generation::Generation;
-use crate::storage::DriverSettings;
+use crate::storage::{DriverSettings, OffloadDriver};
 
 /// A place for an instance, filled by whoever comes first.
 pub(super) type Instance = OnceCell<Arc<PluginDriver>>;
@@ -99,8 +99,8 @@ impl Instances {
             let Some(driver) = instance.get() else { return };
             let (driver_name, generation) = (&key.driver, key.generation);
             match driver.shutdown(deadline).await {
-                Some(0) => tracing::debug!(driver = driver_name, generation, "driver shut down"),
-                Some(abandoned) => {
+                Ok(0) => tracing::debug!(driver = driver_name, generation, "driver shut down"),
+                Ok(abandoned) => {
                     tracing::warn!(
                         driver = driver_name,
                         generation,
@@ -108,7 +108,9 @@ impl Instances {
                         "driver shut down, calls were given up"
                     );
                 }
-                None => tracing::warn!(driver = driver_name, generation, "driver did not answer its shutdown"),
+                Err(error) => {
+                    tracing::warn!(driver = driver_name, generation, %error, "driver did not answer its shutdown");
+                }
             }
         }))
         .await;

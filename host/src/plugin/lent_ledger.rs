@@ -11,7 +11,9 @@ use std::time::Duration;
 use abi_stable::sabi_trait::TD_Opaque;
 use abi_stable::std_types::RVec;
 use longshore_plugin_api::abi::requests::to_batch;
-use longshore_plugin_api::abi::{FfiCall, FfiEntry, FfiLedgerMetadata, FfiLedgerReader, LedgerReaderBox};
+use longshore_plugin_api::abi::{
+    FfiCall, FfiCallContext, FfiEntry, FfiLedgerMetadata, FfiLedgerReader, FfiReadRequest, LedgerReaderBox,
+};
 use longshore_plugin_api::read_handle::check_range;
 use longshore_plugin_api::{Entry, Error, ErrorCode, LedgerMetadata, runtime};
 use tokio::runtime::Handle;
@@ -111,7 +113,8 @@ impl FfiLedgerReader for LentReader {
         FfiLedgerMetadata::from(&self.0.metadata)
     }
 
-    fn read(&self, first: u64, last: u64, max_bytes: u64) -> FfiCall<RVec<FfiEntry>> {
+    fn read(&self, _context: FfiCallContext, request: FfiReadRequest) -> FfiCall<RVec<FfiEntry>> {
+        let FfiReadRequest { first, last, max_bytes, .. } = request;
         self.0.progress.sign();
         let lent = Arc::clone(&self.0);
         let task = self.0.host.spawn(async move { lent.read(first, last, max_bytes).await.map(to_batch) });

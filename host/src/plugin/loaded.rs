@@ -8,14 +8,17 @@ use std::sync::Arc;
 
 use abi_stable::std_types::{RErr, ROk};
 use futures_util::FutureExt;
-use longshore_plugin_api::abi::{FfiCall, FfiError, OffloaderModuleRef};
+use longshore_plugin_api::abi::{FfiCall, FfiCallContext, FfiError, FfiStartOptions, OffloaderModuleRef, Pairs};
 use longshore_plugin_api::note::PluginNote;
-use longshore_plugin_api::{Error, ErrorCode};
+use longshore_plugin_api::{Error, ErrorCode, runtime};
+use serde::{Deserialize, Serialize};
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::{Instant, timeout_at};
 
+use super::services::services;
 use super::settings::PluginSettings;
 use super::state::Standing;
+use super::threads;
 use crate::storage::{DriverError, DriverErrorKind, DriverOrigin};
 
 /// The longest text of a plugin's error that is kept, in characters.
@@ -28,7 +31,33 @@ pub(super) struct LoadedPlugin {
     pub(super) module: OffloaderModuleRef,
     pub(super) settings: Arc<PluginSettings>,
     pub(super) standing: Standing,
+    /// See [`threads`].
+    thread_name: String,
     permits: Semaphore,
+}
+
+/// What a library holds and runs at a moment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LibraryStats {
+    /// Threads of the process that the library started and that its author gave no name of their own.
+    pub threads: u64,
+    /// Threads of its runtime, which come and go with its work.
+    pub runtime_threads: u64,
+    /// Tasks on its runtime that have not ended.
+    pub tasks: u64,
+    /// Driver instances that have not been dropped.
+    pub offloaders: u64,
+    /// Open copies that have not been dropped.
+    pub read_handles: u64,
+    /// Calls that have not ended inside, those that the host gave up included.
+    pub calls: u64,
+}
+
+impl LibraryStats {
+    /// Threads beside the runtime's: an author's own, which nobody ends.
+    pub fn leaked_threads(&self) -> u64 {
+        self.threads.saturating_sub(self.runtime_threads)
+    }
 }
 
 /// Which call on what: the words of an error.
@@ -41,15 +70,44 @@ pub(super) struct Call<'a> {
 }
 
 impl LoadedPlugin {
-    pub(super) fn new(
+    /// Starts a library: its runtime and its log.
+    ///
+    /// # Errors
+    /// A sentence with what the library says.
+    pub(super) fn start(
         note: PluginNote,
         file: String,
         module: OffloaderModuleRef,
         settings: Arc<PluginSettings>,
-    ) -> Self {
+    ) -> Result<Self, String> {
+        let thread_name = threads::name_for(&note.name);
+        let options = FfiStartOptions {
+            runtime_workers: settings.runtime_workers,
+            reserved: 0,
+            host_marker: runtime::library_marker(),
+            thread_name: thread_name.as_str().into(),
+            extras: Pairs::new(),
+        };
+        let services = services(&format!("{} {}", note.name, note.version));
+        if let RErr(error) = module.start()(services, options) {
+            return Err(format!("it could not be started: {}", Error::from(error)));
+        }
         let standing = Standing::new(settings.degraded_after);
         let permits = Semaphore::new(settings.concurrent_calls_max.min(Semaphore::MAX_PERMITS));
-        Self { note, file, module, settings, standing, permits }
+        Ok(Self { note, file, module, settings, standing, thread_name, permits })
+    }
+
+    /// What the library holds and runs at this moment.
+    pub(super) fn stats(&self) -> LibraryStats {
+        let stats = self.module.stats()();
+        LibraryStats {
+            threads: threads::count(&self.thread_name),
+            runtime_threads: stats.runtime_threads,
+            tasks: stats.tasks,
+            offloaders: stats.offloaders,
+            read_handles: stats.read_handles,
+            calls: stats.calls,
+        }
     }
 
     /// `name version`.
@@ -68,10 +126,14 @@ impl LoadedPlugin {
     }
 
     /// Runs one call under `offloadersCallTimeoutMs`, the wait for a permit included.
-    pub(super) async fn call<T>(&self, call: Call<'_>, start: impl FnOnce() -> FfiCall<T>) -> Result<T, DriverError> {
+    pub(super) async fn call<T>(
+        &self,
+        call: Call<'_>,
+        start: impl FnOnce(FfiCallContext) -> FfiCall<T>,
+    ) -> Result<T, DriverError> {
         let deadline = Instant::now() + self.settings.call_timeout;
         let _permit = self.permit(call, deadline).await?;
-        match timeout_at(deadline, settled(start())).await {
+        match timeout_at(deadline, settled(start(self.context()))).await {
             Ok(answer) => self.judge(call, answer),
             Err(_) => {
                 let limit = self.settings.call_timeout.as_millis();
@@ -79,6 +141,12 @@ impl LoadedPlugin {
                 Err(self.fault(call, DriverErrorKind::Timeout, &text, true))
             }
         }
+    }
+
+    /// What goes along with a call that begins now.
+    pub(super) fn context(&self) -> FfiCallContext {
+        let timeout_ms = u64::try_from(self.settings.call_timeout.as_millis()).unwrap_or(u64::MAX);
+        FfiCallContext { timeout_ms, ..FfiCallContext::default() }
     }
 
     /// Waits for one of `offloadersConcurrentCallsMax`, until `deadline`.

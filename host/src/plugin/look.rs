@@ -1,16 +1,15 @@
 //! What a look at the folder has to do, decided from what was known and what is seen. Pure: nothing here touches a file.
 //!
 //! A file is told from what it was by its name, its length, its times and its number ([`Stamp`]), and by what else decides on
-//! it ([`Terms`]). Only where one of them differs are its bytes read again and hashed; equal bytes under equal terms keep their
+//! it ([`Terms`]: the operator's policy, its signature). Only where one of them differs are its bytes read again and hashed; equal bytes under equal terms keep their
 //! verdict. File systems count time in steps, so a file that changed a moment before it was read may change again without a
 //! trace: until [`SETTLES_AFTER`] has passed it is read at each look, and the hash decides.
 
-use std::collections::BTreeMap;
-use std::ffi::OsString;
 use std::time::Duration;
 
 use longshore_plugin_api::note::PluginNote;
 
+use super::admission::{Fingerprint, Ownership};
 use super::scan::{Candidate, EntryKind, Stamp};
 
 /// How old a change must be before equal times prove equal bytes. The coarsest clock of a file system in use has 2 s.
@@ -19,13 +18,12 @@ pub(super) const SETTLES_AFTER: Duration = Duration::from_secs(2);
 /// How long a file may be incomplete without changing before its reason says that its copy was probably abandoned.
 pub(super) const INCOMPLETE_MAX: Duration = Duration::from_secs(300);
 
-/// What decides on a file beside its bytes: a change means that it is admitted, or not, anew.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// What decides on a file beside its bytes, as it was when the file was judged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Terms {
-    /// Mode and owner of the folder.
-    pub(super) folder: (u32, u32),
-    /// The policy's fingerprint for this file: lists, keys, its signature.
-    pub(super) policy: Vec<u8>,
+    pub(super) ownership: Ownership,
+    /// Of the policy, for this file.
+    pub(super) fingerprint: Fingerprint,
 }
 
 /// Which bytes: their number and their SHA-256.
@@ -50,17 +48,16 @@ pub(super) enum Verdict {
     /// It may not.
     Refused(String),
     /// It may be complete at another look.
-    Incomplete {
-        reason: String,
-        /// It changed while it was read, so that its stamp says nothing.
-        torn: bool,
-    },
+    Incomplete(String),
 }
 
 /// A file that was read and judged; its bytes are gone again.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Finding {
+    /// Absent where it could not be read.
     pub(super) content: Option<Content>,
+    /// Present with the content.
+    pub(super) terms: Option<Terms>,
     pub(super) note: Option<PluginNote>,
     pub(super) verdict: Verdict,
 }
@@ -69,7 +66,6 @@ pub(super) struct Finding {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Known {
     pub(super) candidate: Candidate,
-    pub(super) terms: Terms,
     pub(super) finding: Finding,
     /// Whether its stamp was old enough, when it was read, to tell the next change.
     settled: bool,
@@ -79,17 +75,11 @@ pub(super) struct Known {
 
 impl Known {
     /// What `candidate` was found to be at `now_ms`, after `before`, if that was known.
-    pub(super) fn new(
-        candidate: Candidate,
-        terms: Terms,
-        finding: Finding,
-        before: Option<&Self>,
-        now_ms: u64,
-    ) -> Self {
+    pub(super) fn new(candidate: Candidate, finding: Finding, before: Option<&Self>, now_ms: u64) -> Self {
         let settled = is_settled(&candidate.stamp, now_ms);
         let same = before.filter(|before| before.candidate.stamp == candidate.stamp && before.finding == finding);
         let since_ms = same.map_or(now_ms, |before| before.since_ms);
-        Self { candidate, terms, finding, settled, since_ms }
+        Self { candidate, finding, settled, since_ms }
     }
 
     /// The plugin that it is, if it may be loaded.
@@ -105,7 +95,7 @@ impl Known {
         match &self.finding.verdict {
             Verdict::Admitted => None,
             Verdict::Refused(reason) => Some(reason.clone()),
-            Verdict::Incomplete { reason, .. } => {
+            Verdict::Incomplete(reason) => {
                 let waited = Duration::from_millis(now_ms.saturating_sub(self.since_ms));
                 let abandoned = waited >= INCOMPLETE_MAX;
                 let minutes = INCOMPLETE_MAX.as_secs() / 60;
@@ -131,20 +121,16 @@ pub(super) enum Work {
     Read,
 }
 
-/// Decides for each entry that is seen.
-pub(super) fn work<'a>(
-    known: &BTreeMap<OsString, Known>,
-    seen: impl Iterator<Item = (&'a Candidate, &'a Terms)>,
-) -> Vec<Work> {
-    seen.map(|(candidate, terms)| work_of(known.get(&candidate.name), candidate, terms)).collect()
-}
-
-fn work_of(known: Option<&Known>, seen: &Candidate, terms: &Terms) -> Work {
+/// Decides on one entry that is seen. `terms_hold` tells whether what decided beside its bytes is as it was; it is asked only
+/// where everything else is.
+pub(super) fn work(known: Option<&Known>, seen: &Candidate, terms_hold: impl FnOnce(&Known) -> bool) -> Work {
     let Some(known) = known else { return Work::Read };
-    let torn = matches!(known.finding.verdict, Verdict::Incomplete { torn: true, .. });
     // What is no file is judged by its kind alone; the times of a folder change with what is in it.
     let same = match seen.kind {
-        EntryKind::File => known.candidate == *seen && known.terms == *terms && known.settled && !torn,
+        EntryKind::File => {
+            let was_read = known.finding.content.is_some();
+            was_read && known.candidate == *seen && known.settled && terms_hold(known)
+        }
         _ => known.candidate.kind == seen.kind,
     };
     if same { Work::Keep } else { Work::Read }
@@ -172,16 +158,15 @@ mod tests {
     }
 
     fn finding(verdict: Verdict) -> Finding {
-        Finding { content: Some(Content { sha256: [1; 32], len: 10 }), note: None, verdict }
+        Finding { content: Some(Content { sha256: [1; 32], len: 10 }), terms: None, note: None, verdict }
     }
 
     fn known(candidate: Candidate, verdict: Verdict) -> Known {
-        Known::new(candidate, Terms::default(), finding(verdict), None, NOW_MS)
+        Known::new(candidate, finding(verdict), None, NOW_MS)
     }
 
-    fn decided(known: Option<Known>, seen: &Candidate, terms: &Terms) -> Work {
-        let known = known.into_iter().map(|known| (known.candidate.name.clone(), known)).collect();
-        work(&known, std::iter::once((seen, terms)))[0]
+    fn decided(known: Option<Known>, seen: &Candidate) -> Work {
+        work(known.as_ref(), seen, |_| true)
     }
 
     #[test]
@@ -199,11 +184,10 @@ mod tests {
             ("a link now", before(), candidate(|c| c.kind = EntryKind::Link), Work::Read),
         ];
         for (case, known, seen, expected) in table {
-            assert_eq!(decided(known, &seen, &Terms::default()), expected, "{case}");
+            assert_eq!(decided(known, &seen), expected, "{case}");
         }
-        for terms in [Terms { folder: (0o777, 0), ..Terms::default() }, Terms { policy: vec![1], ..Terms::default() }] {
-            assert_eq!(decided(before(), &same, &terms), Work::Read, "{terms:?}");
-        }
+        let other_terms = work(before().as_ref(), &same, |_| false);
+        assert_eq!(other_terms, Work::Read);
     }
 
     #[test]
@@ -215,7 +199,7 @@ mod tests {
             })
         };
         let before = known(folder(OLD_NS), Verdict::Refused("it is a folder".to_owned()));
-        assert_eq!(decided(Some(before), &folder(OLD_NS + 5), &Terms::default()), Work::Keep);
+        assert_eq!(decided(Some(before), &folder(OLD_NS + 5)), Work::Keep);
     }
 
     #[test]
@@ -230,31 +214,32 @@ mod tests {
             (now_ns + settle_ns, Work::Read),
         ] {
             let seen = at(changed_ns);
-            assert_eq!(decided(Some(known(seen.clone(), Verdict::Admitted)), &seen, &Terms::default()), expected);
+            assert_eq!(decided(Some(known(seen.clone(), Verdict::Admitted)), &seen), expected);
         }
     }
 
     #[test]
-    fn what_is_incomplete_waits_for_a_change_and_what_was_torn_does_not() {
+    fn what_is_incomplete_waits_for_a_change_and_what_could_not_be_read_does_not() {
         let seen = candidate(|_| {});
-        let incomplete = |torn| Verdict::Incomplete { reason: "the file is cut off".to_owned(), torn };
-        assert_eq!(decided(Some(known(seen.clone(), incomplete(false))), &seen, &Terms::default()), Work::Keep);
-        assert_eq!(decided(Some(known(seen.clone(), incomplete(true))), &seen, &Terms::default()), Work::Read);
+        let incomplete = || Verdict::Incomplete("the file is cut off".to_owned());
+        assert_eq!(decided(Some(known(seen.clone(), incomplete())), &seen), Work::Keep);
+        let unread = Finding { content: None, ..finding(incomplete()) };
+        assert_eq!(decided(Some(Known::new(seen.clone(), unread, None, NOW_MS)), &seen), Work::Read);
         let grown = candidate(|c| c.stamp.len += 1);
-        assert_eq!(decided(Some(known(seen, incomplete(false))), &grown, &Terms::default()), Work::Read);
+        assert_eq!(decided(Some(known(seen, incomplete())), &grown), Work::Read);
     }
 
     #[test]
     fn what_stays_incomplete_is_called_abandoned_in_the_end() {
         let seen = candidate(|_| {});
-        let incomplete = finding(Verdict::Incomplete { reason: "cut off".to_owned(), torn: false });
+        let incomplete = finding(Verdict::Incomplete("cut off".to_owned()));
         let max_ms = INCOMPLETE_MAX.as_millis() as u64;
-        let first = Known::new(seen.clone(), Terms::default(), incomplete.clone(), None, NOW_MS);
+        let first = Known::new(seen.clone(), incomplete.clone(), None, NOW_MS);
         assert_eq!(first.problem(NOW_MS + max_ms - 1).unwrap(), "cut off; it is looked at again");
-        let again = Known::new(seen.clone(), Terms::default(), incomplete.clone(), Some(&first), NOW_MS + max_ms / 2);
+        let again = Known::new(seen.clone(), incomplete.clone(), Some(&first), NOW_MS + max_ms / 2);
         assert!(again.problem(NOW_MS + max_ms).unwrap().contains("has not changed for 5 minutes"));
         let grown = candidate(|c| c.stamp.len += 1);
-        let grown = Known::new(grown, Terms::default(), incomplete, Some(&again), NOW_MS + max_ms);
+        let grown = Known::new(grown, incomplete, Some(&again), NOW_MS + max_ms);
         assert_eq!(grown.problem(NOW_MS + max_ms).unwrap(), "cut off; it is looked at again");
     }
 }

@@ -12,6 +12,7 @@ use std::panic::resume_unwind;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use super::admission::Policy;
 use super::assemble::{self, Left};
 use super::choose::{self, Incumbent, Offer};
 use super::claims::{self, Claimant};
@@ -23,7 +24,7 @@ use super::pins;
 use super::registry::{Claim, Registry, Service};
 use super::room;
 use super::rows;
-use super::scan;
+use super::scan::{self, Candidate};
 use super::settings::PluginSettings;
 use crate::storage::{Clock, SystemClock};
 
@@ -96,6 +97,8 @@ pub(super) struct Lookout {
     /// In the order in which they went.
     pub(super) relieved: Vec<Arc<Generation>>,
     instances: Arc<Instances>,
+    /// What is wrong with the policy, as the last look read it.
+    pub(super) policy_problems: Vec<String>,
     /// Every content that this process will hold until its end.
     mapped: HashSet<Content>,
     /// Who served a driver, in lower case, after the last look.
@@ -104,6 +107,13 @@ pub(super) struct Lookout {
     declined: HashMap<(String, u64), Failure>,
     look_count: u64,
     generation_count: u64,
+}
+
+/// One look: who asked for it, and the policy as it stood then.
+struct Round {
+    cause: Cause,
+    policy: Arc<Policy>,
+    files_read: usize,
 }
 
 /// What one look came to.
@@ -125,6 +135,7 @@ impl Lookout {
             serving: BTreeMap::new(),
             relieved: Vec::new(),
             instances,
+            policy_problems: Vec::new(),
             mapped: HashSet::new(),
             incumbents: BTreeMap::new(),
             declined: HashMap::new(),
@@ -137,14 +148,15 @@ impl Lookout {
     pub(super) async fn look(&mut self, cause: Cause) -> Looked {
         self.look_count += 1;
         let already_relieved = self.relieved.len();
-        let files_read = self.read_folder(cause).await;
-        if self.folder_error.is_none() {
+        let mut files_read = 0;
+        if let Some(round) = self.read_folder(cause).await {
+            files_read = round.files_read;
             let mut offers = self.offers();
             for plugin in self.serving.keys() {
                 offers.entry(plugin.clone()).or_default();
             }
             for (plugin, offers) in offers {
-                self.settle_plugin(&plugin, offers, cause).await;
+                self.settle_plugin(&plugin, offers, &round).await;
             }
         }
         let mut services = self.settle_drivers(cause).await;
@@ -159,6 +171,7 @@ impl Lookout {
             folder_error: self.folder_error.clone(),
             rows,
             services,
+            policy_problems: self.policy_problems.clone(),
             pins: self.settings.pins.clone(),
             serving: self.serving.values().cloned().collect(),
             relieved: self.relieved.clone(),
@@ -168,37 +181,56 @@ impl Lookout {
         Looked { registry, relieved: self.relieved[already_relieved..].to_vec(), files_read }
     }
 
-    /// Lists the folder and reads what may have changed; answers how many files were read.
-    async fn read_folder(&mut self, cause: Cause) -> usize {
-        let directory = self.directory.clone();
-        let listed = blocking(cause, move || {
-            scan::scan(&directory).map(|candidates| (assemble::terms(&directory, &candidates), candidates))
-        });
-        let (terms, candidates) = match listed.await {
+    /// Lists the folder, reads the policy, and judges the files that may have changed; `None` where it cannot be listed.
+    async fn read_folder(&mut self, cause: Cause) -> Option<Round> {
+        let (directory, settings, known) =
+            (self.directory.clone(), self.settings.clone(), std::mem::take(&mut self.known));
+        let (known, listed) = blocking(cause, move || {
+            let listed = scan::scan(&directory).map(|candidates| {
+                let policy = Policy::read(&settings.admission);
+                let work_of = |candidate: Candidate| {
+                    let known = known.get(&candidate.name);
+                    (look::work(known, &candidate, |known| terms_hold(&policy, known)), candidate)
+                };
+                (candidates.into_iter().map(work_of).collect::<Vec<_>>(), policy)
+            });
+            (known, listed)
+        })
+        .await;
+        let (work, policy) = match listed {
             Ok(listed) => listed,
             Err(error) => {
+                self.known = known;
                 self.folder_error = Some(error.to_string());
-                return 0;
+                return None;
             }
         };
         self.folder_error = None;
-        let work = look::work(&self.known, candidates.iter().zip(&terms));
-        let (mut before, mut files_read) = (std::mem::take(&mut self.known), 0);
-        for ((candidate, terms), work) in candidates.into_iter().zip(terms).zip(work) {
+        self.tell_problems(&policy);
+        let mut round = Round { cause, policy: Arc::new(policy), files_read: 0 };
+        let mut before = known;
+        for (work, candidate) in work {
             let name = candidate.name.clone();
-            let was = before.remove(&name);
-            let known = match (work, was) {
+            let known = match (work, before.remove(&name)) {
                 (Work::Keep, Some(known)) => known,
                 (_, was) => {
-                    files_read += 1;
-                    let (of, settings) = (candidate.clone(), self.settings.clone());
-                    let finding = blocking(cause, move || assemble::examine(&of, &settings)).await;
-                    Known::new(candidate, terms, finding, was.as_ref(), now_ms())
+                    round.files_read += 1;
+                    let (of, policy, settings) = (candidate.clone(), round.policy.clone(), self.settings.clone());
+                    let finding = blocking(cause, move || assemble::examine(&of, &policy, &settings)).await;
+                    Known::new(candidate, finding, was.as_ref(), now_ms())
                 }
             };
             self.known.insert(name, known);
         }
-        files_read
+        Some(round)
+    }
+
+    /// Tells what is wrong with the policy unless that was told before.
+    fn tell_problems(&mut self, policy: &Policy) {
+        for problem in policy.problems().iter().filter(|problem| !self.policy_problems.contains(problem)) {
+            tracing::error!(problem, "the policy of offloaders");
+        }
+        self.policy_problems = policy.problems().to_vec();
     }
 
     /// The files that may be loaded, by plugin.
@@ -217,7 +249,7 @@ impl Lookout {
     }
 
     /// Tries the files of one plugin that rank before what serves, until one takes over.
-    async fn settle_plugin(&mut self, plugin: &str, mut offers: Vec<Offer>, cause: Cause) {
+    async fn settle_plugin(&mut self, plugin: &str, mut offers: Vec<Offer>, round: &Round) {
         let pinned = self.settings.pins.version_of(plugin).map(|(version, _)| version.clone());
         choose::rank(&mut offers, pinned.as_ref());
         let incumbent = self.serving.get(plugin).map(|generation| Incumbent {
@@ -228,7 +260,7 @@ impl Lookout {
         });
         let mut tried = 0;
         while tried < choose::tries(&offers, incumbent.as_ref(), pinned.as_ref()) {
-            if self.works(plugin, &offers[tried], cause).await {
+            if self.works(plugin, &offers[tried], round).await {
                 break;
             }
             offers[tried].failed = true;
@@ -237,11 +269,11 @@ impl Lookout {
     }
 
     /// Whether a file is in charge now; what does not work is remembered, and tried again when it is due.
-    async fn works(&mut self, plugin: &str, offer: &Offer, cause: Cause) -> bool {
-        if self.failures.get(&offer.content).is_some_and(|failure| !self.is_due(failure, cause)) {
+    async fn works(&mut self, plugin: &str, offer: &Offer, round: &Round) -> bool {
+        if self.failures.get(&offer.content).is_some_and(|failure| !self.is_due(failure, round.cause)) {
             return false;
         }
-        match self.put_in_charge(plugin, offer, cause).await {
+        match self.put_in_charge(plugin, offer, round).await {
             Ok(()) => {
                 self.failures.remove(&offer.content);
                 true
@@ -269,13 +301,13 @@ impl Lookout {
     }
 
     /// Loads a file and lets it take over what serves as the same plugin, if it passes the gate.
-    async fn put_in_charge(&mut self, plugin: &str, offer: &Offer, cause: Cause) -> Result<(), (String, Retry)> {
+    async fn put_in_charge(&mut self, plugin: &str, offer: &Offer, round: &Round) -> Result<(), (String, Retry)> {
         let before = self.serving.get(plugin).cloned();
         let of_before = before.as_ref().map(|generation| generation.content);
         let max = self.settings.retired_bytes_max;
         let serving = self.serving.values().map(|generation| generation.content);
         room::check(&self.mapped, serving, offer.content, of_before, max).map_err(|reason| (reason, Retry::Always))?;
-        let generation = self.open(offer, cause).await?;
+        let generation = self.open(offer, round).await?;
         let made = match &before {
             None => Vec::new(),
             Some(before) => self
@@ -293,12 +325,13 @@ impl Lookout {
     }
 
     /// Opens a file as the next generation.
-    async fn open(&mut self, offer: &Offer, cause: Cause) -> Result<Arc<Generation>, (String, Retry)> {
+    async fn open(&mut self, offer: &Offer, round: &Round) -> Result<Arc<Generation>, (String, Retry)> {
         let Some(known) = self.known.get(&OsString::from(&offer.file)) else {
             return Err((format!("its name `{}` is no text", offer.file), Retry::Never));
         };
-        let (candidate, settings, content) = (known.candidate.clone(), self.settings.clone(), offer.content);
-        let opened = blocking(cause, move || assemble::open(&candidate, content, &settings)).await;
+        let (candidate, content) = (known.candidate.clone(), offer.content);
+        let (policy, settings) = (round.policy.clone(), self.settings.clone());
+        let opened = blocking(round.cause, move || assemble::open(&candidate, content, &policy, &settings)).await;
         let left = opened.as_ref().err().map(|not_opened| not_opened.left);
         if left != Some(Left::Nothing) {
             self.mapped.insert(content);
@@ -474,6 +507,13 @@ impl Lookout {
 }
 
 type Trialled = Vec<(super::instances::InstanceKey, Arc<super::driver::PluginDriver>)>;
+
+/// Whether the policy would judge a file as it did when the file was read.
+fn terms_hold(policy: &Policy, known: &Known) -> bool {
+    known.finding.terms.zip(known.finding.content).is_some_and(|(terms, content)| {
+        policy.fingerprint(&known.candidate.path, terms.ownership, &content.sha256) == terms.fingerprint
+    })
+}
 
 /// Milliseconds since 1970.
 pub(super) fn now_ms() -> u64 {

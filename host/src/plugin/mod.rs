@@ -13,6 +13,7 @@
 // The room of `unsafe` in the host: opening a library is trusting it.
 #![allow(unsafe_code)]
 
+pub mod admission;
 mod assemble;
 pub mod change;
 mod choose;
@@ -40,6 +41,7 @@ mod services;
 pub mod settings;
 pub mod state;
 pub mod status;
+mod threads;
 
 use std::fmt;
 use std::path::Path;
@@ -57,6 +59,7 @@ use self::driver::PluginDriver;
 use self::generation::drain;
 use self::instances::{InstanceKey, Instances};
 use self::loaded::Call;
+pub use self::loaded::LibraryStats;
 pub use self::lookout::Cause;
 use self::lookout::{Looked, Lookout, now_ms};
 pub use self::pins::{Pin, Pins};
@@ -166,6 +169,14 @@ impl PluginHost {
         let registry = self.registry();
         let generation = registry.serving.iter().find(|generation| generation.plugin().file == file)?;
         Some(Library(generation.plugin().module))
+    }
+
+    /// What the library that serves from `file` holds and runs at this moment, if one does. Reads a file for each thread of the
+    /// process.
+    pub fn library_stats(&self, file: &str) -> Option<LibraryStats> {
+        let registry = self.registry();
+        let generation = registry.serving.iter().find(|generation| generation.plugin().file == file)?;
+        Some(generation.plugin().stats())
     }
 
     /// Lets every driver instance finish, all at once, within `deadline`. Calls afterwards still work; the process is expected

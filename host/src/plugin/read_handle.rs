@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use longshore_plugin_api::abi::requests::from_batch;
-use longshore_plugin_api::abi::{FfiLedgerMetadata, ReadHandleBox};
+use longshore_plugin_api::abi::{FfiLedgerMetadata, FfiReadRequest, ReadHandleBox};
 use longshore_plugin_api::{self as plugin_api, LedgerMetadata as PluginMetadata};
 
 use super::lent_ledger::MANAGED_LEDGER_KEY;
@@ -55,7 +55,8 @@ impl ReadHandle for ColdLedger {
         }
         let what = format!("read entries {first}..={last} of ledger {ledger_id}");
         let call = Call { driver: &self.driver, what: &what };
-        let batch = self.plugin.call(call, || self.handle.read(first, last, max_bytes)).await?;
+        let request = FfiReadRequest::new(first, last, max_bytes);
+        let batch = self.plugin.call(call, |context| self.handle.read(context, request)).await?;
         check_count(batch.len(), first, last).map_err(|problem| self.plugin.misbehaved(call, &problem))?;
         let entries = from_batch(batch).map_err(|e| self.plugin.misbehaved(call, e.message()))?;
         check_batch(&entries, first, max_bytes).map_err(|problem| self.plugin.misbehaved(call, &problem))?;

@@ -70,6 +70,8 @@ pub(super) struct Registry {
     pub(super) directory: PathBuf,
     /// Why the folder could not be listed.
     pub(super) folder_error: Option<String>,
+    /// What is wrong with the policy.
+    pub(super) policy_problems: Vec<String>,
     pub(super) rows: Vec<Row>,
     /// By driver, in lower case.
     pub(super) services: Vec<Service>,
@@ -209,6 +211,7 @@ mod tests {
         Registry {
             directory: "offloaders".into(),
             folder_error: None,
+            policy_problems: Vec::new(),
             rows: Vec::new(),
             services: Vec::new(),
             pins,

@@ -70,7 +70,7 @@ fn of_file(lookout: &Lookout, services: &[Service], known: &Known, told: &HashSe
     let place = (candidate.name.to_string_lossy().into_owned(), candidate.path.to_string_lossy().into_owned());
     let Some((note, content)) = known.admitted() else {
         let state = match known.finding.verdict {
-            Verdict::Incomplete { .. } => PluginState::Incomplete,
+            Verdict::Incomplete(_) => PluginState::Incomplete,
             Verdict::Admitted | Verdict::Refused(_) => PluginState::Refused,
         };
         let reason = known.problem(now_ms).map(|problem| problem + &serves_on(lookout, &place.0));

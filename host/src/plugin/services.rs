@@ -7,11 +7,12 @@
 
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
 use abi_stable::sabi_trait::TD_Opaque;
-use abi_stable::std_types::{RStr, RString, Tuple2};
-use longshore_plugin_api::abi::{FfiHostServices, FfiLogEvent, FfiLogSpan, HostServicesBox};
+use abi_stable::std_types::RStr;
+use longshore_plugin_api::abi::{FfiField, FfiHostServices, FfiLogEvent, FfiLogSpan, FfiMetric, HostServicesBox};
 use tracing::callsite::{self, Callsite, Identifier};
 use tracing::field::{FieldSet, Value};
 use tracing::metadata::Kind;
@@ -26,6 +27,9 @@ const FOLDED_TARGET: &str = "plugin";
 
 /// The fields of every event: what a plugin's own fields are called is known at run time only, so they come as one text.
 const FIELDS: &[&str] = &["message", "plugin", "fields", "spans"];
+
+/// Changes whenever the answers of `log_enabled` may.
+static GENERATION: AtomicU64 = AtomicU64::new(0);
 
 /// The services for the plugin `label` (name and version).
 pub(super) fn services(label: &str) -> HostServicesBox {
@@ -42,17 +46,27 @@ impl FfiHostServices for Services {
         catch_unwind(|| enabled(described(level, target.as_str()))).unwrap_or(false)
     }
 
-    fn log_event(&self, event: FfiLogEvent) {
+    fn log_generation(&self) -> u64 {
+        GENERATION.load(Ordering::Relaxed)
+    }
+
+    fn log_event(&self, event: FfiLogEvent<'_>) {
         let _ = catch_unwind(AssertUnwindSafe(|| emit(&self.plugin, &event)));
     }
+
+    fn metric(&self, _metric: FfiMetric<'_>) -> u64 {
+        0
+    }
+
+    fn metric_record(&self, _series: u64, _value: f64) {}
 }
 
 fn enabled(metadata: &'static Metadata<'static>) -> bool {
     dispatcher::get_default(|dispatch| dispatch.enabled(metadata))
 }
 
-fn emit(plugin: &str, event: &FfiLogEvent) {
-    let metadata = described(event.level, &event.target);
+fn emit(plugin: &str, event: &FfiLogEvent<'_>) {
+    let metadata = described(event.level, event.target.as_str());
     if !enabled(metadata) {
         return;
     }
@@ -71,23 +85,41 @@ fn emit(plugin: &str, event: &FfiLogEvent) {
     Event::dispatch(metadata, &metadata.fields().value_set_all(&values));
 }
 
-fn span(span: &FfiLogSpan) -> String {
+fn span(span: &FfiLogSpan<'_>) -> String {
     if span.fields.is_empty() { span.name.to_string() } else { format!("{}{{{}}}", span.name, pairs(&span.fields)) }
 }
 
 /// `name=value name=value`.
-fn pairs(fields: &[Tuple2<RString, RString>]) -> String {
-    fields.iter().map(|Tuple2(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join(" ")
+fn pairs(fields: &[FfiField<'_>]) -> String {
+    fields.iter().map(|FfiField { name, value }| format!("{name}={value}")).collect::<Vec<_>>().join(" ")
 }
 
 /// A kind of event, described once and kept for ever.
 struct PluginCallsite {
     metadata: OnceLock<Metadata<'static>>,
+    /// The last interest that was set, as [`rank`] numbers it; 0 before the first.
+    interest: AtomicU8,
+}
+
+/// A number for each interest, none of them 0.
+fn rank(interest: &Interest) -> u8 {
+    match (interest.is_never(), interest.is_sometimes()) {
+        (true, _) => 1,
+        (_, true) => 2,
+        _ => 3,
+    }
 }
 
 impl Callsite for PluginCallsite {
-    // The dispatcher is asked for each event, so what it thinks of the callsite for good is not kept.
-    fn set_interest(&self, _interest: Interest) {}
+    // Called when the callsite is made known and whenever the host's levels change. The dispatcher is asked for each event, so
+    // what it thinks of the callsite for good is not used here; where it differs from before, the plugins ask again.
+    fn set_interest(&self, interest: Interest) {
+        let now = rank(&interest);
+        let before = self.interest.swap(now, Ordering::Relaxed);
+        if before != 0 && before != now {
+            GENERATION.fetch_add(1, Ordering::Relaxed);
+        }
+    }
 
     fn metadata(&self) -> &Metadata<'_> {
         self.metadata.get().expect("set before the callsite is known to anybody")
@@ -108,7 +140,8 @@ fn described(level: u32, target: &str) -> &'static Metadata<'static> {
 }
 
 fn describe(level: u32, target: &str) -> &'static Metadata<'static> {
-    let callsite: &'static PluginCallsite = Box::leak(Box::new(PluginCallsite { metadata: OnceLock::new() }));
+    let callsite: &'static PluginCallsite =
+        Box::leak(Box::new(PluginCallsite { metadata: OnceLock::new(), interest: AtomicU8::new(0) }));
     let target: &'static str = Box::leak(target.to_owned().into_boxed_str());
     let fields = FieldSet::new(FIELDS, Identifier(callsite));
     let level = match level {

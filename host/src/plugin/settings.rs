@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::admission::AdmissionSettings;
 use super::pins::Pins;
 
 /// Deadlines and limits. The names of the configuration keys stand at the fields; all durations are whole milliseconds there.
@@ -32,6 +33,8 @@ pub struct PluginSettings {
     pub retired_bytes_max: u64,
     /// `managedLedgerOffloadDriverPlugin.<driver>`: which plugin alone may serve a driver.
     pub pins: Pins,
+    /// Which files may be loaded.
+    pub admission: AdmissionSettings,
 }
 
 impl Default for PluginSettings {
@@ -48,6 +51,7 @@ impl Default for PluginSettings {
             drain_timeout: Duration::from_millis(60_000),
             retired_bytes_max: 256 << 20,
             pins: Pins::default(),
+            admission: AdmissionSettings::default(),
         }
     }
 }

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::claims::Rule;
 use super::generation::{Generation, Phase};
 use super::instances::Instances;
+use super::loaded::LibraryStats;
 use super::pins;
 use super::registry::{Registry, Service};
 use super::report::PluginReport;
@@ -20,6 +21,8 @@ pub struct PluginStatus {
     pub directory: String,
     /// Why it could not be listed at the last look.
     pub folder_error: Option<String>,
+    /// What is wrong with the policy of admission; a rule that cannot be read admits nothing.
+    pub policy_problems: Vec<String>,
     /// Libraries that are in charge, then those that were, oldest first.
     pub plugins: Vec<GenerationStatus>,
     /// Every driver that is claimed or pinned.
@@ -77,6 +80,8 @@ pub struct GenerationStatus {
     pub driver_instances: usize,
     /// Callers and open copies that hold on to it.
     pub users: usize,
+    /// What the library itself counts; null once it is retired.
+    pub library: Option<LibraryStats>,
     /// Of one that went: users that its drain deadline found, and that have not gone since.
     pub late_users: usize,
 }
@@ -136,6 +141,7 @@ pub(super) fn status(
     PluginStatus {
         directory: registry.directory.display().to_string(),
         folder_error: registry.folder_error.clone(),
+        policy_problems: registry.policy_problems.clone(),
         plugins: in_charge.chain(went).collect(),
         drivers: drivers(registry),
         retired: RetiredStatus {
@@ -181,6 +187,8 @@ fn of_generation(registry: &Registry, instances: &Instances, generation: &Genera
         calls_in_flight: plugin.calls_running(),
         driver_instances: instances.count_of(generation),
         users: instances.user_count(generation),
+        // Each answer costs a look at every thread of the process.
+        library: (phase != GenerationPhase::Retired).then(|| plugin.stats()),
         late_users,
     }
 }

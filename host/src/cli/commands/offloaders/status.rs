@@ -32,7 +32,10 @@ fn exit_code(status: &PluginStatus) -> u8 {
     let is_bad = |state| matches!(state, PluginState::Refused | PluginState::Conflict | PluginState::Degraded);
     if status.folder_error.is_some() {
         NOT_READ
-    } else if status.files.iter().any(|row| is_bad(row.state)) || status.drivers.iter().any(|d| d.problem.is_some()) {
+    } else if !status.policy_problems.is_empty()
+        || status.files.iter().any(|row| is_bad(row.state))
+        || status.drivers.iter().any(|d| d.problem.is_some())
+    {
         NOT_WELL
     } else {
         DONE
@@ -43,6 +46,9 @@ fn write_text(status: &PluginStatus, now_ms: u64, out: &mut dyn Write) -> io::Re
     writeln!(out, "folder {}", printable(&status.directory))?;
     if let Some(problem) = &status.folder_error {
         writeln!(out, "    {}", printable(problem))?;
+    }
+    for problem in &status.policy_problems {
+        writeln!(out, "policy: {}", printable(problem))?;
     }
     write_plugins(status, now_ms, out)?;
     write_drivers(status, out)?;
@@ -68,6 +74,10 @@ fn write_plugins(status: &PluginStatus, now_ms: u64, out: &mut dyn Write) -> io:
     let rows: Vec<Vec<String>> = status.plugins.iter().map(|plugin| cells(plugin, now_ms)).collect();
     write!(out, "{}", table(&heading, &rows))?;
     for plugin in &status.plugins {
+        let leaked_threads = plugin.library.map_or(0, |library| library.leaked_threads());
+        if leaked_threads > 0 {
+            writeln!(out, "    {} {}: {leaked_threads} threads of its own", plugin.name, plugin.version)?;
+        }
         let shown = plugin.reason.as_ref().filter(|_| plugin.phase == GenerationPhase::Serving);
         if let Some(reason) = shown {
             writeln!(out, "    {} {}: {}", plugin.name, plugin.version, printable(reason))?;
