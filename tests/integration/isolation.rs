@@ -473,6 +473,7 @@ async fn a_crash_in_an_offload_fails_that_offload_and_the_next_one_succeeds() ->
     rig.set("offloadersIsolation.misbehaving-too", "process");
     rig.set("offloadersIsolationRestartPauseMs", "1");
     rig.set("offloadersIsolationCrashesMax", "1000");
+    rig.set("offloadersDegradedAfter", "1000");
     let broker = rig.start()?;
     TOPIC.fill(&broker, 0..15).await?;
     let files = || std::fs::read_dir(format!("/proc/{}/fd", broker.pid())).map(Iterator::count);

@@ -84,6 +84,10 @@ kinds! {
     Progress = 33;
     /// Notice of the child: an event of the library's log.
     Log = 34;
+    /// Notice of the child: one of the library's own metrics, which has the number from now on.
+    Metric = 35;
+    /// Notice of the child: values of the library's own metrics.
+    Samples = 36;
 }
 
 impl Kind {

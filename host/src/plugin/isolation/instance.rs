@@ -10,9 +10,9 @@ use std::time::{Duration, Instant};
 use longshore_plugin_api::{Error, ErrorCode, Retry};
 use serde::{Deserialize, Serialize};
 
-use super::CRASHED;
+use super::{CRASHED, CRASHED_BESIDE};
 use super::frame::Kind;
-use super::message::{Config, Pairs};
+use super::message::{Config, Context, Pairs};
 use super::process::Plan;
 use super::restarts::{Restarts, Verdict};
 use super::session::{End, Session};
@@ -165,12 +165,12 @@ impl Instance {
         };
         let session = Session::start(&self.plan, &self.record.driver, on_end).await.inspect_err(|error| {
             // What crashed has been noted.
-            if error.code() != CRASHED {
+            if ![CRASHED, CRASHED_BESIDE].contains(&error.code()) {
                 self.record.crashed(&self.plan, &error.to_string());
             }
         })?;
         if let Some(config) = self.config.get() {
-            session.link.call(Kind::Create, config).message::<Pairs>().await?;
+            session.link.call(Kind::Create, &Context::default(), config).message::<Pairs>().await?;
         }
         let starts = {
             let mut state = self.record.state();

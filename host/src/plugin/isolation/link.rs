@@ -20,8 +20,9 @@ use tokio::sync::{Notify, oneshot};
 use tokio::task::{AbortHandle, JoinError, JoinHandle};
 
 use super::frame::{self, Frame, HEADER_BYTES, Header, Kind, MESSAGE_BYTES_MAX, ProtocolError};
+use super::message::Context as CallContext;
 use super::outbox::Outbox;
-use super::{CRASHED, entries, message};
+use super::{CRASHED, CRASHED_BESIDE, entries, message};
 
 /// Bytes that are read at once where it is not known how many come.
 const CHUNK_BYTES: usize = 16 * 1024;
@@ -137,8 +138,8 @@ impl Link {
     }
 
     /// Makes a call.
-    pub(super) fn call(self: &Arc<Self>, kind: Kind, body: &impl Message) -> Call {
-        self.reserve().send(kind, body)
+    pub(super) fn call(self: &Arc<Self>, kind: Kind, context: &CallContext, asked: &impl Message) -> Call {
+        self.reserve().send(kind, context, asked)
     }
 
     /// The number of a call that will be made.
@@ -154,16 +155,17 @@ impl Link {
         self.send(kind, id, &body.encode_to_vec());
     }
 
-    /// No call will be answered any more: those that wait get `error`, later ones too.
-    pub(super) fn end(&self, error: &Error) {
+    /// No call will be answered any more: one that waits gets `error`, the others and later ones get `beside`.
+    pub(super) fn end(&self, error: Error, beside: &Error) {
         let waiting = {
             let mut calls = self.calls();
-            calls.ended.get_or_insert_with(|| error.clone());
+            calls.ended.get_or_insert_with(|| beside.clone());
             std::mem::take(&mut calls.waiting)
         };
-        for answer in waiting.into_values() {
+        let errors = std::iter::once(error).chain(std::iter::repeat_with(|| beside.clone()));
+        for (answer, error) in waiting.into_values().zip(errors) {
             // Whoever does not wait any longer needs no answer.
-            let _ = answer.send(Err(error.clone()));
+            let _ = answer.send(Err(error));
         }
         let serving = std::mem::take(&mut *self.serving.lock().unwrap_or_else(PoisonError::into_inner));
         serving.values().for_each(AbortHandle::abort);
@@ -201,7 +203,9 @@ impl Link {
                 serve.cancelled(frame.id);
                 Ok(())
             }
-            Kind::Close | Kind::LogLevel | Kind::Progress | Kind::Log => serve.notice(&frame),
+            Kind::Close | Kind::LogLevel | Kind::Progress | Kind::Log | Kind::Metric | Kind::Samples => {
+                serve.notice(&frame)
+            }
             _ => self.begin(serve, &frame),
         }
     }
@@ -344,7 +348,7 @@ impl Drop for Served<'_> {
 /// A failure that came, without what only the host may say.
 fn failure(frame: &Frame) -> Result<Error, ProtocolError> {
     let mut failure: message::Failure = message::read(frame)?;
-    if failure.code == CRASHED.0 {
+    if [CRASHED.0, CRASHED_BESIDE.0].contains(&failure.code) {
         failure.code = ErrorCode::Internal.0;
     }
     Ok(failure.into())
@@ -358,10 +362,10 @@ pub(super) struct Reserved {
 
 impl Reserved {
     /// Sends it.
-    pub(super) fn send(self, kind: Kind, body: &impl Message) -> Call {
+    pub(super) fn send(self, kind: Kind, context: &CallContext, asked: &impl Message) -> Call {
         let Self { link, id } = self;
         let (sender, answer) = oneshot::channel();
-        let body = body.encode_to_vec();
+        let body = message::call_body(context, asked);
         match link.admit(id, body.len(), sender) {
             Ok(()) => link.send(kind, id, &body),
             Err((sender, error)) => {

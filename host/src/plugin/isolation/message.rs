@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use longshore_plugin_api::abi::FfiCallContext;
 use longshore_plugin_api::offloader::{ScanPage, ScanRequest, ScannedLedger};
 use longshore_plugin_api::{
     ConfigProblem, DriverConfig, Error, ErrorCode, LedgerMetadata, OffloadRequest, Retry, StoredLedger,
@@ -17,6 +18,9 @@ use super::frame::{Frame, Kind, ProtocolError};
 
 /// The version of the protocol. Both ends are the same binary, so that any difference is a mistake.
 pub const VERSION: u32 = 1;
+
+/// The most series of its own metrics that a child may describe.
+pub const SERIES_MAX: usize = 1024;
 
 /// What the host tells the child before anything else.
 #[derive(Clone, PartialEq, Message)]
@@ -285,6 +289,117 @@ pub struct Event {
     /// Events that were left out before this one, since too many were on their way.
     #[prost(uint64, tag = "6")]
     pub left_out: u64,
+    /// The source file; empty where unknown.
+    #[prost(string, tag = "7")]
+    pub file: String,
+    /// The line in it; 0 where unknown.
+    #[prost(uint32, tag = "8")]
+    pub line: u32,
+    /// The call in which it happened.
+    #[prost(message, optional, tag = "9")]
+    pub context: Option<Context>,
+}
+
+/// One series of the library's own metrics.
+#[derive(Clone, PartialEq, Message)]
+pub struct Metric {
+    /// 1 counter, 2 gauge, 3 histogram.
+    #[prost(uint32, tag = "1")]
+    pub kind: u32,
+    /// The name.
+    #[prost(string, tag = "2")]
+    pub name: String,
+    /// One sentence for people.
+    #[prost(string, tag = "3")]
+    pub help: String,
+    /// What tells this series from others of the name.
+    #[prost(message, repeated, tag = "4")]
+    pub labels: Vec<Pair>,
+    /// Upper bounds of a histogram's buckets.
+    #[prost(double, repeated, tag = "5")]
+    pub buckets: Vec<f64>,
+}
+
+/// Values of one series, in their order.
+#[derive(Clone, PartialEq, Message)]
+pub struct Sample {
+    /// The series.
+    #[prost(uint64, tag = "1")]
+    pub series: u64,
+    /// The values.
+    #[prost(double, repeated, tag = "2")]
+    pub values: Vec<f64>,
+}
+
+/// Values of several series.
+#[derive(Clone, PartialEq, Message)]
+pub struct Samples {
+    /// By series.
+    #[prost(message, repeated, tag = "1")]
+    pub samples: Vec<Sample>,
+}
+
+/// What goes along with each call, in front of its body. The caller's own number for its span stays with the caller.
+#[derive(Clone, PartialEq, Message)]
+pub struct Context {
+    /// The W3C trace id, 16 bytes, most significant first; empty where there is none.
+    #[prost(bytes = "vec", tag = "1")]
+    pub trace_id: Vec<u8>,
+    /// The W3C id of the caller's span, 8 bytes, most significant first.
+    #[prost(bytes = "vec", tag = "2")]
+    pub span_id: Vec<u8>,
+    /// The W3C trace flags.
+    #[prost(uint32, tag = "3")]
+    pub trace_flags: u32,
+    /// How long the caller is going to wait, in milliseconds.
+    #[prost(uint64, tag = "4")]
+    pub timeout_ms: u64,
+    /// The host's call in which an event happened; 0 outside of calls.
+    #[prost(uint64, tag = "5")]
+    pub call: u64,
+}
+
+impl From<FfiCallContext> for Context {
+    /// As it goes to the other end, without the caller's number.
+    fn from(context: FfiCallContext) -> Self {
+        let traced = context.trace().is_some();
+        Self {
+            trace_id: if traced { context.trace_id.to_vec() } else { Vec::new() },
+            span_id: if traced { context.span_id.to_vec() } else { Vec::new() },
+            trace_flags: context.trace_flags,
+            timeout_ms: context.timeout_ms,
+            call: 0,
+        }
+    }
+}
+
+impl From<&Context> for FfiCallContext {
+    /// As it came; ids of a wrong length are none. The caller's number is left out.
+    fn from(context: &Context) -> Self {
+        let trace_id = <[u8; 16]>::try_from(&*context.trace_id).unwrap_or_default();
+        let span_id = <[u8; 8]>::try_from(&*context.span_id).unwrap_or_default();
+        let (trace_flags, timeout_ms) = (context.trace_flags, context.timeout_ms);
+        Self { trace_id, span_id, trace_flags, timeout_ms, ..Self::default() }
+    }
+}
+
+/// The body of a call: what goes along, then what is asked.
+pub fn call_body(context: &Context, asked: &impl Message) -> Vec<u8> {
+    let mut body = context.encode_length_delimited_to_vec();
+    asked.encode(&mut body).expect("a vector grows");
+    body
+}
+
+/// Reads the body of a call.
+///
+/// # Errors
+/// `Malformed`.
+pub fn read_call<M: Message + Default>(frame: &Frame) -> Result<(Context, M), ProtocolError> {
+    let malformed = |error| ProtocolError::malformed(frame.kind, error);
+    let mut body = frame.body.clone();
+    let context = Context::decode_length_delimited(&mut body).map_err(malformed)?;
+    let asked = M::decode(body).map_err(malformed)?;
+    Ok((context, asked))
 }
 
 /// Reads the body of a frame.

@@ -35,7 +35,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use abi_stable::std_types::RVec;
-use longshore_plugin_api::abi::{FfiCall, FfiConfigProblem, FfiDriverConfig, OffloaderBox, OffloaderModuleRef};
+use longshore_plugin_api::abi::{
+    FfiCall, FfiCallContext, FfiConfigProblem, FfiDriverConfig, OffloaderBox, OffloaderModuleRef,
+};
 use longshore_plugin_api::note::PluginNote;
 use longshore_plugin_api::{DriverConfig, Error, ErrorCode};
 
@@ -47,11 +49,15 @@ use self::session::Session;
 pub use self::settings::{Isolation, IsolationSettings};
 use super::inspect::Image;
 use super::load::sealed_memory;
+use super::own_metrics::OwnMetrics;
 use super::settings::PluginSettings;
 
 /// The code of an error that is the end of a driver's process. The host alone makes it: no plugin has a number for it, and one
 /// that comes out of a process is taken for `Internal`.
 pub(super) const CRASHED: ErrorCode = ErrorCode(u32::MAX);
+
+/// The same for the other calls that ran in the process: one crash is one fault, however many calls it costs.
+pub(super) const CRASHED_BESIDE: ErrorCode = ErrorCode(u32::MAX - 1);
 
 /// The driver that a library's trial is logged under.
 const TRIAL: &str = "(trial)";
@@ -67,7 +73,7 @@ type Key = (String, Vec<(String, String)>);
 
 impl Processes {
     /// Tries a library in a process: whether it can be loaded and started, and is what its note says. Blocks; the process has
-    /// ended when this returns.
+    /// ended when this returns. `own` is where the library's metrics go.
     ///
     /// # Errors
     /// A sentence.
@@ -75,6 +81,7 @@ impl Processes {
         file: &str,
         note: &PluginNote,
         image: &Image,
+        own: &Arc<OwnMetrics>,
         settings: &Arc<PluginSettings>,
     ) -> Result<Self, String> {
         let library =
@@ -84,6 +91,7 @@ impl Processes {
             label: format!("{} {}", note.name, note.version),
             library,
             sha256: image.sha256,
+            own: Arc::clone(own),
             settings: Arc::clone(settings),
         });
         let tried = apart(async || {
@@ -148,6 +156,11 @@ pub(super) enum Maker {
 }
 
 impl Homes {
+    /// What is known of the processes of its drivers.
+    pub(super) fn reports(&self) -> Vec<ProcessReport> {
+        self.processes.as_ref().map(Processes::reports).unwrap_or_default()
+    }
+
     /// What makes the driver of this configuration.
     pub(super) fn maker(&self, config: &FfiDriverConfig, settings: &IsolationSettings) -> Result<Maker, String> {
         let config = DriverConfig::from(config.clone());
@@ -161,18 +174,18 @@ impl Homes {
 
 impl Maker {
     /// Checks a configuration.
-    pub(super) fn validate(&self, config: FfiDriverConfig) -> FfiCall<RVec<FfiConfigProblem>> {
+    pub(super) fn validate(&self, context: FfiCallContext, config: FfiDriverConfig) -> FfiCall<RVec<FfiConfigProblem>> {
         match self {
-            Self::Library(library) => library.validate()(config),
-            Self::Process(Process(instance)) => proxy::validate(Arc::clone(instance), config),
+            Self::Library(library) => library.validate()(context, config),
+            Self::Process(Process(instance)) => proxy::validate(Arc::clone(instance), context, config),
         }
     }
 
     /// Makes the driver.
-    pub(super) fn create(&self, config: FfiDriverConfig) -> FfiCall<OffloaderBox> {
+    pub(super) fn create(&self, context: FfiCallContext, config: FfiDriverConfig) -> FfiCall<OffloaderBox> {
         match self {
-            Self::Library(library) => library.create()(config),
-            Self::Process(Process(instance)) => proxy::create(Arc::clone(instance), config),
+            Self::Library(library) => library.create()(context, config),
+            Self::Process(Process(instance)) => proxy::create(Arc::clone(instance), context, config),
         }
     }
 }

@@ -17,6 +17,7 @@ use tokio::net::UnixStream;
 use tokio::process::{Child, Command};
 use tokio::time::timeout;
 
+use super::super::own_metrics::OwnMetrics;
 use super::super::settings::PluginSettings;
 
 /// The hidden subcommand that a child runs.
@@ -38,6 +39,8 @@ pub(super) struct Plan {
     pub(super) library: OwnedFd,
     /// Their SHA-256.
     pub(super) sha256: [u8; 32],
+    /// Where the library's own metrics go.
+    pub(super) own: Arc<OwnMetrics>,
     pub(super) settings: Arc<PluginSettings>,
 }
 

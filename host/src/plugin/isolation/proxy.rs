@@ -12,8 +12,9 @@ use abi_stable::std_types::{RErr, ROk, RVec};
 use async_ffi::FutureExt;
 use longshore_plugin_api::abi::requests::{to_batch, to_pairs};
 use longshore_plugin_api::abi::{
-    FfiCall, FfiConfigProblem, FfiDriverConfig, FfiEntry, FfiLedgerMetadata, FfiOffloadRequest, FfiOffloader,
-    FfiReadHandle, FfiScanPage, FfiScanRequest, FfiStoredLedger, LedgerReaderBox, OffloaderBox, Pairs, ReadHandleBox,
+    FfiCall, FfiCallContext, FfiConfigProblem, FfiDriverConfig, FfiEntry, FfiLedgerMetadata, FfiOffloadRequest,
+    FfiOffloader, FfiReadHandle, FfiReadRequest, FfiScanPage, FfiScanRequest, FfiStoredLedger, LedgerReaderBox,
+    OffloaderBox, Pairs, ReadHandleBox,
 };
 use longshore_plugin_api::{
     ConfigProblem, DriverConfig, Error, ErrorCode, LedgerMetadata, OffloadRequest, ScanRequest, StoredLedger,
@@ -41,21 +42,29 @@ where
 }
 
 /// Checks a configuration in the process.
-pub(super) fn validate(instance: Arc<Instance>, config: FfiDriverConfig) -> FfiCall<RVec<FfiConfigProblem>> {
+pub(super) fn validate(
+    instance: Arc<Instance>,
+    context: FfiCallContext,
+    config: FfiDriverConfig,
+) -> FfiCall<RVec<FfiConfigProblem>> {
     crossing(async move {
         let config = message::Config::from(DriverConfig::from(config));
         let session = instance.session().await?;
-        let problems: Problems = session.link.call(Kind::Validate, &config).message().await?;
+        let problems: Problems = session.call(Kind::Validate, &context, &config).message().await?;
         Ok(problems.problems.into_iter().map(|problem| ConfigProblem::from(problem).into()).collect())
     })
 }
 
 /// Makes the driver in the process.
-pub(super) fn create(instance: Arc<Instance>, config: FfiDriverConfig) -> FfiCall<OffloaderBox> {
+pub(super) fn create(
+    instance: Arc<Instance>,
+    context: FfiCallContext,
+    config: FfiDriverConfig,
+) -> FfiCall<OffloaderBox> {
     crossing(async move {
         let config = message::Config::from(DriverConfig::from(config));
         let session = instance.session().await?;
-        let metadata: message::Pairs = session.link.call(Kind::Create, &config).message().await?;
+        let metadata: message::Pairs = session.call(Kind::Create, &context, &config).message().await?;
         instance.created(config);
         let driver_metadata = to_pairs(&message::from_pairs(metadata.pairs));
         Ok(OffloaderBox::from_value(FarOffloader { instance, driver_metadata }, TD_Opaque))
@@ -73,7 +82,7 @@ impl FfiOffloader for FarOffloader {
         self.driver_metadata.clone()
     }
 
-    fn offload(&self, ledger: LedgerReaderBox, request: FfiOffloadRequest) -> FfiCall<()> {
+    fn offload(&self, context: FfiCallContext, ledger: LedgerReaderBox, request: FfiOffloadRequest) -> FfiCall<()> {
         let instance = Arc::clone(&self.instance);
         crossing(async move {
             let metadata = LedgerMetadata::from(ledger.metadata()).into();
@@ -82,47 +91,47 @@ impl FfiOffloader for FarOffloader {
             let call = session.link.reserve();
             // Called back when this future ends, or is dropped.
             let _lent = session.lend(call.id, ledger);
-            call.send(Kind::Offload, &request).message::<Number>().await.map(drop)
+            session.send(call, Kind::Offload, &context, &request).message::<Number>().await.map(drop)
         })
     }
 
-    fn open_read(&self, stored: FfiStoredLedger) -> FfiCall<ReadHandleBox> {
+    fn open_read(&self, context: FfiCallContext, stored: FfiStoredLedger) -> FfiCall<ReadHandleBox> {
         let instance = Arc::clone(&self.instance);
         crossing(async move {
             let stored = Stored::from(StoredLedger::from(stored));
             let session = instance.session().await?;
-            let (open, metadata) = open(&session, &stored).await?;
+            let (open, metadata) = open(&session, &context, &stored).await?;
             let copy = FarCopy { instance, stored, metadata, open: Mutex::new(open) };
             Ok(ReadHandleBox::from_value(FarReadHandle(Arc::new(copy)), TD_Opaque))
         })
     }
 
-    fn delete(&self, stored: FfiStoredLedger) -> FfiCall<()> {
+    fn delete(&self, context: FfiCallContext, stored: FfiStoredLedger) -> FfiCall<()> {
         let instance = Arc::clone(&self.instance);
         crossing(async move {
             let stored = Stored::from(StoredLedger::from(stored));
-            instance.session().await?.link.call(Kind::Delete, &stored).message::<Number>().await.map(drop)
+            instance.session().await?.call(Kind::Delete, &context, &stored).message::<Number>().await.map(drop)
         })
     }
 
-    fn scan(&self, request: FfiScanRequest) -> FfiCall<FfiScanPage> {
+    fn scan(&self, context: FfiCallContext, request: FfiScanRequest) -> FfiCall<FfiScanPage> {
         let instance = Arc::clone(&self.instance);
         crossing(async move {
             let request = Scan::from(ScanRequest::from(request));
-            let page: Page = instance.session().await?.link.call(Kind::Scan, &request).message().await?;
+            let page: Page = instance.session().await?.call(Kind::Scan, &context, &request).message().await?;
             Ok(page.into_page().map_err(|error| nonsense(&error.to_string()))?.into())
         })
     }
 
-    fn health(&self) -> FfiCall<()> {
+    fn health(&self, context: FfiCallContext) -> FfiCall<()> {
         let instance = Arc::clone(&self.instance);
         crossing(async move {
             let session = instance.session().await?;
-            session.link.call(Kind::Health, &Number { number: 0 }).message::<Number>().await.map(drop)
+            session.call(Kind::Health, &context, &Number { number: 0 }).message::<Number>().await.map(drop)
         })
     }
 
-    fn shutdown(&self, deadline_ms: u64) -> FfiCall<u64> {
+    fn shutdown(&self, _context: FfiCallContext, deadline_ms: u64) -> FfiCall<u64> {
         let instance = Arc::clone(&self.instance);
         crossing(async move {
             let unsaid = || Error::new(ErrorCode::Timeout, "the driver's process did not finish in time; it was ended");
@@ -147,10 +156,14 @@ impl Drop for Open {
     }
 }
 
-async fn open(session: &Arc<Session>, stored: &Stored) -> Result<(Arc<Open>, LedgerMetadata), Error> {
+async fn open(
+    session: &Arc<Session>,
+    context: &FfiCallContext,
+    stored: &Stored,
+) -> Result<(Arc<Open>, LedgerMetadata), Error> {
     let call = session.link.reserve();
     let number = call.id;
-    let metadata: Metadata = call.send(Kind::Open, stored).message().await?;
+    let metadata: Metadata = session.send(call, Kind::Open, context, stored).message().await?;
     Ok((Arc::new(Open { session: Arc::downgrade(session), number }), metadata.into()))
 }
 
@@ -164,13 +177,13 @@ struct FarCopy {
 
 impl FarCopy {
     /// A process that lives, and where the copy is open in it.
-    async fn opened(&self) -> Result<(Arc<Session>, Arc<Open>), Error> {
+    async fn opened(&self, context: &FfiCallContext) -> Result<(Arc<Session>, Arc<Open>), Error> {
         let session = self.instance.session().await?;
         let known = Arc::clone(&self.open());
         if Weak::ptr_eq(&known.session, &Arc::downgrade(&session)) {
             return Ok((session, known));
         }
-        let (opened, metadata) = open(&session, &self.stored).await?;
+        let (opened, metadata) = open(&session, context, &self.stored).await?;
         if metadata != self.metadata {
             let ledger_id = metadata.ledger_id;
             let text = format!("the copy of ledger {ledger_id} is not what it was before the driver's process crashed");
@@ -193,14 +206,14 @@ impl FfiReadHandle for FarReadHandle {
         FfiLedgerMetadata::from(&self.0.metadata)
     }
 
-    fn read(&self, first: u64, last: u64, max_bytes: u64) -> FfiCall<RVec<FfiEntry>> {
+    fn read(&self, context: FfiCallContext, request: FfiReadRequest) -> FfiCall<RVec<FfiEntry>> {
+        let FfiReadRequest { first, last, max_bytes, .. } = request;
         let copy = Arc::clone(&self.0);
         crossing(async move {
-            let (session, open) = copy.opened().await?;
-            let link = &session.link;
-            let range =
-                Range { of: open.number, first, last, max_bytes: max_bytes.min(link.entries_bytes_max() as u64) };
-            link.call(Kind::Read, &range).entries().await.map(to_batch)
+            let (session, open) = copy.opened(&context).await?;
+            let max_bytes = max_bytes.min(session.link.entries_bytes_max() as u64);
+            let range = Range { of: open.number, first, last, max_bytes };
+            session.call(Kind::Read, &context, &range).entries().await.map(to_batch)
         })
     }
 }

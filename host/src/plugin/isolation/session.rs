@@ -8,8 +8,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use longshore_plugin_api::abi::LedgerReaderBox;
-use longshore_plugin_api::{Error, ErrorCode, Retry};
+use longshore_plugin_api::abi::{FfiCallContext, LedgerReaderBox};
+use longshore_plugin_api::{Entry, Error, ErrorCode, Retry};
+use prost::Message;
 use tokio::io::AsyncReadExt;
 use tokio::process::{Child, ChildStderr};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -17,13 +18,13 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tracing::level_filters::LevelFilter;
 
-use super::CRASHED;
 use super::frame::{Kind, ProtocolError};
-use super::host_side::HostSide;
-use super::link::{Limits, Link, NOTHING};
-use super::message::{self, Number};
+use super::host_side::{HostSide, Spanned};
+use super::link::{Call, Limits, Link, NOTHING, Reserved};
+use super::message::{self, Context, Number};
 use super::process::{self, Plan};
 use super::words::Words;
+use super::{CRASHED, CRASHED_BESIDE};
 
 /// How long a session whose owner went away gives the driver to finish.
 const FINISH_PATIENCE: Duration = Duration::from_secs(10);
@@ -59,11 +60,11 @@ pub(super) enum End {
 }
 
 impl End {
-    /// What calls get that were waiting.
-    fn error(&self) -> Error {
+    /// What a call gets that was waiting.
+    fn error(&self, crashed: ErrorCode) -> Error {
         let error = match self {
             Self::Ordered => Error::new(ErrorCode::Unavailable, "the driver was shut down"),
-            Self::Crashed(cause) => Error::new(CRASHED, format!("the driver's process ended: {cause}")),
+            Self::Crashed(cause) => Error::new(crashed, format!("the driver's process ended: {cause}")),
         };
         error.with_retry(Retry::Later)
     }
@@ -90,7 +91,7 @@ impl Session {
             unanswered_max: plan.settings.degraded_after,
         };
         let link = Link::new(stream, limits);
-        let host_side = Arc::new(HostSide::new(&plan.label));
+        let host_side = Arc::new(HostSide::new(&plan.label, Arc::clone(&plan.own)));
         let reading = tokio::spawn(Arc::clone(&link).run(Arc::clone(&host_side) as _));
         let words = Arc::new(Mutex::new(Words::new(Instant::now())));
         let stderr = child.stderr.take().expect("it was asked for");
@@ -103,7 +104,7 @@ impl Session {
             // Whoever is told by its call must find everything settled when it calls again.
             on_end(&end, pid);
             let _ = ending.send(true);
-            link.end(&end.error());
+            link.end(end.error(CRASHED), &end.error(CRASHED_BESIDE));
         });
         let log_level = level_now();
         let session = Self { link, pid, host_side, log_level: AtomicU32::new(log_level), orders, ended };
@@ -117,7 +118,9 @@ impl Session {
             log_level,
             memory_bytes_max: isolation.memory_bytes_max,
         };
-        let error = match timeout(isolation.start_timeout, session.link.call(Kind::Hello, &hello)).await {
+        let error = match timeout(isolation.start_timeout, session.link.call(Kind::Hello, &Context::default(), &hello))
+            .await
+        {
             Ok(Ok(_)) => return Ok(Arc::new(session)),
             Ok(Err(error)) => error,
             Err(_) => {
@@ -135,6 +138,23 @@ impl Session {
     /// Whether the child is gone, and everybody was told who had to be.
     pub(super) fn has_ended(&self) -> bool {
         *self.ended.borrow()
+    }
+
+    /// Makes a call; log events of it go under the span of `context`.
+    pub(super) fn call(&self, kind: Kind, context: &FfiCallContext, asked: &impl Message) -> SpannedCall {
+        self.send(self.link.reserve(), kind, context, asked)
+    }
+
+    /// The same under a number that is known already.
+    pub(super) fn send(
+        &self,
+        reserved: Reserved,
+        kind: Kind,
+        context: &FfiCallContext,
+        asked: &impl Message,
+    ) -> SpannedCall {
+        let spanned = HostSide::spanned(&self.host_side, reserved.id, context);
+        SpannedCall { call: reserved.send(kind, &Context::from(*context), asked), _spanned: spanned }
     }
 
     /// Lends the child a ledger, under the number of an offload, for as long as the answer lives.
@@ -162,6 +182,24 @@ impl Session {
         // Until the child is reaped.
         let _ = self.ended.clone().wait_for(|ended| *ended).await;
         abandoned
+    }
+}
+
+/// A call that was made, and the span that its log events go under until it ends.
+pub(super) struct SpannedCall {
+    call: Call,
+    _spanned: Option<Spanned>,
+}
+
+impl SpannedCall {
+    /// Waits for an answer that is a message.
+    pub(super) async fn message<M: Message + Default>(self) -> Result<M, Error> {
+        self.call.message().await
+    }
+
+    /// Waits for an answer that is entries.
+    pub(super) async fn entries(self) -> Result<Vec<Entry>, Error> {
+        self.call.entries().await
     }
 }
 
@@ -238,7 +276,7 @@ impl Watched {
         // What ending by force takes is left over.
         let for_driver = deadline.saturating_sub(process::EXIT_PATIENCE * 2).max(deadline / 2);
         let deadline_ms = u64::try_from(for_driver.as_millis()).unwrap_or(u64::MAX);
-        let call = self.link.call(Kind::Shutdown, &Number { number: deadline_ms });
+        let call = self.link.call(Kind::Shutdown, &Context::default(), &Number { number: deadline_ms });
         let abandoned = match timeout(for_driver, call.message::<Number>()).await {
             Ok(Ok(Number { number })) => Some(number),
             Ok(Err(_)) | Err(_) => None,

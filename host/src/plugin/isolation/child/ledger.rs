@@ -8,12 +8,14 @@ use abi_stable::sabi_trait::TD_Opaque;
 use abi_stable::std_types::{RErr, ROk, RVec};
 use async_ffi::FutureExt;
 use longshore_plugin_api::abi::requests::to_batch;
-use longshore_plugin_api::abi::{FfiCall, FfiEntry, FfiLedgerMetadata, FfiLedgerReader, LedgerReaderBox};
+use longshore_plugin_api::abi::{
+    FfiCall, FfiCallContext, FfiEntry, FfiLedgerMetadata, FfiLedgerReader, FfiReadRequest, LedgerReaderBox,
+};
 use longshore_plugin_api::{Entry, Error, ErrorCode, LedgerMetadata};
 
 use super::super::frame::Kind;
 use super::super::link::Link;
-use super::super::message::{Number, Range};
+use super::super::message::{Context, Number, Range};
 
 /// Bytes that reached the store and that the host was not told of yet.
 pub(super) struct Progress {
@@ -66,13 +68,14 @@ impl FarLedger {
 
     fn entries(
         &self,
-        first: u64,
-        last: u64,
-        max_bytes: u64,
+        context: FfiCallContext,
+        request: FfiReadRequest,
     ) -> impl Future<Output = Result<Vec<Entry>, Error>> + use<> {
         let call = self.link.upgrade().map(|link| {
+            let FfiReadRequest { first, last, max_bytes, .. } = request;
             let max_bytes = max_bytes.min(link.entries_bytes_max() as u64);
-            link.call(Kind::ReadLedger, &Range { of: self.offload, first, last, max_bytes })
+            let range = Range { of: self.offload, first, last, max_bytes };
+            link.call(Kind::ReadLedger, &Context::from(context), &range)
         });
         async move {
             match call {
@@ -88,8 +91,8 @@ impl FfiLedgerReader for FarLedger {
         FfiLedgerMetadata::from(&self.metadata)
     }
 
-    fn read(&self, first: u64, last: u64, max_bytes: u64) -> FfiCall<RVec<FfiEntry>> {
-        let entries = self.entries(first, last, max_bytes);
+    fn read(&self, context: FfiCallContext, request: FfiReadRequest) -> FfiCall<RVec<FfiEntry>> {
+        let entries = self.entries(context, request);
         async move {
             match entries.await {
                 Ok(entries) => ROk(to_batch(entries)),

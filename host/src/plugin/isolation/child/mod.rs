@@ -6,6 +6,7 @@
 //! library's own runtime, as it does in the broker.
 
 mod ledger;
+mod metrics;
 mod server;
 mod services;
 
@@ -25,6 +26,7 @@ use rustix::stdio::{dup2_stdin, dup2_stdout};
 use sha2::{Digest, Sha256};
 
 use self::server::Server;
+use super::super::admission::Ownership;
 use super::super::inspect::{self, Image};
 use super::frame::{self, Frame, HEADER_BYTES, Header, Kind, ProtocolError};
 use super::link::{Limits, Link};
@@ -126,7 +128,7 @@ fn greet(mut stream: &StdStream) -> Result<(Hello, u64), ChildError> {
     if frame.kind != Kind::Hello {
         return Err(ProtocolError::Unexpected(frame.kind).into());
     }
-    let hello: Hello = message::read(&frame)?;
+    let (_, hello): (_, Hello) = message::read_call(&frame)?;
     if hello.version != message::VERSION {
         return Err(ProtocolError::Version { theirs: hello.version, ours: message::VERSION }.into());
     }
@@ -148,8 +150,8 @@ fn limit(hello: &Hello) {
 fn read_library(library: OwnedFd, hello: &Hello) -> Result<Image, Error> {
     let mut file = File::from(library);
     let failed = |error: io::Error| Error::io("read the library that the host gave", &error);
-    let len = file.metadata().map_err(failed)?.len();
-    let mut bytes = Vec::with_capacity(usize::try_from(len).unwrap_or(0));
+    let metadata = file.metadata().map_err(failed)?;
+    let mut bytes = Vec::with_capacity(usize::try_from(metadata.len()).unwrap_or(0));
     // Whoever wrote it shares its place in the file with us.
     io::Seek::rewind(&mut file).map_err(failed)?;
     file.read_to_end(&mut bytes).map_err(failed)?;
@@ -157,7 +159,8 @@ fn read_library(library: OwnedFd, hello: &Hello) -> Result<Image, Error> {
     if sha256[..] != hello.sha256[..] {
         return Err(Error::new(ErrorCode::Internal, "the library that the host gave is not the one that it checked"));
     }
-    Ok(Image { bytes, sha256 })
+    // The host has judged who owned the file; this is the memory's own.
+    Ok(Image { bytes, sha256, ownership: Ownership::from(&metadata) })
 }
 
 /// What the library says about itself, checked as the host checked it.

@@ -10,17 +10,20 @@ use abi_stable::std_types::{RErr, ROk};
 use futures_util::FutureExt;
 use longshore_plugin_api::abi::requests::{from_batch, from_pairs};
 use longshore_plugin_api::abi::{
-    FfiCall, FfiDriverConfig, FfiStartOptions, OffloaderBox, OffloaderModuleRef, Pairs, ReadHandleBox,
+    FfiCall, FfiCallContext, FfiDriverConfig, FfiReadRequest, FfiStartOptions, OffloaderBox, OffloaderModuleRef, Pairs,
+    ReadHandleBox,
 };
 use longshore_plugin_api::offloader::{ScanPage, ScanRequest};
 use longshore_plugin_api::{ConfigProblem, DriverConfig, Error, ErrorCode, LedgerMetadata, runtime};
+use prost::Message;
 use tokio::sync::Notify;
 
-use super::super::super::load;
+use super::super::super::{load, threads};
 use super::super::frame::{Frame, Kind, ProtocolError};
 use super::super::link::{Answer, Link, Serve, Work};
 use super::super::message::{self, Config, Hello, Metadata, Number, Offload, Page, Problems, Range, Scan, Stored};
 use super::ledger::{FarLedger, Progress};
+use super::metrics::FarMetrics;
 use super::services::{LogLevel, services};
 use super::{identify, read_library};
 
@@ -31,6 +34,7 @@ const FLUSH_LOOK: Duration = Duration::from_millis(1);
 pub(super) struct Server {
     link: Weak<Link>,
     log_level: Arc<LogLevel>,
+    metrics: Arc<FarMetrics>,
     module: OnceLock<OffloaderModuleRef>,
     offloader: OnceLock<OffloaderBox>,
     /// By the number of the call that opened it.
@@ -43,6 +47,7 @@ impl Server {
         Self {
             link: Arc::downgrade(link),
             log_level: Arc::new(LogLevel::new(hello.log_level)),
+            metrics: FarMetrics::new(Arc::downgrade(link)),
             module: OnceLock::new(),
             offloader: OnceLock::new(),
             copies: Mutex::default(),
@@ -58,10 +63,13 @@ impl Server {
         let module = load::load(&hello.file, &image, &found).map_err(refused)?;
         let options = FfiStartOptions {
             runtime_workers: hello.runtime_workers,
+            reserved: 0,
             host_marker: runtime::library_marker(),
+            thread_name: threads::name_for(&found.note.name).into(),
             extras: Pairs::new(),
         };
-        if let RErr(error) = module.start()(services(Weak::clone(&self.link), Arc::clone(&self.log_level)), options) {
+        let services = services(Weak::clone(&self.link), Arc::clone(&self.log_level), Arc::clone(&self.metrics));
+        if let RErr(error) = module.start()(services, options) {
             return Err(Error::new(ErrorCode::Internal, format!("it could not be started: {}", Error::from(error))));
         }
         // The host sends one hello.
@@ -89,16 +97,16 @@ impl Server {
         self.copies.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn validate(&self, config: Config) -> Result<Answer, Error> {
+    async fn validate(&self, context: FfiCallContext, config: Config) -> Result<Answer, Error> {
         let config = FfiDriverConfig::from(DriverConfig::from(config));
-        let problems = settled(self.module()?.validate()(config)).await?;
+        let problems = settled(self.module()?.validate()(context, config)).await?;
         let problems = problems.into_iter().map(|problem| ConfigProblem::from(problem).into()).collect();
         Ok(Answer::message(&Problems { problems }))
     }
 
-    async fn create(&self, config: Config) -> Result<Answer, Error> {
+    async fn create(&self, context: FfiCallContext, config: Config) -> Result<Answer, Error> {
         let config = FfiDriverConfig::from(DriverConfig::from(config));
-        let offloader = settled(self.module()?.create()(config)).await?;
+        let offloader = settled(self.module()?.create()(context, config)).await?;
         let pairs = message::to_pairs(&from_pairs(offloader.driver_metadata()));
         if self.offloader.set(offloader).is_err() {
             return Err(Error::new(ErrorCode::InvalidArgument, "this process has made its driver already"));
@@ -106,52 +114,54 @@ impl Server {
         Ok(Answer::message(&message::Pairs { pairs }))
     }
 
-    async fn offload(&self, id: u64, request: Offload) -> Result<Answer, Error> {
+    async fn offload(&self, context: FfiCallContext, id: u64, request: Offload) -> Result<Answer, Error> {
         let Offload { metadata, target } = request;
         let request = target.into_request().map_err(wrong_request)?;
         let progress = Arc::new(Progress::new(Weak::clone(&self.link), id));
         let ledger = FarLedger::lend(Weak::clone(&self.link), id, metadata.into(), Arc::clone(&progress));
-        settled(self.offloader()?.offload(ledger, request.into())).await?;
+        settled(self.offloader()?.offload(context, ledger, request.into())).await?;
         progress.tell();
         Ok(Answer::done())
     }
 
-    async fn open(&self, id: u64, stored: Stored) -> Result<Answer, Error> {
+    async fn open(&self, context: FfiCallContext, id: u64, stored: Stored) -> Result<Answer, Error> {
         let stored = stored.into_stored(Kind::Open).map_err(wrong_request)?;
-        let copy = settled(self.offloader()?.open_read(stored.into())).await?;
+        let copy = settled(self.offloader()?.open_read(context, stored.into())).await?;
         let metadata = Metadata::from(LedgerMetadata::from(copy.metadata()));
         self.copies().insert(id, Arc::new(copy));
         Ok(Answer::message(&metadata))
     }
 
-    async fn read(&self, range: Range) -> Result<Answer, Error> {
+    async fn read(&self, context: FfiCallContext, range: Range) -> Result<Answer, Error> {
         let copy = self.copies().get(&range.of).cloned();
         let closed = || Error::new(ErrorCode::InvalidArgument, "the copy is not open in this process");
-        let batch = settled(copy.ok_or_else(closed)?.read(range.first, range.last, range.max_bytes)).await?;
+        let request = FfiReadRequest::new(range.first, range.last, range.max_bytes);
+        let batch = settled(copy.ok_or_else(closed)?.read(context, request)).await?;
         from_batch(batch).map(Answer::Entries)
     }
 
-    async fn delete(&self, stored: Stored) -> Result<Answer, Error> {
+    async fn delete(&self, context: FfiCallContext, stored: Stored) -> Result<Answer, Error> {
         let stored = stored.into_stored(Kind::Delete).map_err(wrong_request)?;
-        settled(self.offloader()?.delete(stored.into())).await?;
+        settled(self.offloader()?.delete(context, stored.into())).await?;
         Ok(Answer::done())
     }
 
-    async fn scan(&self, request: Scan) -> Result<Answer, Error> {
-        let page = settled(self.offloader()?.scan(ScanRequest::from(request).into())).await?;
+    async fn scan(&self, context: FfiCallContext, request: Scan) -> Result<Answer, Error> {
+        let page = settled(self.offloader()?.scan(context, ScanRequest::from(request).into())).await?;
         Ok(Answer::message(&Page::from(ScanPage::from(page))))
     }
 
-    async fn health(&self) -> Result<Answer, Error> {
-        settled(self.offloader()?.health()).await?;
+    async fn health(&self, context: FfiCallContext) -> Result<Answer, Error> {
+        settled(self.offloader()?.health(context)).await?;
         Ok(Answer::done())
     }
 
-    async fn shutdown(&self, deadline_ms: u64) -> Result<Answer, Error> {
+    async fn shutdown(&self, context: FfiCallContext, deadline_ms: u64) -> Result<Answer, Error> {
         let number = match self.offloader.get() {
-            Some(offloader) => settled(offloader.shutdown(deadline_ms)).await?,
+            Some(offloader) => settled(offloader.shutdown(context, deadline_ms)).await?,
             None => 0,
         };
+        self.metrics.flush();
         // The answer is written after this returns; who waits for the end looks for that.
         self.finished.notify_one();
         Ok(Answer::message(&Number { number }))
@@ -168,37 +178,40 @@ impl Serve for Server {
         let id = frame.id;
         Ok(match frame.kind {
             Kind::Validate => {
-                let config = message::read(frame)?;
-                Box::pin(async move { self.validate(config).await })
+                let (context, config) = asked(frame)?;
+                Box::pin(async move { self.validate(context, config).await })
             }
             Kind::Create => {
-                let config = message::read(frame)?;
-                Box::pin(async move { self.create(config).await })
+                let (context, config) = asked(frame)?;
+                Box::pin(async move { self.create(context, config).await })
             }
             Kind::Offload => {
-                let request = message::read(frame)?;
-                Box::pin(async move { self.offload(id, request).await })
+                let (context, request) = asked(frame)?;
+                Box::pin(async move { self.offload(context, id, request).await })
             }
             Kind::Open => {
-                let stored = message::read(frame)?;
-                Box::pin(async move { self.open(id, stored).await })
+                let (context, stored) = asked(frame)?;
+                Box::pin(async move { self.open(context, id, stored).await })
             }
             Kind::Read => {
-                let range = message::read(frame)?;
-                Box::pin(async move { self.read(range).await })
+                let (context, range) = asked(frame)?;
+                Box::pin(async move { self.read(context, range).await })
             }
             Kind::Delete => {
-                let stored = message::read(frame)?;
-                Box::pin(async move { self.delete(stored).await })
+                let (context, stored) = asked(frame)?;
+                Box::pin(async move { self.delete(context, stored).await })
             }
             Kind::Scan => {
-                let request = message::read(frame)?;
-                Box::pin(async move { self.scan(request).await })
+                let (context, request) = asked(frame)?;
+                Box::pin(async move { self.scan(context, request).await })
             }
-            Kind::Health => Box::pin(async move { self.health().await }),
+            Kind::Health => {
+                let (context, Number { .. }) = asked(frame)?;
+                Box::pin(async move { self.health(context).await })
+            }
             Kind::Shutdown => {
-                let Number { number } = message::read(frame)?;
-                Box::pin(async move { self.shutdown(number).await })
+                let (context, Number { number }) = asked(frame)?;
+                Box::pin(async move { self.shutdown(context, number).await })
             }
             other => return Err(ProtocolError::Unexpected(other)),
         })
@@ -220,6 +233,12 @@ impl Serve for Server {
         // The answer of an `Open` may have crossed its cancellation.
         self.close(id);
     }
+}
+
+/// What is asked, and what goes along with it: the number that comes back with log events is the call's.
+fn asked<M: Message + Default>(frame: &Frame) -> Result<(FfiCallContext, M), ProtocolError> {
+    let (context, asked) = message::read_call(frame)?;
+    Ok((FfiCallContext { host_span: frame.id, ..FfiCallContext::from(&context) }, asked))
 }
 
 /// Waits for a call to the library. A panic that async-ffi raises here for one that happened over there ends here too.
