@@ -25,7 +25,7 @@ pub(crate) fn with_note(from: &str, to: &str) -> Vec<u8> {
 }
 
 /// A copy of the misbehaving plugin with `from` replaced by `to`, of equal length, in note and library alike.
-pub(super) fn everywhere(from: &str, to: &str) -> Vec<u8> {
+pub(crate) fn everywhere(from: &str, to: &str) -> Vec<u8> {
     rebuilt("misbehaving-plugin", from, to)
 }
 

@@ -10,12 +10,12 @@ use std::time::{Duration, Instant};
 use longshore_plugin_api::{Error, ErrorCode, Retry};
 use serde::{Deserialize, Serialize};
 
-use super::{CRASHED, CRASHED_BESIDE};
 use super::frame::Kind;
 use super::message::{Config, Context, Pairs};
 use super::process::Plan;
 use super::restarts::{Restarts, Verdict};
 use super::session::{End, Session};
+use super::{CRASHED, CRASHED_BESIDE};
 
 /// What is remembered of a driver and a configuration whatever becomes of its instance: a configuration that crashes its process
 /// is no better for being asked for again.

@@ -27,10 +27,12 @@ pub(super) struct FarMetrics {
     known: Mutex<Known>,
 }
 
+/// Kind, name and labels.
+type Key = (u32, String, Vec<(String, String)>);
+
 #[derive(Default)]
 struct Known {
-    /// By kind, name and labels.
-    numbers: HashMap<(u32, String, Vec<(String, String)>), u64>,
+    numbers: HashMap<Key, u64>,
     /// By number, which is the place and one.
     series: Vec<Series>,
     waiting: usize,
