@@ -17,6 +17,7 @@ pub mod config_schema;
 mod driver;
 pub mod elf;
 pub mod inspect;
+pub mod inspection;
 mod layout;
 mod lent_ledger;
 mod load;
@@ -28,6 +29,7 @@ pub mod scan;
 mod services;
 pub mod settings;
 pub mod state;
+pub mod verification;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;

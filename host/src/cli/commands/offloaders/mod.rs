@@ -1,12 +1,17 @@
 //! `longshore offloaders …`: one file for each command. Each answers its exit code; `EXIT_CODES` tells what they mean.
 
+mod files;
+mod inspect;
 mod list;
 mod table;
+mod verify;
 
 use crate::cli::args::{OffloadersArgs, OffloadersCommand};
 
 /// It is done.
 const DONE: u8 = 0;
+/// Something is wrong with a file.
+const FOUND: u8 = 1;
 /// The folder, or the file, could not be read.
 const NOT_READ: u8 = 2;
 
@@ -17,5 +22,8 @@ const NOT_READ: u8 = 2;
 pub fn run_offloaders(args: &OffloadersArgs) -> anyhow::Result<u8> {
     match &args.command {
         OffloadersCommand::List(args) => list::run(args).map(|read| if read { DONE } else { NOT_READ }),
+        OffloadersCommand::Inspect(args) => inspect::run(args),
+        OffloadersCommand::Verify(args) => verify::run(args),
+        OffloadersCommand::TryLoad(args) => verify::run_child(args),
     }
 }
