@@ -9,8 +9,8 @@ use abi_stable::std_types::{RErr, RResult, RStr, RVec};
 use async_ffi::FutureExt;
 
 use crate::abi::{
-    FfiCall, FfiConfigProblem, FfiDriverConfig, FfiError, FfiStartOptions, HostServicesBox, OffloaderBox,
-    OffloaderModule, OffloaderModuleRef,
+    FfiCall, FfiCallContext, FfiConfigProblem, FfiDriverConfig, FfiError, FfiLibraryStats, FfiStartOptions,
+    HostServicesBox, OffloaderBox, OffloaderModule, OffloaderModuleRef,
 };
 use crate::config::DriverConfig;
 use crate::error::Error;
@@ -37,7 +37,8 @@ pub const fn root_symbol<P: ExportedPlugin>() -> RootSymbol {
 
 /// The root module, for tests that call a plugin's table without a library.
 pub fn root_module<P: ExportedPlugin>() -> OffloaderModuleRef {
-    OffloaderModule { describe: describe::<P>, start, validate: validate::<P>, create: create::<P> }.leak_into_prefix()
+    OffloaderModule { describe: describe::<P>, start, validate: validate::<P>, create: create::<P>, stats, stop }
+        .leak_into_prefix()
 }
 
 /// Called once, by the host's loader; a panic ends inside `__call_root_module_loader`.
@@ -58,16 +59,31 @@ extern "C" fn start(host: HostServicesBox, options: FfiStartOptions) -> RResult<
     runtime::start(host, &options).map_err(FfiError::from).into()
 }
 
-extern "C" fn validate<P: ExportedPlugin>(config: FfiDriverConfig) -> FfiCall<RVec<FfiConfigProblem>> {
+extern "C" fn stats() -> FfiLibraryStats {
+    runtime::guard::catch("stats", || Ok(runtime::stats())).unwrap_or_default()
+}
+
+extern "C" fn stop() {
+    // A panic has been reported by the hook, and there is nobody to tell.
+    let _ = runtime::guard::catch("stop", || {
+        runtime::stop();
+        Ok(())
+    });
+}
+
+extern "C" fn validate<P: ExportedPlugin>(
+    context: FfiCallContext,
+    config: FfiDriverConfig,
+) -> FfiCall<RVec<FfiConfigProblem>> {
     match runtime::started() {
-        Ok(runtime) => adapter::validate::<P::Factory>(runtime, DriverConfig::from(config)),
+        Ok(runtime) => adapter::validate::<P::Factory>(runtime, context, DriverConfig::from(config)),
         Err(error) => failed(error),
     }
 }
 
-extern "C" fn create<P: ExportedPlugin>(config: FfiDriverConfig) -> FfiCall<OffloaderBox> {
+extern "C" fn create<P: ExportedPlugin>(context: FfiCallContext, config: FfiDriverConfig) -> FfiCall<OffloaderBox> {
     match runtime::started() {
-        Ok(runtime) => adapter::create::<P::Factory>(runtime, DriverConfig::from(config)),
+        Ok(runtime) => adapter::create::<P::Factory>(runtime, context, DriverConfig::from(config)),
         Err(error) => failed(error),
     }
 }

@@ -14,3 +14,4 @@ mod offload;
 mod sizes;
 mod startup;
 mod tidy;
+mod verifying;

@@ -246,6 +246,7 @@ pub fn plugin_settings(config: &Config) -> PluginSettings {
         call_timeout: Duration::from_millis(config.offloaders_call_timeout_ms),
         offload_stall_timeout: Duration::from_millis(config.offloaders_stall_timeout_ms),
         concurrent_calls_max: config.offloaders_concurrent_calls_max as usize,
+        inline_calls_max: config.offloaders_inline_calls_max as usize,
         runtime_workers: config.offloaders_runtime_workers,
         degraded_after: config.offloaders_degraded_after,
         file_bytes_max: config.offloaders_file_bytes_max,

@@ -4,10 +4,6 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use abi_stable::std_types::{RErr, ROk};
-use longshore_plugin_api::abi::{FfiStartOptions, Pairs};
-use longshore_plugin_api::{Error, runtime};
-
 use super::admission::Policy;
 use super::elf::FoundNote;
 use super::inspect::{self, Image, Refusal};
@@ -16,7 +12,6 @@ use super::loaded::LoadedPlugin;
 use super::registry::{Registry, Row};
 use super::report::PluginReport;
 use super::scan::{self, Candidate};
-use super::services::services;
 use super::settings::PluginSettings;
 use super::state::PluginState;
 
@@ -120,13 +115,5 @@ fn start(admitted: &Admitted, settings: &Arc<PluginSettings>) -> Result<LoadedPl
     let file = admitted.candidate.name.to_string_lossy().into_owned();
     let note = admitted.found.note.clone();
     let module = load::load(&file, &admitted.image, &admitted.found).map_err(|e| e.to_string())?;
-    let options = FfiStartOptions {
-        runtime_workers: settings.runtime_workers,
-        host_marker: runtime::library_marker(),
-        extras: Pairs::new(),
-    };
-    match module.start()(services(&format!("{} {}", note.name, note.version)), options) {
-        ROk(()) => Ok(LoadedPlugin::new(note, file, module, Arc::clone(settings))),
-        RErr(error) => Err(format!("it could not be started: {}", Error::from(error))),
-    }
+    LoadedPlugin::start(note, file, module, Arc::clone(settings))
 }

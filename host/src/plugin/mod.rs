@@ -13,15 +13,20 @@
 pub mod admission;
 pub mod anatomy;
 mod assemble;
+mod calls;
 pub mod config_schema;
 mod driver;
 pub mod elf;
+pub mod figures;
+mod gate;
+mod inline;
 pub mod inspect;
 pub mod inspection;
 mod layout;
 mod lent_ledger;
 mod load;
 mod loaded;
+pub mod own_metrics;
 mod read_handle;
 mod registry;
 pub mod report;
@@ -29,6 +34,7 @@ pub mod scan;
 mod services;
 pub mod settings;
 pub mod state;
+mod threads;
 pub mod verification;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -43,9 +49,11 @@ use longshore_plugin_api::abi::OffloaderModuleRef;
 use tokio::sync::OnceCell;
 use tokio::time::timeout;
 
+use self::calls::Call;
 use self::config_schema::check::{schema_of, unknown_extra_keys};
 use self::driver::PluginDriver;
-use self::loaded::Call;
+use self::figures::Verb;
+pub use self::loaded::{LibraryStats, PluginFigures};
 use self::registry::{Claim, Registry, Row};
 pub use self::report::PluginReport;
 pub use self::settings::PluginSettings;
@@ -120,6 +128,21 @@ impl PluginHost {
         unknown_extra_keys(plugins.map(|plugin| &plugin.note), properties)
     }
 
+    /// What the library that serves from `file` holds and runs at this moment, if one does. Reads a file for each thread of the
+    /// process.
+    pub fn library_stats(&self, file: &str) -> Option<LibraryStats> {
+        let registry = self.registry();
+        let plugin = registry.rows.iter().filter_map(|row| row.plugin.as_ref()).find(|plugin| plugin.file == file)?;
+        Some(plugin.stats())
+    }
+
+    /// What was counted of the plugins, each version once, by name and version.
+    pub fn figures(&self) -> Vec<PluginFigures> {
+        let registry = self.registry();
+        let plugins = registry.rows.iter().filter_map(|row| row.plugin.as_ref());
+        loaded::sum(plugins.map(|plugin| plugin.figures()))
+    }
+
     /// Lets every driver instance finish, all at once, within `deadline`. Calls afterwards still work; the process is expected
     /// to end.
     pub async fn shutdown(&self, deadline: Duration) {
@@ -130,11 +153,11 @@ impl PluginHost {
         join_all(instances.iter().map(async |(key, instance)| {
             let Some(driver) = instance.get() else { return };
             match driver.shutdown(deadline).await {
-                Some(0) => tracing::debug!(driver = key.driver, "driver shut down"),
-                Some(abandoned) => {
+                Ok(0) => tracing::debug!(driver = key.driver, "driver shut down"),
+                Ok(abandoned) => {
                     tracing::warn!(driver = key.driver, abandoned, "driver shut down, calls were given up")
                 }
-                None => tracing::warn!(driver = key.driver, "driver did not answer its shutdown"),
+                Err(error) => tracing::warn!(driver = key.driver, %error, "driver did not answer its shutdown"),
             }
         }))
         .await;
@@ -203,9 +226,8 @@ impl DriverLookup for PluginHost {
         let made = match timeout(patience, instance.get_or_try_init(create)).await {
             Ok(made) => made.cloned(),
             Err(_) => {
-                let call = Call { driver, what: "create the driver" };
-                Err(plugin
-                    .busy(call, "others were trying to create it with these settings, and none succeeded in time"))
+                let text = "others were trying to create it with these settings, and none succeeded in time";
+                Err(plugin.busy(driver, Call::of(Verb::Create), text))
             }
         };
         drop(instance);

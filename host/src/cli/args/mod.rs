@@ -10,8 +10,8 @@ use crate::client::{MessageId, Start};
 
 use super::EXIT_CODES;
 pub use offloaders::{
-    OffloadersArgs, OffloadersCommand, OffloadersFileArgs, OffloadersInspectArgs, OffloadersListArgs,
-    OffloadersTryLoadArgs, OffloadersVerifyArgs,
+    ConformanceArgs, NewOffloaderArgs, OffloadersArgs, OffloadersCommand, OffloadersFileArgs, OffloadersInspectArgs,
+    OffloadersListArgs, OffloadersTryLoadArgs, OffloadersVerifyArgs,
 };
 
 /// A Pulsar-compatible standalone broker whose tiered storage drivers are shared libraries.

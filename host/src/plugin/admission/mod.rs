@@ -16,6 +16,7 @@ mod signature;
 mod trusted_file;
 mod verdict;
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
@@ -72,6 +73,17 @@ pub enum Rule {
     Signature,
     /// The recorded verdict.
     Verdict,
+}
+
+impl fmt::Display for Rule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Owner => "owner",
+            Self::AllowList => "allow-list",
+            Self::Signature => "signature",
+            Self::Verdict => "verdict",
+        })
+    }
 }
 
 /// How a rule judged one file.
@@ -288,7 +300,8 @@ impl Policy {
             None if self.settings.require_verdict => {
                 Err("offloadersRequireVerdict=true needs offloadersVerdictsDirectory".to_owned())
             }
-            Some(directory) if directory.exists() || self.settings.require_verdict => self
+            // One that is not there yet has no verdicts.
+            Some(directory) if directory.exists() => self
                 .owners
                 .check_chain(directory, Subject::Policy)
                 .map_err(|denial| format!("offloadersVerdictsDirectory: {denial}")),

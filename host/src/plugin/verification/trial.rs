@@ -12,12 +12,10 @@ use std::os::unix::fs::DirBuilderExt;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use abi_stable::std_types::{RErr, ROk};
 use libloading::os::unix::{Library, RTLD_LAZY, RTLD_LOCAL};
-use longshore_plugin_api::abi::{FfiStartOptions, Pairs};
-use longshore_plugin_api::{Error, runtime};
 use rustix::process::{Pid, Resource, Rlimit, Signal};
 use serde::{Deserialize, Serialize};
 
@@ -25,7 +23,8 @@ use super::finding::{self, Finding, KINDS, Kind};
 use crate::plugin::anatomy;
 use crate::plugin::inspect;
 use crate::plugin::load::{self, LoadError};
-use crate::plugin::services::services;
+use crate::plugin::loaded::LoadedPlugin;
+use crate::plugin::settings::PluginSettings;
 
 /// The hidden command of this program that is the child.
 pub const CHILD_COMMAND: [&str; 2] = ["offloaders", "try-load"];
@@ -240,11 +239,10 @@ fn load_here(path: &Path, sha256_hex: &str, file_bytes_max: u64) -> Vec<(&'stati
         Ok(module) => module,
         Err(error) => return vec![(kind_of(&error), error.to_string())],
     };
-    let options = FfiStartOptions { runtime_workers: 1, host_marker: runtime::library_marker(), extras: Pairs::new() };
-    let label = format!("{} {}", found.note.name, found.note.version);
-    match module.start()(services(&label), options) {
-        ROk(()) => Vec::new(),
-        RErr(error) => vec![(finding::START, format!("it could not be started: {}", Error::from(error)))],
+    let settings = PluginSettings { runtime_workers: 1, ..PluginSettings::default() };
+    match LoadedPlugin::start(found.note, name, module, Arc::new(settings)) {
+        Ok(_) => Vec::new(),
+        Err(reason) => vec![(finding::START, reason)],
     }
 }
 

@@ -7,7 +7,7 @@ use crate::plugin::admission::Policy;
 use crate::plugin::inspection::{Inspection, InspectionState, KeyReport, inspect_file};
 
 use super::files::{Files, hanging, printable};
-use super::{DONE, FOUND, NOT_READ};
+use super::{DONE, FAILED, NOT_READ};
 
 /// The most names of one kind that are shown to people; `--json` has them all.
 const NAMES_SHOWN_MAX: usize = 12;
@@ -45,7 +45,7 @@ fn code(inspections: &[Inspection]) -> u8 {
     if inspections.iter().any(|inspection| inspection.sha256.is_none()) {
         NOT_READ
     } else if inspections.iter().any(|inspection| inspection.state != InspectionState::Admitted) {
-        FOUND
+        FAILED
     } else {
         DONE
     }
@@ -88,7 +88,7 @@ fn write_one(inspection: &Inspection, out: &mut dyn Write) -> io::Result<()> {
     }
     line("signed by", inspection.signed_by.as_deref().unwrap_or("nobody that is known"))?;
     for rule in inspection.policy.iter().flatten() {
-        line("policy", &format!("{}: {}", rule.ruling, rule.text))?;
+        line("policy", &format!("{}, {}: {}", rule.rule, rule.ruling, rule.text))?;
     }
     if let Some(library) = &inspection.library {
         line("needs", &names(&library.needed))?;

@@ -11,7 +11,7 @@ use crate::plugin::admission::Policy;
 use crate::plugin::verification::{TrialSettings, Verification, try_load, verify_file};
 
 use super::files::{Files, printable};
-use super::{DONE, FOUND, NOT_READ};
+use super::{DONE, FAILED, NOT_READ};
 
 /// Verifies each file, records what was found if asked to; answers the exit code.
 ///
@@ -58,7 +58,7 @@ fn code(verifications: &[Verification]) -> u8 {
     if verifications.iter().any(|verification| !verification.was_read()) {
         NOT_READ
     } else if verifications.iter().any(|verification| !verification.passed) {
-        FOUND
+        FAILED
     } else {
         DONE
     }
