@@ -1,16 +1,12 @@
 //! The layout check of a plugin's types against ours, in both directions, with a reason that fits one line.
 
+use std::cmp::Reverse;
+use std::fmt;
+
 use abi_stable::abi_stability::abi_checking::{
     AbiInstability, AbiInstabilityError, AbiInstabilityErrors, CheckingGlobals, check_layout_compatibility_with_globals,
 };
 use abi_stable::type_layout::{TLFieldOrFunction, TypeLayout};
-
-/// What abi_stable calls the answer of a function among its parameters.
-const RETURNED: &str = "__returns";
-/// What abi_stable puts between a table, its functions and their types.
-const BETWEEN: [&str; 2] = ["PrefixRef", "AFunctionPointer"];
-/// The longest name of a type that is shown, in characters.
-const TYPE_CHARS_MAX: usize = 200;
 
 /// Accepts a plugin whose types extend ours, or ours its: a newer plugin on an older host, and the reverse.
 ///
@@ -18,8 +14,7 @@ const TYPE_CHARS_MAX: usize = 200;
 /// says nothing about the next.
 ///
 /// # Errors
-/// The difference that lies deepest, in one line; everything that abi_stable says, thousands of lines, goes to the log at
-/// debug.
+/// The deepest difference; everything that abi_stable says goes to the log at debug.
 pub(super) fn check_both_ways(ours: &'static TypeLayout, theirs: &'static TypeLayout) -> Result<(), String> {
     let Err(newer) = check_layout_compatibility_with_globals(ours, theirs, &CheckingGlobals::new()) else {
         return Ok(());
@@ -28,186 +23,167 @@ pub(super) fn check_both_ways(ours: &'static TypeLayout, theirs: &'static TypeLa
         return Ok(());
     };
     tracing::debug!(%newer, %older, "the layouts of a plugin and of this host differ");
-    Err(one_line(&newer, &older))
+    Err(one_line(&newer))
 }
 
-/// The deepest difference of both directions: how many fields a table has says less than what became of one of them.
-fn one_line(newer: &AbiInstabilityErrors, older: &AbiInstabilityErrors) -> String {
-    let of = |errors: &AbiInstabilityErrors, is_ours_first: bool| {
-        let deepest = errors.errors.iter().filter(|error| !error.errs.is_empty());
-        let deepest = deepest.max_by_key(|error| error.stack_trace.len())?;
-        Some((deepest.stack_trace.len(), describe(errors.interface.name(), deepest, is_ours_first)))
-    };
-    match (of(newer, true), of(older, false)) {
-        (Some((depth, _)), Some((deeper, line))) if deeper > depth => line,
-        (Some((_, line)), _) | (None, Some((_, line))) => line,
-        (None, None) => "the layouts differ".to_owned(),
+/// The deepest difference that is not growth: which type, which field, what against what.
+fn one_line(errors: &AbiInstabilityErrors) -> String {
+    let mut differences: Vec<&AbiInstabilityError> = errors.errors.iter().filter(|error| !is_growth(error)).collect();
+    // Of two that are equally deep the first.
+    differences.sort_by_key(|error| Reverse(error.stack_trace.len()));
+    match differences.first() {
+        Some(error) => describe(error, errors.interface),
+        None => "this host and the plugin each have something that the other lacks".to_owned(),
     }
 }
 
-/// Type, field and both sides.
-fn describe(interface: &str, error: &AbiInstabilityError, is_ours_first: bool) -> String {
-    let steps: Vec<&TLFieldOrFunction> = error.stack_trace.iter().map(|step| &step.expected).collect();
-    let type_at = |end: usize| {
-        let fields = steps[..end].iter().rev();
-        fields.filter_map(|step| type_name(step)).next().unwrap_or_else(|| interface.to_owned())
+/// Whether the error says no more than that our table has more fields than the plugin's, which the check in the other direction
+/// allows. Prefix types alone may grow.
+fn is_growth(error: &AbiInstabilityError) -> bool {
+    let grows = match error.stack_trace.last().map(|step| &step.expected) {
+        Some(TLFieldOrFunction::Field(field)) => field.layout().is_prefix_kind(),
+        Some(TLFieldOrFunction::Function(_)) => false,
+        None => true,
     };
-    let function = steps.iter().rev().find_map(|step| match step {
-        TLFieldOrFunction::Function(function) => Some(function.name.as_str()),
-        TLFieldOrFunction::Field(_) => None,
-    });
-    if let Some((ours, theirs)) = error.errs.iter().find_map(of_type) {
-        let (ours, theirs) = if is_ours_first { (ours, theirs) } else { (theirs, ours) };
-        let by = function.map(|function| format!(", which `{function}` uses,")).unwrap_or_default();
-        return format!(
-            "the layout of `{}`{by} differs: here it has {ours}, in the plugin {theirs}",
-            type_at(steps.len())
-        );
-    }
-    let Some(last) = error.stack_trace.last() else {
-        return format!("the layout of `{interface}` differs");
-    };
-    let (ours, theirs) = if is_ours_first { (&last.expected, &last.found) } else { (&last.found, &last.expected) };
-    let place = match (name_of(&last.expected), function) {
-        (Some(RETURNED), Some(function)) => format!("in what `{function}` returns"),
-        (Some(field), _) => format!("in `{field}`"),
-        (None, Some(function)) => format!("in what `{function}` takes"),
-        (None, None) => "in a field without a name".to_owned(),
-    };
-    let sides = format!("here it is `{}`, in the plugin `{}`", shown(ours), shown(theirs));
-    format!("the layout of `{}` differs {place}: {sides}", type_at(steps.len() - 1))
+    grows
+        && error.errs.iter().all(|kind| matches!(kind, AbiInstability::FieldCountMismatch(_) | AbiInstability::Size(_)))
 }
 
-/// What a type as a whole has, on both sides, where that is the difference.
-fn of_type(difference: &AbiInstability) -> Option<(String, String)> {
-    let field = |name: &str| format!("the field `{name}`");
-    match difference {
-        AbiInstability::UnexpectedField(pair) => Some((field(pair.expected.name()), field(pair.found.name()))),
-        AbiInstability::UnexpectedVariant(pair) => {
-            Some((format!("the variant `{}`", pair.expected), format!("the variant `{}`", pair.found)))
+fn describe(error: &AbiInstabilityError, interface: &'static TypeLayout) -> String {
+    // The type that holds the step which is so far from the end.
+    let holder = |back: usize| match error.stack_trace.iter().rev().nth(back + 1).map(|step| &step.expected) {
+        Some(TLFieldOrFunction::Field(field)) => field.layout().name(),
+        Some(TLFieldOrFunction::Function(function)) => function.name.as_str(),
+        None => interface.name(),
+    };
+    let differs_in = |holder, field, ours: String, theirs: String| {
+        format!("the layout of `{holder}` differs in `{field}`: here it is `{ours}`, in the plugin `{theirs}`")
+    };
+    match error.stack_trace.last().map(|step| (&step.expected, &step.found)) {
+        Some((TLFieldOrFunction::Field(ours), TLFieldOrFunction::Field(theirs))) => {
+            match first_unlike_field(ours.layout(), theirs.layout()) {
+                Some(difference) => difference,
+                None => differs_in(holder(0), ours.name(), flat(ours.full_type()), flat(theirs.full_type())),
+            }
         }
-        AbiInstability::FieldCountMismatch(pair) => {
-            Some((format!("{} fields", pair.expected), format!("{} fields", pair.found)))
+        // The step before a function is the pointer to it.
+        Some((TLFieldOrFunction::Function(ours), theirs)) => {
+            differs_in(holder(1), ours.name.as_str(), flat(ours), flat(theirs))
         }
-        AbiInstability::TooManyVariants(pair) => {
-            Some((format!("{} variants", pair.expected), format!("{} variants", pair.found)))
-        }
-        _ => None,
+        _ => format!("the layout of `{}` differs", interface.name()),
     }
 }
 
-/// A field's own name; a parameter has none.
-fn name_of(step: &TLFieldOrFunction) -> Option<&str> {
-    let name = match step {
-        TLFieldOrFunction::Field(field) => field.name(),
-        TLFieldOrFunction::Function(function) => function.name.as_str(),
+/// Of two types of one name: the first place where their fields have other names.
+fn first_unlike_field(ours: &TypeLayout, theirs: &TypeLayout) -> Option<String> {
+    if ours.name() != theirs.name() {
+        return None;
+    }
+    let names = |layout: &TypeLayout| -> Vec<&'static str> {
+        layout.get_fields().map(|fields| fields.iter().map(|field| field.name()).collect()).unwrap_or_default()
     };
-    name.starts_with(|c: char| c.is_alphanumeric() || c == '_').then_some(name)
+    let (ours_names, theirs_names) = (names(ours), names(theirs));
+    let told = |name: Option<&&str>| name.map_or("no more fields".to_owned(), |name| format!("`{name}`"));
+    let mut places = (0..ours_names.len().max(theirs_names.len()))
+        .map(|place| (ours_names.get(place), theirs_names.get(place)))
+        .skip_while(|(here, there)| here == there);
+    let (here, there) = places.next()?;
+    let owner = ours.name();
+    Some(format!("the layout of `{owner}` differs: here it has {} where the plugin has {}", told(here), told(there)))
 }
 
-/// The type that a step leads into, unless it only leads on.
-fn type_name(step: &TLFieldOrFunction) -> Option<String> {
-    let TLFieldOrFunction::Field(field) = step else { return None };
-    let name = field.layout().name();
-    (!BETWEEN.contains(&name)).then(|| name.to_owned())
-}
-
-/// At most [`TYPE_CHARS_MAX`] characters in one line.
-fn shown(step: &TLFieldOrFunction) -> String {
-    let text = match step {
-        TLFieldOrFunction::Field(field) => field.full_type().to_string(),
-        TLFieldOrFunction::Function(function) => function.to_string(),
-    };
-    text.split_whitespace().collect::<Vec<_>>().join(" ").chars().take(TYPE_CHARS_MAX).collect()
+/// At most 200 characters in one line.
+fn flat(text: impl fmt::Display) -> String {
+    text.to_string().split_whitespace().collect::<Vec<_>>().join(" ").chars().take(200).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use abi_stable::StableAbi;
 
-    use super::*;
+    use super::check_both_ways;
 
-    /// A table of functions and a type that one of them takes: a contract as small as can be.
+    /// A contract: a table whose one function answers with a type.
     macro_rules! contract {
-        ($name:ident { $($inner:tt)* } { $($table:tt)* }) => {
-            #[allow(unreachable_pub, dead_code)]
+        ($name:ident, { $($field:ident: $type:ty),* }, { $($function:ident($($parameter:ident),*)),* }) => {
+            // The fields are only looked at.
+            #[allow(dead_code)]
             mod $name {
                 #[repr(C)]
                 #[derive(abi_stable::StableAbi)]
-                pub struct Inner {
-                    $($inner)*
+                pub(super) struct Answer {
+                    $($field: $type),*
                 }
 
                 #[repr(C)]
                 #[derive(abi_stable::StableAbi)]
                 #[sabi(kind(Prefix(prefix_ref = TableRef, prefix_fields = TablePrefix)))]
-                pub struct Table {
-                    pub describe: extern "C" fn() -> u32,
-                    $($table)*
+                pub(super) struct Table {
+                    #[sabi(last_prefix_field)]
+                    answer: extern "C" fn() -> Answer,
+                    $($function: extern "C" fn($($parameter: u64),*)),*
                 }
             }
         };
     }
 
-    contract! { ours { pub code: u32, pub retry: u32 } {
-        #[sabi(last_prefix_field)] pub answer: extern "C" fn(Inner) -> u32,
-    } }
-    contract! { grown { pub code: u32, pub retry: u32 } {
-        #[sabi(last_prefix_field)] pub answer: extern "C" fn(Inner) -> u32, pub next: extern "C" fn() -> u32,
-    } }
-    contract! { retyped { pub code: u32, pub retry: bool } {
-        #[sabi(last_prefix_field)] pub answer: extern "C" fn(Inner) -> u32,
-    } }
-    contract! { renamed { pub code: u32, pub again: u32 } {
-        #[sabi(last_prefix_field)] pub answer: extern "C" fn(Inner) -> u32,
-    } }
-    contract! { longer { pub code: u32, pub retry: u32, pub more: u32 } {
-        #[sabi(last_prefix_field)] pub answer: extern "C" fn(Inner) -> u32,
-    } }
-    contract! { returning { pub code: u32, pub retry: u32 } {
-        #[sabi(last_prefix_field)] pub answer: extern "C" fn(Inner) -> u64,
-    } }
-    contract! { inserted { pub code: u32, pub retry: u32 } {
-        pub fresh: extern "C" fn() -> u32, #[sabi(last_prefix_field)] pub answer: extern "C" fn(Inner) -> u32,
-    } }
-    contract! { grown_and_retyped { pub code: u32, pub retry: bool } {
-        #[sabi(last_prefix_field)] pub answer: extern "C" fn(Inner) -> u32, pub next: extern "C" fn() -> u32,
-    } }
+    contract!(first, { code: u32, retry: u32 }, {});
+    contract!(grown, { code: u32, retry: u32 }, { tell(bytes) });
+    contract!(other_growth, { code: u32, retry: u32 }, { tell(bytes, more) });
+    contract!(other_name, { code: u32, retry: u32 }, { say(bytes) });
+    contract!(other_type, { code: u32, retry: i32 }, {});
+    contract!(other_order, { retry: u32, code: u32 }, {});
+    contract!(longer, { code: u32, retry: u32, after: u64 }, {});
 
     #[test]
-    fn tables_that_grow_fit_both_ways() {
-        assert_eq!(check_both_ways(ours::TableRef::LAYOUT, ours::TableRef::LAYOUT), Ok(()));
-        assert_eq!(check_both_ways(ours::TableRef::LAYOUT, grown::TableRef::LAYOUT), Ok(()));
-        assert_eq!(check_both_ways(grown::TableRef::LAYOUT, ours::TableRef::LAYOUT), Ok(()));
+    fn tables_may_grow_at_their_end() {
+        assert_eq!(check_both_ways(first::TableRef::LAYOUT, first::TableRef::LAYOUT), Ok(()));
+        assert_eq!(check_both_ways(first::TableRef::LAYOUT, grown::TableRef::LAYOUT), Ok(()));
+        assert_eq!(check_both_ways(grown::TableRef::LAYOUT, first::TableRef::LAYOUT), Ok(()));
     }
 
     #[test]
-    fn a_difference_names_type_field_and_both_sides_in_one_line() {
-        let retry = "the layout of `Inner` differs in `retry`: here it is `u32`, in the plugin `bool`";
-        for (theirs, expected) in [
-            (retyped::TableRef::LAYOUT, retry),
-            (grown_and_retyped::TableRef::LAYOUT, retry),
-            (
-                renamed::TableRef::LAYOUT,
-                "the layout of `Inner`, which `answer` uses, differs: here it has the field `retry`, in the plugin the field \
-                 `again`",
-            ),
-            (
-                longer::TableRef::LAYOUT,
-                "the layout of `Inner`, which `answer` uses, differs: here it has 2 fields, in the plugin 3 fields",
-            ),
-            (
-                returning::TableRef::LAYOUT,
-                "the layout of `Table` differs in what `answer` returns: here it is `u32`, in the plugin `u64`",
-            ),
-            (
-                inserted::TableRef::LAYOUT,
-                "the layout of `Table` differs: here it has the field `answer`, in the plugin the field `fresh`",
-            ),
+    fn a_difference_names_type_field_and_both_sides_also_where_one_side_has_grown() {
+        let here_and_there = "the layout of `Answer` differs in `retry`: here it is `u32`, in the plugin `i32`";
+        let reason = |ours, theirs| check_both_ways(ours, theirs).unwrap_err();
+        assert_eq!(reason(first::TableRef::LAYOUT, other_type::TableRef::LAYOUT), here_and_there);
+        assert_eq!(reason(grown::TableRef::LAYOUT, other_type::TableRef::LAYOUT), here_and_there);
+        assert_eq!(
+            reason(other_type::TableRef::LAYOUT, grown::TableRef::LAYOUT),
+            "the layout of `Answer` differs in `retry`: here it is `i32`, in the plugin `u32`"
+        );
+    }
+
+    #[test]
+    fn fields_that_moved_or_were_added_are_named() {
+        let reason = |ours, theirs| check_both_ways(ours, theirs).unwrap_err();
+        assert_eq!(
+            reason(grown::TableRef::LAYOUT, other_order::TableRef::LAYOUT),
+            "the layout of `Answer` differs: here it has `code` where the plugin has `retry`"
+        );
+        assert_eq!(
+            reason(first::TableRef::LAYOUT, longer::TableRef::LAYOUT),
+            "the layout of `Answer` differs: here it has no more fields where the plugin has `after`"
+        );
+        assert_eq!(
+            reason(longer::TableRef::LAYOUT, first::TableRef::LAYOUT),
+            "the layout of `Answer` differs: here it has `after` where the plugin has no more fields"
+        );
+    }
+
+    #[test]
+    fn tables_that_grew_apart_are_refused() {
+        let reason = |ours, theirs| check_both_ways(ours, theirs).unwrap_err();
+        assert_eq!(
+            reason(grown::TableRef::LAYOUT, other_name::TableRef::LAYOUT),
+            "the layout of `Table` differs: here it has `tell` where the plugin has `say`"
+        );
+        for (ours, theirs) in [
+            (grown::TableRef::LAYOUT, other_growth::TableRef::LAYOUT),
+            (other_growth::TableRef::LAYOUT, grown::TableRef::LAYOUT),
         ] {
-            assert_eq!(check_both_ways(ours::TableRef::LAYOUT, theirs).unwrap_err(), expected);
+            let reason = reason(ours, theirs);
+            assert!(reason.starts_with("the layout of `Table` differs in `tell`: here it is `fn("), "{reason}");
         }
-        let reason = check_both_ways(grown_and_retyped::TableRef::LAYOUT, ours::TableRef::LAYOUT).unwrap_err();
-        assert_eq!(reason, "the layout of `Inner` differs in `retry`: here it is `bool`, in the plugin `u32`");
     }
 }

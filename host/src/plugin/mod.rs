@@ -58,6 +58,7 @@ use self::registry::{Claim, Registry, Row};
 pub use self::report::PluginReport;
 pub use self::settings::PluginSettings;
 pub use self::state::PluginState;
+use self::threads::Threads;
 use crate::storage::{DriverError, DriverErrorKind, DriverLookup, DriverSettings, OffloadDriver};
 
 /// How many calls' deadlines a caller waits for an instance that others may be making. Two calls make one (validate, create),
@@ -114,6 +115,21 @@ impl PluginHost {
         Some(Library(plugin.module))
     }
 
+    /// What the library that serves from `file` holds and runs at this moment, if one does. Reads a file for each thread of the
+    /// process.
+    pub fn library_stats(&self, file: &str) -> Option<LibraryStats> {
+        let registry = self.registry();
+        let plugin = registry.rows.iter().filter_map(|row| row.plugin.as_ref()).find(|plugin| plugin.file == file)?;
+        Some(plugin.stats(&Threads::now()))
+    }
+
+    /// What was counted of the plugins, each version once, by name and version.
+    pub fn figures(&self) -> Vec<PluginFigures> {
+        let registry = self.registry();
+        let (plugins, threads) = (registry.rows.iter().filter_map(|row| row.plugin.as_ref()), Threads::now());
+        loaded::sum(plugins.map(|plugin| plugin.figures(&threads)))
+    }
+
     /// The configuration keys whose values must never be shown, by the schemas of the plugins that serve.
     pub fn secret_keys(&self) -> BTreeSet<String> {
         let registry = self.registry();
@@ -126,21 +142,6 @@ impl PluginHost {
         let registry = self.registry();
         let plugins = registry.rows.iter().filter_map(|row| row.plugin.as_ref());
         unknown_extra_keys(plugins.map(|plugin| &plugin.note), properties)
-    }
-
-    /// What the library that serves from `file` holds and runs at this moment, if one does. Reads a file for each thread of the
-    /// process.
-    pub fn library_stats(&self, file: &str) -> Option<LibraryStats> {
-        let registry = self.registry();
-        let plugin = registry.rows.iter().filter_map(|row| row.plugin.as_ref()).find(|plugin| plugin.file == file)?;
-        Some(plugin.stats())
-    }
-
-    /// What was counted of the plugins, each version once, by name and version.
-    pub fn figures(&self) -> Vec<PluginFigures> {
-        let registry = self.registry();
-        let plugins = registry.rows.iter().filter_map(|row| row.plugin.as_ref());
-        loaded::sum(plugins.map(|plugin| plugin.figures()))
     }
 
     /// Lets every driver instance finish, all at once, within `deadline`. Calls afterwards still work; the process is expected

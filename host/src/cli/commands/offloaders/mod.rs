@@ -5,7 +5,9 @@ mod files;
 mod inspect;
 mod list;
 mod loaded_driver;
+mod new;
 mod table;
+mod template;
 mod verify;
 
 use crate::cli::args::{OffloadersArgs, OffloadersCommand};
@@ -24,7 +26,7 @@ const NOT_READ: u8 = 2;
 pub fn run_offloaders(args: &OffloadersArgs) -> anyhow::Result<u8> {
     match &args.command {
         OffloadersCommand::Conformance(args) => conformance::run(args),
-        OffloadersCommand::New(_) => Ok(DONE),
+        OffloadersCommand::New(args) => new::run(args),
         OffloadersCommand::List(args) => list::run(args).map(|read| if read { DONE } else { NOT_READ }),
         OffloadersCommand::Inspect(args) => inspect::run(args),
         OffloadersCommand::Verify(args) => verify::run(args),
