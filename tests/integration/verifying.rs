@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
+use longshore::plugin::verification::KINDS;
 use longshore_tests::c_library::{compile, good_note};
 use longshore_tests::plugins::{put, stage};
 use longshore_tests::rig::{Rig, run};
@@ -48,6 +49,23 @@ fn text<'a>(row: &'a Value, id: &str) -> &'a str {
 /// A library with a good note and root, and these lines.
 fn tiny(folder: &Path, source: &str, arguments: &[&str]) -> PathBuf {
     compile(folder, "tiny.so", &good_note(), &format!("{ROOT}\n{source}"), arguments)
+}
+
+#[test]
+fn every_kind_of_finding_is_documented_with_its_level() -> Result<()> {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/operate/plugins.md");
+    let page = std::fs::read_to_string(page)?;
+    for kind in KINDS {
+        let row = format!("| `{}` | {} | ", kind.id, kind.level);
+        ensure!(page.contains(&row), "`{row}` is missing");
+    }
+    ensure!(
+        page.matches(" | error | ").count()
+            + page.matches(" | warning | ").count()
+            + page.matches(" | note | ").count()
+            == KINDS.len()
+    );
+    Ok(())
 }
 
 #[test]

@@ -27,6 +27,7 @@ mod lent_ledger;
 mod load;
 mod loaded;
 pub mod own_metrics;
+mod private_copy;
 mod read_handle;
 mod registry;
 pub mod report;
