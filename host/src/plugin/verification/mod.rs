@@ -2,7 +2,7 @@
 //!
 //! [`still`] looks at its bytes, `trial` loads it in a child process. The result is a list of [`Finding`]s, each with an id, a
 //! level and what to do; a file passes when none is an error. What was found can be recorded as a
-//! [`Verdict`](super::admission::Verdict), which the broker's policy then asks for.
+//! [`Verdict`], which the broker's policy then asks for.
 
 mod finding;
 mod still;
