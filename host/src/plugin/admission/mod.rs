@@ -119,6 +119,12 @@ pub struct Admission {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Fingerprint([u8; 32]);
 
+impl AsRef<[u8]> for Fingerprint {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
 /// The policy as it stood when it was read.
 #[derive(Debug)]
 pub struct Policy {
