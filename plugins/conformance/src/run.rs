@@ -206,7 +206,7 @@ impl Run {
             Need::Validate if self.bench.validate(self.bench.config()).is_none() => Some(
                 "the host checks a configuration and makes the driver in one step; run the kit in the driver's own tests",
             ),
-            Need::Secret if cases::secret_keys(self.bench.config()).is_empty() => {
+            Need::Secret if cases::secret_keys(&*self.bench).is_empty() => {
                 Some("the configuration has no key that is named for a secret")
             }
             Need::Probe if self.suite.probe.is_none() => {
