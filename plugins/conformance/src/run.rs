@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::StreamExt as _;
 use futures_util::stream;
-use longshore_plugin_api::{DriverConfig, ErrorCode, OffloaderFactory, ScanRequest};
+use longshore_plugin_api::{DriverConfig, ErrorCode, OffloaderFactory, ScanRequest, StoredLedger};
 use tokio::task::JoinError;
 use tokio::time::timeout;
 use uuid::Uuid;
@@ -258,15 +258,17 @@ impl Run {
 
     /// Deletes everything that the case may have left; the answer is what could not be deleted.
     async fn clean(&self, case: &Case, stage: &Stage) -> Vec<String> {
-        let delete = async |stored: longshore_plugin_api::StoredLedger| -> Option<String> {
+        let delete = |stored: StoredLedger| {
             let what = format!("{}: ledger {} as {}", case.id, stored.ledger_id, stored.uid);
             let subject = Arc::clone(&self.subject);
             // In a task of its own, because the driver may panic.
-            let deleted = tokio::spawn(async move { subject.delete(stored).await }).await;
-            match deleted {
-                Ok(Ok(())) => None,
-                Ok(Err(error)) => Some(format!("{what}: {error}")),
-                Err(lost) => Some(format!("{what}: {}", panicked(lost))),
+            let task = tokio::spawn(async move { subject.delete(stored).await });
+            async move {
+                match task.await {
+                    Ok(Ok(())) => None,
+                    Ok(Err(error)) => Some(format!("{what}: {error}")),
+                    Err(lost) => Some(format!("{what}: {}", panicked(lost))),
+                }
             }
         };
         let deletes = stream::iter(stage.attempts()).map(delete).buffer_unordered(DELETES_AT_ONCE);

@@ -36,7 +36,7 @@ async fn all(bodies: impl IntoIterator<Item = impl Future<Output = Verdict> + Se
 async fn many_ledgers(stage: Arc<Stage>) -> Verdict {
     let mut random = stage.random();
     let ledgers = (0..stage.profile.ledgers_at_once()).map(|_| stage.attempt(&stage.small_ledger(&mut random)));
-    all(ledgers.collect::<Vec<_>>().into_iter().map(async |copy| {
+    all(ledgers.collect::<Vec<_>>().into_iter().map(|copy| async move {
         copy.offload().await?;
         copy.check().await?;
         copy.delete().await?;
@@ -79,7 +79,7 @@ async fn beside_others(stage: Arc<Stage>) -> Verdict {
     let rounds: Vec<Vec<Attempt>> = (0..stage.profile.ledgers_at_once() / 4)
         .map(|_| (0..4).map(|_| stage.attempt(&stage.small_ledger(&mut random))).collect())
         .collect();
-    let writers = rounds.into_iter().map(async |ledgers: Vec<Attempt>| {
+    let writers = rounds.into_iter().map(|ledgers: Vec<Attempt>| async move {
         for copy in ledgers {
             copy.offload().await?;
             copy.check().await?;
