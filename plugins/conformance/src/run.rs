@@ -134,7 +134,7 @@ impl Suite {
             let part = self.pattern.unwrap_or_default();
             return Err(CouldNotRun(format!("no case has `{part}` in its name; --list shows the names")));
         }
-        let subject = create(&*bench).await?;
+        let subject = create(&bench).await?;
         let scans = offers_scan(&*subject).await;
         let namespace = format!("conformance/{}/persistent", Uuid::new_v4().simple());
         let next_ledger_id = Arc::new(AtomicU64::new(fastrand::u64(LEDGER_IDS)));
@@ -142,14 +142,20 @@ impl Suite {
     }
 }
 
-async fn create(bench: &dyn Bench) -> Result<Arc<dyn Subject>, CouldNotRun> {
-    if let Some(problems) = bench.validate(bench.config()).filter(|problems| !problems.is_empty()) {
-        let problems: Vec<String> = problems.iter().map(ToString::to_string).collect();
-        return Err(CouldNotRun(format!("the driver refuses the configuration: {}", problems.join("; "))));
-    }
-    match timeout(CREATE_DEADLINE, bench.create(bench.config().clone())).await {
-        Ok(Ok(subject)) => Ok(subject),
-        Ok(Err(error)) => Err(CouldNotRun(format!("no instance can be made: {error} ({})", error.code()))),
+/// Makes an instance, in a task of its own, because the driver may panic.
+async fn create(bench: &Arc<dyn Bench>) -> Result<Arc<dyn Subject>, CouldNotRun> {
+    let bench = Arc::clone(bench);
+    let making = tokio::spawn(async move {
+        if let Some(problems) = bench.validate(bench.config()).filter(|problems| !problems.is_empty()) {
+            let problems: Vec<String> = problems.iter().map(ToString::to_string).collect();
+            return Err(CouldNotRun(format!("the driver refuses the configuration: {}", problems.join("; "))));
+        }
+        let made = bench.create(bench.config().clone()).await;
+        made.map_err(|error| CouldNotRun(format!("no instance can be made: {error} ({})", error.code())))
+    });
+    match timeout(CREATE_DEADLINE, making).await {
+        Ok(Ok(made)) => made,
+        Ok(Err(lost)) => Err(CouldNotRun(format!("no instance can be made: the driver {}", panicked(lost)))),
         Err(_) => Err(CouldNotRun(format!("no instance was made within {} s", CREATE_DEADLINE.as_secs()))),
     }
 }
@@ -251,7 +257,7 @@ impl Run {
 
     /// Replaces the instance; where that fails the old one goes on.
     async fn renew(&mut self) {
-        if let Ok(subject) = create(&*self.bench).await {
+        if let Ok(subject) = create(&self.bench).await {
             self.subject = subject;
         }
     }
