@@ -20,6 +20,8 @@ const DONE: u8 = 0;
 const FAILED: u8 = 1;
 /// The folder, or the file, could not be read.
 const NOT_READ: u8 = 2;
+/// The arguments, or the configuration, cannot work.
+const WRONG_INPUT: u8 = 2;
 /// It is done, and something wants an operator.
 const NOT_WELL: u8 = 3;
 
