@@ -25,6 +25,8 @@ mod layout;
 mod lent_ledger;
 mod load;
 mod loaded;
+#[cfg(test)]
+mod one_process;
 pub mod own_metrics;
 mod read_handle;
 mod registry;
