@@ -36,6 +36,8 @@ mod load;
 mod loaded;
 mod look;
 mod lookout;
+#[cfg(test)]
+mod one_process;
 pub mod own_metrics;
 pub mod pins;
 mod private_copy;
