@@ -8,6 +8,7 @@ use super::claims::Rule;
 use super::generation::{Generation, Phase};
 use super::instances::Instances;
 use super::loaded::LibraryStats;
+use super::lookout::now_ms;
 use super::pins;
 use super::registry::{Registry, Service};
 use super::report::PluginReport;
@@ -17,6 +18,8 @@ use super::state::PluginState;
 /// Everything at one moment. The JSON form is stable; times are milliseconds since 1970.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PluginStatus {
+    /// The broker's time, from which its other times count.
+    pub now_ms: u64,
     /// The folder.
     pub directory: String,
     /// Why it could not be listed at the last look.
@@ -139,6 +142,7 @@ pub(super) fn status(
     let in_charge = registry.serving.iter().map(|generation| of_generation(registry, instances, generation));
     let went = registry.relieved.iter().map(|generation| of_generation(registry, instances, generation));
     PluginStatus {
+        now_ms: now_ms(),
         directory: registry.directory.display().to_string(),
         folder_error: registry.folder_error.clone(),
         policy_problems: registry.policy_problems.clone(),
