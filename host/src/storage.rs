@@ -274,6 +274,8 @@ pub enum DriverErrorKind {
     Timeout,
     /// The plugin broke its contract.
     Misbehaved,
+    /// It failed too often in a row and is asked for its health alone until it answers.
+    Suspended,
     /// The driver does not offer this.
     Unsupported,
     /// Anything else that the plugin reports.

@@ -111,6 +111,7 @@ pub mod note;
 pub mod offloader;
 pub mod read_handle;
 pub mod runtime;
+pub mod schema;
 pub mod trace;
 pub mod version;
 

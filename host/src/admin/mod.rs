@@ -15,12 +15,13 @@ mod metrics;
 mod model;
 mod request;
 mod routes;
+mod secrets;
 #[cfg(test)]
 mod test_desk;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -30,6 +31,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use error::AdminError;
 pub use health::{HealthCheck, StoreHealth};
+pub use metrics::{Kind, MetricFamily, MetricSeries, MetricValue};
 pub use routes::router;
 
 use connections::BoundedListener;
@@ -85,8 +87,16 @@ pub trait OffloaderReport: Send + Sync {
     /// Looks at the folder of plugins at once; the answer is what changed. A request that goes away stops nothing.
     async fn rescan(&self) -> serde_json::Value;
 
+    /// What is counted of plugins at this moment.
+    fn metrics(&self) -> Vec<MetricFamily>;
+
     /// The plugin that claims a driver, by any spelling of its name.
     fn origin(&self, driver: &str) -> Option<DriverOrigin>;
+
+    /// The keys whose values must never be shown, as the loaded plugins' configuration schemas mark them.
+    fn secret_keys(&self) -> BTreeSet<String> {
+        BTreeSet::new()
+    }
 }
 
 /// What requests are answered from.

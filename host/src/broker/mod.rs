@@ -5,6 +5,7 @@
 
 mod offloaders;
 mod periodic;
+mod plugin_metrics;
 mod topic_ledgers;
 
 use std::net::SocketAddr;
@@ -29,7 +30,7 @@ use crate::metadata::{Expect, MetadataStore};
 use crate::namespace::Namespaces;
 use crate::offload::{OffloadSettings, Offloads, VerifyMode};
 use crate::plugin::admission::AdmissionSettings;
-use crate::plugin::{Pin, Pins, PluginHost, PluginSettings};
+use crate::plugin::{Pin, Pins, PluginHost, PluginSettings, PluginState};
 use crate::protocol::{self, ProtocolSettings};
 use crate::storage::{Clock, DriverLookup, DriverSettings, SystemClock};
 use crate::topic::{TopicSettings, Topics};
@@ -81,6 +82,9 @@ impl Broker {
 
         let plugins = Arc::new(load_plugins(&config).await?);
         check_required(&config, &plugins)?;
+        for problem in plugins.unknown_keys(&config.offload_properties) {
+            tracing::warn!(problem, "configuration of drivers");
+        }
         let metadata = open_metadata(&data, clock.clone()).await?;
         let store = open_ledgers(&data, &config).await?;
 
@@ -246,6 +250,7 @@ pub fn plugin_settings(config: &Config) -> PluginSettings {
         call_timeout: Duration::from_millis(config.offloaders_call_timeout_ms),
         offload_stall_timeout: Duration::from_millis(config.offloaders_stall_timeout_ms),
         concurrent_calls_max: config.offloaders_concurrent_calls_max as usize,
+        inline_calls_max: config.offloaders_inline_calls_max as usize,
         runtime_workers: config.offloaders_runtime_workers,
         degraded_after: config.offloaders_degraded_after,
         file_bytes_max: config.offloaders_file_bytes_max,
@@ -280,15 +285,17 @@ fn pin_of(pin: &DriverPin) -> Pin {
     Pin { plugin: pin.plugin.clone(), version: pin.version.clone() }
 }
 
-/// A driver that nobody claims never stops the start, unless it is named as required.
+/// A driver that nobody serves, or a plugin that is not loaded, never stops the start, unless it is named as required.
 fn check_required(config: &Config, plugins: &PluginHost) -> Result<()> {
     let claimed = plugins.served();
-    let is_claimed = |driver: &str| claimed.iter().any(|claim| claim.eq_ignore_ascii_case(driver));
+    let loaded = plugins.reports().into_iter().filter(|report| report.state == PluginState::Loaded);
+    let there: Vec<String> = claimed.iter().cloned().chain(loaded.filter_map(|report| report.name)).collect();
+    let is_there = |name: &str| there.iter().any(|there| there.eq_ignore_ascii_case(name));
     let missing: Vec<&str> =
-        config.offloaders_required.iter().map(String::as_str).filter(|driver| !is_claimed(driver)).collect();
+        config.offloaders_required.iter().map(String::as_str).filter(|name| !is_there(name)).collect();
     if !missing.is_empty() {
         bail!(
-            "offloadersRequired names {}, which no offloader in {} claims (claimed: {}); put its plugin there",
+            "offloadersRequired names {}, which no offloader in {} claims or is called (claimed: {}); put its plugin there",
             missing.join(", "),
             config.offloaders_directory,
             if claimed.is_empty() { "none".to_owned() } else { claimed.join(", ") }

@@ -1,5 +1,6 @@
 //! The plugins as the admin room sees them, and the looks at their folder: by the clock and by request.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -8,7 +9,8 @@ use async_trait::async_trait;
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 use tokio_util::sync::CancellationToken;
 
-use crate::admin::OffloaderReport;
+use super::plugin_metrics;
+use crate::admin::{MetricFamily, OffloaderReport};
 use crate::plugin::{Cause, ChangeKind, PluginHost, Rescan};
 use crate::storage::{Clock, DriverOrigin, SystemClock};
 use crate::topic::Topics;
@@ -78,7 +80,15 @@ impl OffloaderReport for LiveOffloaders {
         serde_json::to_value(self.look(Cause::Operator).await).expect("a rescan has only text keys")
     }
 
+    fn metrics(&self) -> Vec<MetricFamily> {
+        plugin_metrics::families(&self.plugins.figures())
+    }
+
     fn origin(&self, driver: &str) -> Option<DriverOrigin> {
         self.plugins.origin(driver)
+    }
+
+    fn secret_keys(&self) -> BTreeSet<String> {
+        self.plugins.secret_keys()
     }
 }

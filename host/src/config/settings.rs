@@ -137,7 +137,7 @@ settings! {
         /// Storage driver that closed ledgers are copied to; unset, nothing is offloaded.
         offload_driver: Option<String> =
             Key::text("managedLedgerOffloadDriver", "").shipped("filesystem").for_driver();
-        /// Drivers, with commas between them, without which the broker must not start.
+        /// Drivers or plugins, by name, without which the broker must not start.
         offloaders_required: Vec<String> = Key::list("offloadersRequired", "");
         /// The newest closed ledgers up to this size stay, older ones are offloaded by themselves; -1 is off.
         offload_threshold_bytes: Option<u64> =
@@ -174,6 +174,9 @@ settings! {
     "Plugins" {
         /// Calls of one plugin that run at once; further ones wait, within their deadline.
         offloaders_concurrent_calls_max: u64 = Key::number("offloadersConcurrentCallsMax", "256", "calls", 1, 1_000_000);
+        /// Reads of one plugin that are answered on the broker's own threads at once, where the plugin says that they need no
+        /// waiting. A plugin that lies about it costs the broker so many threads at most; 0 lets none.
+        offloaders_inline_calls_max: u64 = Key::number("offloadersInlineCallsMax", "1", "calls", 0, 1_024);
         /// Worker threads of each plugin's own runtime.
         offloaders_runtime_workers: u32 = Key::number("offloadersRuntimeWorkers", "2", "threads", 1, 1_024);
         /// Faults in a row (timeout, panic, broken contract) after which a plugin counts as degraded.

@@ -1,67 +1,129 @@
-//! The health gate: what a plugin must show before it takes a driver over from the one that serves it.
+//! Whether a driver instance is asked at all: after so many faults in a row it is suspended, and asked for its health alone, at
+//! pauses that grow, until it answers. Pure but for the locks.
 //!
-//! For each configuration that the driver is in use with, the newcomer checks it, makes an instance and reports its health, each
-//! under `offloadersCallTimeoutMs`. An instance that passed is the one that callers get. One thing is forgiven: a store that
-//! the plugin in charge cannot reach either.
+//! A fault is a call that passed its deadline, panicked or broke the contract; an orderly error is an answer. The other instances
+//! of the plugin go on: a store that hangs for one configuration says nothing of another's.
 
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
-use futures_util::stream::{self, StreamExt};
+/// The pause before the first probe.
+const PAUSE_MIN: Duration = Duration::from_secs(1);
 
-use super::driver::PluginDriver;
-use super::generation::Generation;
-use super::instances::InstanceKey;
-use crate::storage::{DriverError, DriverErrorKind, DriverSettings, OffloadDriver};
+/// The longest pause between two probes.
+pub(super) const PAUSE_MAX: Duration = Duration::from_secs(60);
 
-/// Configurations that are tried at once.
-const TRIED_AT_ONCE_MAX: usize = 8;
-
-/// A driver as it is in use.
-pub(super) struct InUse {
-    /// In the newcomer's spelling.
-    pub(super) driver: String,
-    pub(super) settings: DriverSettings,
-    /// Of the plugin in charge.
-    pub(super) instance: Arc<PluginDriver>,
-}
-
-/// Why a newcomer did not pass.
+/// The door in front of one driver instance.
 #[derive(Debug)]
-pub(super) struct Failed {
-    pub(super) reason: String,
-    /// Whether the same attempt may succeed later.
-    pub(super) retryable: bool,
+pub(super) struct Gate {
+    faults_max: u32,
+    faults: AtomicU32,
+    suspended: AtomicBool,
+    probing: Mutex<Probing>,
 }
 
-/// Tries `newcomer` on every configuration in use; the answer is the instances that were made.
-pub(super) async fn pass(
-    newcomer: &Generation,
-    in_use: Vec<InUse>,
-) -> Result<Vec<(InstanceKey, Arc<PluginDriver>)>, Failed> {
-    let mut tried = stream::iter(in_use).map(|in_use| try_one(newcomer, in_use)).buffer_unordered(TRIED_AT_ONCE_MAX);
-    let mut made = Vec::new();
-    while let Some(passed) = tried.next().await {
-        made.push(passed?);
+#[derive(Debug)]
+struct Probing {
+    pause: Duration,
+    /// When it was opened again.
+    reopened: Option<Instant>,
+    /// The fault that closed it.
+    reason: String,
+}
+
+impl Gate {
+    /// An open gate that closes after `faults_max` faults in a row.
+    pub(super) fn new(faults_max: u32) -> Self {
+        let probing = Probing { pause: PAUSE_MIN, reopened: None, reason: String::new() };
+        Self { faults_max, faults: AtomicU32::new(0), suspended: AtomicBool::new(false), probing: Mutex::new(probing) }
     }
-    Ok(made)
-}
 
-async fn try_one(newcomer: &Generation, in_use: InUse) -> Result<(InstanceKey, Arc<PluginDriver>), Failed> {
-    let InUse { driver, settings, instance } = in_use;
-    let made = PluginDriver::create(newcomer.share(), &driver, &settings).await.map_err(|error| failed(&error))?;
-    if let Err(error) = made.health().await {
-        let orderly = matches!(error.kind, DriverErrorKind::Failed | DriverErrorKind::NotFound);
-        if !orderly || instance.health().await.is_ok() {
-            return Err(failed(&error));
+    /// How many faults in a row close it.
+    pub(super) fn faults_max(&self) -> u32 {
+        self.faults_max
+    }
+
+    /// Lets a call pass.
+    ///
+    /// # Errors
+    /// The fault that closed the gate.
+    pub(super) fn pass(&self) -> Result<(), String> {
+        if !self.suspended.load(Ordering::Acquire) {
+            return Ok(());
         }
-        tracing::warn!(%error, "a new plugin does not reach its store, and neither does the one in charge");
+        Err(self.probing.lock().unwrap_or_else(PoisonError::into_inner).reason.clone())
     }
-    Ok((InstanceKey { generation: newcomer.number, driver, settings }, Arc::new(made)))
+
+    /// A call was answered. Whether the gate was closed until now.
+    pub(super) fn answered(&self) -> bool {
+        if self.faults.load(Ordering::Relaxed) == 0 {
+            return false;
+        }
+        self.faults.store(0, Ordering::Relaxed);
+        let was_closed = self.suspended.swap(false, Ordering::AcqRel);
+        if was_closed {
+            self.probing.lock().unwrap_or_else(PoisonError::into_inner).reopened = Some(Instant::now());
+        }
+        was_closed
+    }
+
+    /// A call was at fault. Whether this closed the gate; then somebody has to [probe](Self::next_pause).
+    pub(super) fn faulted(&self, reason: &str) -> bool {
+        let before = self.faults.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |faults| faults.checked_add(1));
+        let faults = before.map_or(u32::MAX, |before| before + 1);
+        if faults < self.faults_max {
+            return false;
+        }
+        let mut probing = self.probing.lock().unwrap_or_else(PoisonError::into_inner);
+        reason.clone_into(&mut probing.reason);
+        if self.suspended.swap(true, Ordering::AcqRel) {
+            return false;
+        }
+        // Who failed again soon after it had recovered is probed as seldom as before.
+        if probing.reopened.is_none_or(|reopened| reopened.elapsed() > probing.pause * 2) {
+            probing.pause = PAUSE_MIN;
+        }
+        true
+    }
+
+    /// How long to wait before the next probe, or `None` where there is nothing to probe any more.
+    pub(super) fn next_pause(&self) -> Option<Duration> {
+        if !self.suspended.load(Ordering::Acquire) {
+            return None;
+        }
+        let mut probing = self.probing.lock().unwrap_or_else(PoisonError::into_inner);
+        let pause = probing.pause;
+        probing.pause = (pause * 2).min(PAUSE_MAX);
+        Some(pause)
+    }
 }
 
-fn failed(error: &DriverError) -> Failed {
-    Failed {
-        reason: format!("driver `{}` failed its trial: {}", error.driver, error.message),
-        retryable: error.retryable,
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn faults_in_a_row_close_it_and_an_answer_opens_it() {
+        let gate = Gate::new(2);
+        assert!(!gate.faulted("one"));
+        assert!(!gate.answered());
+        assert!(!gate.faulted("two"));
+        assert!(gate.pass().is_ok());
+        assert!(gate.faulted("three") && !gate.faulted("four"), "it closes once");
+        assert_eq!(gate.pass(), Err("four".to_owned()));
+        assert!(gate.answered());
+        assert!(gate.pass().is_ok() && gate.next_pause().is_none());
+    }
+
+    #[test]
+    fn pauses_grow_up_to_a_bound_and_stay_long_for_who_fails_again_at_once() {
+        let gate = Gate::new(1);
+        assert!(gate.faulted("x"));
+        let pauses: Vec<u64> = (0..8).map(|_| gate.next_pause().unwrap().as_secs()).collect();
+        assert_eq!(pauses, [1, 2, 4, 8, 16, 32, 60, 60]);
+        gate.answered();
+        assert!(gate.faulted("again"));
+        assert_eq!(gate.next_pause(), Some(PAUSE_MAX));
     }
 }

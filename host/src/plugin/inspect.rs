@@ -14,6 +14,7 @@ use rustix::fs::{Mode, OFlags};
 use sha2::{Digest, Sha256};
 
 use super::admission::{Denial, Ownership};
+use super::config_schema::ConfigSchema;
 use super::elf::{self, ElfError, FoundNote};
 
 /// A file's content, read once.
@@ -67,6 +68,9 @@ pub enum Refusal {
     /// Its panics would end the process.
     #[error("it is built with panic = \"{0}\", which would end the host on a panic; build it with panic = \"unwind\"")]
     PanicStrategy(String),
+    /// Its configuration schema contradicts itself.
+    #[error("its configuration schema cannot be used: {}; see plugin_api::schema", .0.join("; "))]
+    Schema(Vec<String>),
     /// The operator's policy does not admit it.
     #[error(transparent)]
     Denied(#[from] Denial),
@@ -121,7 +125,7 @@ pub fn identify(image: &Image) -> Result<FoundNote, Refusal> {
 /// Decides on the note alone whether this host can run the plugin.
 ///
 /// # Errors
-/// `Incompatible`, `Target`, `PanicStrategy`.
+/// `Incompatible`, `Target`, `PanicStrategy`, `Schema`.
 pub fn admit(note: &PluginNote) -> Result<(), Refusal> {
     let host = ABI_VERSION.parse().expect("our own version is semver");
     check_compatible(&host, &note.api, &note.api_min)?;
@@ -130,6 +134,9 @@ pub fn admit(note: &PluginNote) -> Result<(), Refusal> {
     }
     if note.panic != PANIC_UNWIND {
         return Err(Refusal::PanicStrategy(note.panic.clone()));
+    }
+    if let Some(schema) = &note.config_schema {
+        ConfigSchema::parse(schema).map_err(Refusal::Schema)?;
     }
     Ok(())
 }

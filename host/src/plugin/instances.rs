@@ -75,12 +75,19 @@ impl Instances {
         kept.iter().filter(|(key, instance)| key.generation == generation.number && instance.initialized()).count()
     }
 
-    /// Who uses a generation: callers that hold an instance or make one, and open copies.
+    /// How many use a generation: callers that hold an instance or make one, and open copies.
     pub(super) fn user_count(&self, generation: &Generation) -> usize {
         let kept = self.kept();
         let own = kept.iter().filter(|(key, _)| key.generation == generation.number);
-        let idle_count = own.filter(|(_, instance)| instance.initialized() && !is_used(instance)).count();
-        generation.share_count().saturating_sub(idle_count)
+        let made: Vec<usize> = own
+            .filter_map(|(_, instance)| {
+                let driver = instance.get()?;
+                let waiting = Arc::strong_count(instance) - 1;
+                Some(waiting + Arc::strong_count(driver) - 1 + driver.copies_open())
+            })
+            .collect();
+        // One share is each instance's own; what is beyond them is being made, or is no longer kept and in use.
+        made.iter().sum::<usize>() + generation.share_count().saturating_sub(made.len())
     }
 
     /// Lets the instances of a generation without users finish.

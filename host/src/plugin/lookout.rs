@@ -16,7 +16,6 @@ use super::admission::Policy;
 use super::assemble::{self, Left};
 use super::choose::{self, Incumbent, Offer};
 use super::claims::{self, Claimant};
-use super::gate::{self, Failed, InUse};
 use super::generation::Generation;
 use super::instances::Instances;
 use super::look::{self, Content, Known, Work};
@@ -26,10 +25,14 @@ use super::room;
 use super::rows;
 use super::scan::{self, Candidate};
 use super::settings::PluginSettings;
+use super::trial::{self, Failed, InUse};
 use crate::storage::{Clock, SystemClock};
 
 /// How often a plugin that failed for a reason that may pass is tried again without being asked for.
 const TRIES_MAX: u32 = 5;
+
+/// Generations that went and are told of even if the same bytes went again later.
+const RELIEVED_TOLD_MAX: usize = 100;
 
 /// Who asks for a look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -147,6 +150,7 @@ impl Lookout {
     /// Looks, and settles everything. A folder that cannot be listed changes nothing but the registry's `folder_error`.
     pub(super) async fn look(&mut self, cause: Cause) -> Looked {
         self.look_count += 1;
+        self.forget_old_generations();
         let already_relieved = self.relieved.len();
         let mut files_read = 0;
         if let Some(round) = self.read_folder(cause).await {
@@ -300,7 +304,7 @@ impl Lookout {
         wanted && failure.look != self.look_count
     }
 
-    /// Loads a file and lets it take over what serves as the same plugin, if it passes the gate.
+    /// Loads a file and lets it take over what serves as the same plugin, if it passes its trial.
     async fn put_in_charge(&mut self, plugin: &str, offer: &Offer, round: &Round) -> Result<(), (String, Retry)> {
         let before = self.serving.get(plugin).cloned();
         let of_before = before.as_ref().map(|generation| generation.content);
@@ -362,7 +366,7 @@ impl Lookout {
                 }));
             }
         }
-        gate::pass(next, in_use).await
+        trial::pass(next, in_use).await
     }
 
     /// How `next` spells a driver that is in use, if it may serve it.
@@ -404,7 +408,7 @@ impl Lookout {
         services
     }
 
-    /// Decides on one driver; whoever is to take it over from another plugin must pass the gate first.
+    /// Decides on one driver; whoever is to take it over from another plugin must pass its trial first.
     async fn settle_driver(&mut self, driver: &str, claims: Vec<Claim>, cause: Cause) -> Service {
         loop {
             let ruling = self.rule(driver, &claims, cause);
@@ -419,7 +423,7 @@ impl Lookout {
                 settings,
                 instance,
             });
-            match gate::pass(next, in_use.collect()).await {
+            match trial::pass(next, in_use.collect()).await {
                 Ok(made) => {
                     self.instances.keep(made);
                     return service;
@@ -499,6 +503,22 @@ impl Lookout {
         self.failures.retain(|content, failure| failure.retry == Retry::Never || there.contains(content));
         let numbers: HashSet<u64> = self.serving.values().map(|generation| generation.number).collect();
         self.declined.retain(|(_, number), _| numbers.contains(number));
+    }
+
+    /// Of many generations that went, the ended ones whose bytes went again later, or serve again, need no telling any more. What
+    /// is left is bounded as their bytes are.
+    fn forget_old_generations(&mut self) {
+        if self.relieved.len() <= RELIEVED_TOLD_MAX {
+            return;
+        }
+        let mut later: HashSet<Content> = self.serving.values().map(|generation| generation.content).collect();
+        let mut kept: Vec<_> = std::mem::take(&mut self.relieved)
+            .into_iter()
+            .rev()
+            .filter(|generation| later.insert(generation.content) || !generation.is_over())
+            .collect();
+        kept.reverse();
+        self.relieved = kept;
     }
 
     fn retired_bytes(&self) -> u64 {

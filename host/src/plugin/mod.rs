@@ -2,7 +2,7 @@
 //!
 //! A look at the folder, in the order of its steps: [`scan`] lists it, `look` says which files may have changed, `assemble`
 //! reads and judges those ([`inspect`], [`elf`]), `choose` says which file of a plugin is tried, `load` opens its very bytes,
-//! `gate` lets it prove itself where a driver is in use, `claims` says who serves a driver. `lookout` tells that story; its
+//! `trial` lets it prove itself where a driver is in use, `claims` says who serves a driver. `lookout` tells that story; its
 //! end is a `registry`, from which calls are routed without waiting for any of it. `driver` and `read_handle` put a plugin's
 //! tables behind the traits of [`crate::storage`]. A replaced `generation` drains: new calls go elsewhere, what began with it
 //! ends with it. Each file ends as one [`PluginReport`], the same in the log, in the admin API and on the command line.
@@ -14,14 +14,19 @@
 #![allow(unsafe_code)]
 
 pub mod admission;
+pub mod anatomy;
 mod assemble;
+mod calls;
 pub mod change;
 mod choose;
 mod claims;
+pub mod config_schema;
 mod driver;
 pub mod elf;
+pub mod figures;
 mod gate;
 mod generation;
+mod inline;
 pub mod inspect;
 mod instances;
 mod layout;
@@ -30,6 +35,7 @@ mod load;
 mod loaded;
 mod look;
 mod lookout;
+pub mod own_metrics;
 pub mod pins;
 mod read_handle;
 mod registry;
@@ -42,7 +48,9 @@ pub mod settings;
 pub mod state;
 pub mod status;
 mod threads;
+mod trial;
 
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fmt;
 use std::path::Path;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -54,12 +62,14 @@ use longshore_plugin_api::abi::OffloaderModuleRef;
 use tokio::sync::Mutex;
 use tokio::time::timeout;
 
+use self::calls::Call;
 pub use self::change::{Change, ChangeKind, Rescan};
+use self::config_schema::check::{schema_of, unknown_extra_keys};
 use self::driver::PluginDriver;
+use self::figures::Verb;
 use self::generation::drain;
 use self::instances::{InstanceKey, Instances};
-use self::loaded::Call;
-pub use self::loaded::LibraryStats;
+pub use self::loaded::{LibraryStats, PluginFigures};
 pub use self::lookout::Cause;
 use self::lookout::{Looked, Lookout, now_ms};
 pub use self::pins::{Pin, Pins};
@@ -69,6 +79,7 @@ use self::rows::Row;
 pub use self::settings::PluginSettings;
 pub use self::state::PluginState;
 pub use self::status::PluginStatus;
+use self::threads::Threads;
 use crate::storage::{DriverError, DriverErrorKind, DriverLookup, DriverOrigin, DriverSettings, OffloadDriver};
 
 /// How many calls' deadlines a caller waits for an instance that others may be making. Two calls make one (validate, create),
@@ -176,7 +187,36 @@ impl PluginHost {
     pub fn library_stats(&self, file: &str) -> Option<LibraryStats> {
         let registry = self.registry();
         let generation = registry.serving.iter().find(|generation| generation.plugin().file == file)?;
-        Some(generation.plugin().stats())
+        Some(generation.plugin().stats(&Threads::now()))
+    }
+
+    /// What was counted of the plugins, each version once, by name and version. Those that were replaced stay, so that no
+    /// counter ever falls.
+    pub fn figures(&self) -> Vec<PluginFigures> {
+        let (registry, threads) = (self.registry(), Threads::now());
+        // Generations of one content are one library, which counts for all of them.
+        let mut told = HashSet::new();
+        let newest_first = registry.serving.iter().chain(registry.relieved.iter().rev());
+        loaded::sum(newest_first.map(|generation| {
+            let figures = generation.plugin().figures(&threads);
+            match told.insert(generation.content) {
+                true => figures,
+                false => PluginFigures { stats: LibraryStats::default(), ..figures },
+            }
+        }))
+    }
+
+    /// The configuration keys whose values must never be shown, by the schemas of the plugins that serve.
+    pub fn secret_keys(&self) -> BTreeSet<String> {
+        let registry = self.registry();
+        let schemas = registry.serving.iter().filter_map(|generation| schema_of(&generation.plugin().note));
+        schemas.flat_map(|schema| schema.secrets().map(str::to_owned).collect::<Vec<_>>()).collect()
+    }
+
+    /// A sentence for each extra key of `properties` that no plugin knows.
+    pub fn unknown_keys(&self, properties: &BTreeMap<String, String>) -> Vec<String> {
+        let registry = self.registry();
+        unknown_extra_keys(registry.serving.iter().map(|generation| &generation.plugin().note), properties)
     }
 
     /// Lets every driver instance finish, all at once, within `deadline`. Calls afterwards still work; the process is expected
@@ -257,9 +297,8 @@ impl DriverLookup for PluginHost {
         let made = match timeout(patience, instance.get_or_try_init(create)).await {
             Ok(made) => made.cloned(),
             Err(_) => {
-                let call = Call { driver, what: "create the driver" };
-                Err(plugin
-                    .busy(call, "others were trying to create it with these settings, and none succeeded in time"))
+                let text = "others were trying to create it with these settings, and none succeeded in time";
+                Err(plugin.busy(driver, Call::of(Verb::Create), text))
             }
         };
         drop(instance);

@@ -15,6 +15,9 @@ pub struct PluginSettings {
     pub offload_stall_timeout: Duration,
     /// `offloadersConcurrentCallsMax`: calls of one plugin that run at once; further ones wait, within their deadline.
     pub concurrent_calls_max: usize,
+    /// `offloadersInlineCallsMax`: reads of one plugin that are answered on the host's own threads at once, where the plugin says
+    /// that they need no waiting; 0 lets none.
+    pub inline_calls_max: usize,
     /// `offloadersRuntimeWorkers`: worker threads of each plugin's own runtime.
     pub runtime_workers: u32,
     /// `offloadersDegradedAfter`: faults in a row (timeout, panic, broken contract) after which a plugin counts as degraded.
@@ -37,12 +40,20 @@ pub struct PluginSettings {
     pub admission: AdmissionSettings,
 }
 
+impl PluginSettings {
+    /// [`call_timeout`](Self::call_timeout) in milliseconds.
+    pub(super) fn call_timeout_ms(&self) -> u64 {
+        u64::try_from(self.call_timeout.as_millis()).unwrap_or(u64::MAX)
+    }
+}
+
 impl Default for PluginSettings {
     fn default() -> Self {
         Self {
             call_timeout: Duration::from_millis(30_000),
             offload_stall_timeout: Duration::from_millis(60_000),
             concurrent_calls_max: 256,
+            inline_calls_max: 1,
             runtime_workers: 2,
             degraded_after: 5,
             file_bytes_max: 256 << 20,

@@ -1,6 +1,7 @@
 //! How the plugins of a running broker stand, as plain data for the admin API and the command line.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -14,6 +15,7 @@ use super::registry::{Registry, Service};
 use super::report::PluginReport;
 use super::rows::Row;
 use super::state::PluginState;
+use super::threads::Threads;
 
 /// Everything at one moment. The JSON form is stable; times are milliseconds since 1970.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -139,8 +141,9 @@ pub(super) fn status(
     retired_bytes_max: u64,
     rescan: (u64, Option<u64>),
 ) -> PluginStatus {
-    let in_charge = registry.serving.iter().map(|generation| of_generation(registry, instances, generation));
-    let went = registry.relieved.iter().map(|generation| of_generation(registry, instances, generation));
+    let threads = Threads::now();
+    let of = |generation: &Arc<Generation>| of_generation(registry, instances, &threads, generation);
+    let (in_charge, went) = (registry.serving.iter().map(of), registry.relieved.iter().map(of));
     PluginStatus {
         now_ms: now_ms(),
         directory: registry.directory.display().to_string(),
@@ -158,7 +161,12 @@ pub(super) fn status(
     }
 }
 
-fn of_generation(registry: &Registry, instances: &Instances, generation: &Generation) -> GenerationStatus {
+fn of_generation(
+    registry: &Registry,
+    instances: &Instances,
+    threads: &Threads,
+    generation: &Generation,
+) -> GenerationStatus {
     let plugin = generation.plugin();
     let row = registry
         .rows
@@ -191,8 +199,7 @@ fn of_generation(registry: &Registry, instances: &Instances, generation: &Genera
         calls_in_flight: plugin.calls_running(),
         driver_instances: instances.count_of(generation),
         users: instances.user_count(generation),
-        // Each answer costs a look at every thread of the process.
-        library: (phase != GenerationPhase::Retired).then(|| plugin.stats()),
+        library: (phase != GenerationPhase::Retired).then(|| plugin.stats(threads)),
         late_users,
     }
 }

@@ -1,9 +1,13 @@
 //! Sizes, alignments and offsets of everything that crosses, pinned at compile time for 64-bit targets. A line that has to
-//! change here is a change of the ABI.
+//! change here is a change of the ABI; so is a line of `abi.txt`, which has the types of the fields and the methods of the
+//! interfaces as well ([`golden`] makes it).
 
 use std::mem::{align_of, offset_of, size_of};
 
 use super::*;
+
+#[cfg(test)]
+mod golden;
 
 macro_rules! layout {
     ($($type:ident: $size:literal, $align:literal { $($field:ident @ $offset:literal),* $(,)? })*) => {
@@ -15,6 +19,15 @@ macro_rules! layout {
                 concat!("offset of ", stringify!($type), ".", stringify!($field))
             );)*
         };)*
+
+        /// Each type with its fields, a paragraph each.
+        #[cfg(test)]
+        fn describe_types() -> Vec<String> {
+            vec![$(golden::paragraph(
+                &format!("{}: {} bytes, aligned to {}", stringify!($type), $size, $align),
+                &[$((stringify!($field), $offset, golden::type_of(|of: &$type| &of.$field))),*],
+            )),*]
+        }
     };
 }
 

@@ -1,4 +1,4 @@
-//! The smallest complete plugin, to copy from: driver `example-folder` keeps each ledger as one flat file.
+//! Driver `example-folder`: keeps each ledger as one flat file. The smallest complete plugin, a place to begin.
 //!
 //! The file `<id>-<uid>/ledger` is a row of frames: the ledger's metadata, then each entry. A frame is length and CRC-32
 //! (`u32`, big-endian), then the bytes. It is written under another name, flushed and renamed, so that nobody meets half a
@@ -10,7 +10,8 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::{fs, fs::File, io, io::Write, os::unix::fs::FileExt, path::Path, path::PathBuf};
 use tokio::task::block_in_place;
 
-export_offloader! { factory: Factory, name: "example-folder", drivers: ["example-folder"] }
+export_offloader! { factory: Factory, name: "example-folder", drivers: ["example-folder"],
+schema: include_str!("../config.schema.json") }
 const FOLDER_KEY: &str = "managedLedgerOffloadExtraConfigFolder";
 struct Factory;
 struct Folder(PathBuf);
@@ -20,8 +21,7 @@ struct Copy(PathBuf, File, LedgerMetadata, Vec<u64>);
 impl OffloaderFactory for Factory {
     type Offloader = Folder;
     fn validate(config: &DriverConfig) -> Vec<ConfigProblem> {
-        let missing = || vec![ConfigProblem::new(FOLDER_KEY, "is needed: the folder that keeps the ledgers")];
-        config.get(FOLDER_KEY).map_or_else(missing, |_| Vec::new())
+        config.get(FOLDER_KEY).map_or_else(|| vec![ConfigProblem::new(FOLDER_KEY, "is needed")], |_| Vec::new())
     }
     async fn create(config: DriverConfig) -> Result<Folder> {
         let folder = PathBuf::from(config.get(FOLDER_KEY).unwrap_or_default());

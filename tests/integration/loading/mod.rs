@@ -3,6 +3,7 @@
 
 mod containment;
 mod refusals;
+mod schemas;
 mod serving;
 mod swapping;
 mod under_load;

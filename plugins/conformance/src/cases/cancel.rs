@@ -22,7 +22,7 @@ const POLLS_MAX: u64 = 5_000;
 const SETTLE: Duration = Duration::from_secs(5);
 
 cases! {
-    "cancel-offload-by-polls": "an offload dropped at any await leaves nothing that a delete does not take",
+    "cancel-offload-by-polls": "after an offload dropped at any await a delete leaves no copy",
         "Offloader::offload: cancel", [] => offload_by_polls;
     "cancel-offload-by-reads": "an offload dropped at any read of the ledger leaves no copy",
         "Offloader::offload: cancel", [] => offload_by_reads;

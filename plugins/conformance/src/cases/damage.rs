@@ -38,12 +38,15 @@ async fn copy_and_objects(stage: &Stage) -> Verdict<(Attempt, Vec<String>)> {
     Ok((copy, objects))
 }
 
-/// Whether somebody noticed that the copy is damaged. Fails where other entries came than were offloaded.
+/// Whether somebody noticed that the copy is damaged. Fails where other entries came than were offloaded. A fresh instance
+/// looks, because one that keeps what it read need not notice.
 async fn is_noticed(
+    stage: &Stage,
     copy: &Attempt,
     damage: &str,
     allowed: &[ErrorCode],
 ) -> Verdict<Option<longshore_plugin_api::Error>> {
+    let copy = copy.through(&stage.fresh().await?);
     let open = match copy.try_open().await {
         Ok(open) => open,
         Err(error) => {
@@ -99,7 +102,7 @@ async fn flipped_bytes(stage: Arc<Stage>) -> Verdict {
             let mut bytes = sound.clone();
             bytes[at] ^= 1 << bit;
             let damage = format!("bit {bit} of byte {at} of {name} flipped");
-            let look = is_noticed(&copy, &damage, &[ErrorCode::Corrupt]);
+            let look = is_noticed(&stage, &copy, &damage, &[ErrorCode::Corrupt]);
             noticed += usize::from(with_object(&stage, name, &bytes, &sound, look).await?.is_some());
         }
     }
@@ -115,7 +118,7 @@ async fn lost_ends(stage: Arc<Stage>) -> Verdict {
         let lengths = [0, 1, sound.len() / 3, sound.len() / 2, sound.len().saturating_sub(1)];
         for len in lengths.into_iter().filter(|len| *len < sound.len()) {
             let damage = format!("{name} cut to {len} of {} bytes", sound.len());
-            let look = is_noticed(&copy, &damage, &[ErrorCode::Corrupt]);
+            let look = is_noticed(&stage, &copy, &damage, &[ErrorCode::Corrupt]);
             noticed += usize::from(with_object(&stage, name, &sound[..len], &sound, look).await?.is_some());
         }
     }
@@ -130,7 +133,7 @@ async fn lost_objects(stage: Arc<Stage>) -> Verdict {
     for name in &objects {
         let sound = read_object(&stage, name)?;
         block_in_place(|| probe.remove(name)).map_err(probe_failed("remove an object"))?;
-        let look = is_noticed(&copy, &format!("{name} gone"), &[ErrorCode::Corrupt, ErrorCode::NotFound]).await;
+        let look = is_noticed(&stage, &copy, &format!("{name} gone"), &[ErrorCode::Corrupt, ErrorCode::NotFound]).await;
         block_in_place(|| probe.write(name, &sound)).map_err(probe_failed("put an object back"))?;
         noticed += usize::from(look?.is_some());
     }
@@ -148,7 +151,7 @@ async fn damage_is_named(stage: Arc<Stage>) -> Verdict {
             *byte ^= 0x10;
         }
         let damage = format!("the last byte of {name} flipped");
-        let look = is_noticed(&copy, &damage, &[ErrorCode::Corrupt]);
+        let look = is_noticed(&stage, &copy, &damage, &[ErrorCode::Corrupt]);
         let Some(error) = with_object(&stage, name, &bytes, &sound, look).await? else { continue };
         let text = error.to_string();
         // A checksum in an object of its own is reported for the object that it is of.
