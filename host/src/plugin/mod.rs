@@ -23,6 +23,7 @@ mod claims;
 pub mod config_schema;
 mod driver;
 pub mod elf;
+mod failure;
 pub mod figures;
 mod gate;
 mod generation;
