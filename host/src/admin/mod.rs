@@ -81,14 +81,14 @@ pub trait OffloaderReport: Send + Sync {
     /// A row for every file that was looked at.
     fn report(&self) -> serde_json::Value;
 
+    /// What is counted of plugins at this moment.
+    fn metrics(&self) -> Vec<MetricFamily>;
+
     /// How every plugin and every driver stands.
     fn status(&self) -> serde_json::Value;
 
     /// Looks at the folder of plugins at once; the answer is what changed. A request that goes away stops nothing.
     async fn rescan(&self) -> serde_json::Value;
-
-    /// What is counted of plugins at this moment.
-    fn metrics(&self) -> Vec<MetricFamily>;
 
     /// The plugin that claims a driver, by any spelling of its name.
     fn origin(&self, driver: &str) -> Option<DriverOrigin>;

@@ -285,11 +285,13 @@ fn pin_of(pin: &DriverPin) -> Pin {
     Pin { plugin: pin.plugin.clone(), version: pin.version.clone() }
 }
 
-/// A driver that nobody serves, or a plugin that is not loaded, never stops the start, unless it is named as required.
+/// A driver that nobody claims, or a plugin that is not loaded, never stops the start, unless it is named as required.
 fn check_required(config: &Config, plugins: &PluginHost) -> Result<()> {
+    let reports = plugins.reports();
+    let loaded = reports.iter().filter(|report| matches!(report.state, PluginState::Loaded | PluginState::Conflict));
     let claimed = plugins.served();
-    let loaded = plugins.reports().into_iter().filter(|report| report.state == PluginState::Loaded);
-    let there: Vec<String> = claimed.iter().cloned().chain(loaded.filter_map(|report| report.name)).collect();
+    let names = loaded.filter_map(|report| report.name.as_deref());
+    let there: Vec<&str> = claimed.iter().map(String::as_str).chain(names).collect();
     let is_there = |name: &str| there.iter().any(|there| there.eq_ignore_ascii_case(name));
     let missing: Vec<&str> =
         config.offloaders_required.iter().map(String::as_str).filter(|name| !is_there(name)).collect();

@@ -14,7 +14,7 @@ pub(super) struct Claimant<'a> {
     pub(super) version: &'a Version,
     /// Whether what was loaded is still in the folder and admitted.
     pub(super) has_file: bool,
-    /// It was to take the driver over and did not pass its trial.
+    /// It was to take the driver over and did not pass the gate.
     pub(super) declined: bool,
 }
 

@@ -67,11 +67,6 @@ impl PluginDriver {
         })
     }
 
-    /// Copies that it opened and that are open still.
-    pub(super) fn copies_open(&self) -> usize {
-        Arc::strong_count(&self.calls) - 1
-    }
-
     async fn make(plugin: Arc<LoadedPlugin>, name: &str, settings: &DriverSettings) -> Result<Self, DriverError> {
         let (module, calls) = (plugin.module, DriverCalls::new(plugin, name));
         let config = FfiDriverConfig::from(DriverConfig {
@@ -96,6 +91,11 @@ impl PluginDriver {
             return Err(calls.misbehaved(create, &problem));
         }
         Ok(Self { calls, driver_metadata })
+    }
+
+    /// Whoever holds the rules of its calls beside the driver itself: open copies.
+    pub(super) fn user_count(&self) -> usize {
+        Arc::strong_count(&self.calls) - 1
     }
 
     /// Ends when all that the plugin is busy with are calls that nobody waits for, and the same number of them twice in a row: code

@@ -75,19 +75,13 @@ impl Instances {
         kept.iter().filter(|(key, instance)| key.generation == generation.number && instance.initialized()).count()
     }
 
-    /// How many use a generation: callers that hold an instance or make one, and open copies.
+    /// Who uses a generation: callers that hold an instance or make one, calls that run, and open copies.
     pub(super) fn user_count(&self, generation: &Generation) -> usize {
         let kept = self.kept();
         let own = kept.iter().filter(|(key, _)| key.generation == generation.number);
-        let made: Vec<usize> = own
-            .filter_map(|(_, instance)| {
-                let driver = instance.get()?;
-                let waiting = Arc::strong_count(instance) - 1;
-                Some(waiting + Arc::strong_count(driver) - 1 + driver.copies_open())
-            })
-            .collect();
-        // One share is each instance's own; what is beyond them is being made, or is no longer kept and in use.
-        made.iter().sum::<usize>() + generation.share_count().saturating_sub(made.len())
+        let made: Vec<usize> = own.filter_map(|(_, instance)| users(instance)).collect();
+        let others = generation.share_count().saturating_sub(made.len());
+        others + made.iter().sum::<usize>()
     }
 
     /// Lets the instances of a generation without users finish.
@@ -128,7 +122,13 @@ impl Instances {
     }
 }
 
-/// Whether anybody beside the cache holds the instance or waits for it.
+/// Whether anybody beside the cache holds the instance, waits for it, or holds what came of it.
 fn is_used(instance: &Arc<Instance>) -> bool {
-    Arc::strong_count(instance) > 1 || instance.get().is_some_and(|driver| Arc::strong_count(driver) > 1)
+    users(instance).map_or_else(|| Arc::strong_count(instance) > 1, |users| users > 0)
+}
+
+/// Who beside the cache holds an instance that was made: callers, and the open copies that came of it.
+fn users(instance: &Arc<Instance>) -> Option<usize> {
+    let driver = instance.get()?;
+    Some(Arc::strong_count(instance) - 1 + Arc::strong_count(driver) - 1 + driver.user_count())
 }

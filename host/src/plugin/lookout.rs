@@ -27,7 +27,7 @@ use super::room;
 use super::rows;
 use super::scan::{self, Candidate};
 use super::settings::PluginSettings;
-use super::trial::{self, Failed, InUse};
+use super::takeover::{self, Failed, InUse};
 use crate::storage::{Clock, SystemClock};
 
 /// Generations that went and are told of even if the same bytes went again later.
@@ -261,7 +261,7 @@ impl Lookout {
         failure.is_due(cause, self.look_count)
     }
 
-    /// Loads a file and lets it take over what serves as the same plugin, if it passes its trial.
+    /// Loads a file and lets it take over what serves as the same plugin, if it passes the gate.
     async fn put_in_charge(&mut self, plugin: &str, offer: &Offer, round: &Round) -> Result<(), (String, Retry)> {
         let before = self.serving.get(plugin).cloned();
         let of_before = before.as_ref().map(|generation| generation.content);
@@ -323,7 +323,7 @@ impl Lookout {
                 }));
             }
         }
-        trial::pass(next, in_use).await
+        takeover::pass(next, in_use).await
     }
 
     /// How `next` spells a driver that is in use, if it may serve it.

@@ -2,7 +2,7 @@
 //!
 //! A look at the folder, in the order of its steps: [`scan`] lists it, `look` says which files may have changed, `assemble`
 //! reads and judges those ([`inspect`], [`elf`]), `choose` says which file of a plugin is tried, `load` opens its very bytes,
-//! `trial` lets it prove itself where a driver is in use, `claims` says who serves a driver. `lookout` tells that story; its
+//! `takeover` lets it prove itself where a driver is in use, `claims` says who serves a driver. `lookout` tells that story; its
 //! end is a `registry`, from which calls are routed without waiting for any of it. `driver` and `read_handle` put a plugin's
 //! tables behind the traits of [`crate::storage`]. A replaced `generation` drains: new calls go elsewhere, what began with it
 //! ends with it. Each file ends as one [`PluginReport`], the same in the log, in the admin API and on the command line.
@@ -48,8 +48,8 @@ mod services;
 pub mod settings;
 pub mod state;
 pub mod status;
+mod takeover;
 mod threads;
-mod trial;
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fmt;

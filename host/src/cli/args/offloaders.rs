@@ -26,28 +26,17 @@ pub struct OffloadersArgs {
 pub enum OffloadersCommand {
     /// Every *.so of the folder, and what became of it.
     List(OffloadersListArgs),
+    /// Hold the driver of a plugin file against every promise of the contract.
+    #[command(after_help = CONFORMANCE_EXIT_CODES)]
+    Conformance(ConformanceArgs),
+    /// Write the crate of a new plugin, which compiles as it is.
+    New(NewOffloaderArgs),
     /// Let the running broker look at its folder now; tells what changed.
     #[command(after_help = OFFLOADERS_EXIT_CODES)]
     Rescan(OffloadersBrokerArgs),
     /// How each plugin and each driver of the running broker stands.
     #[command(after_help = OFFLOADERS_EXIT_CODES)]
     Status(OffloadersBrokerArgs),
-    /// Hold the driver of a plugin file against every promise of the contract.
-    #[command(after_help = CONFORMANCE_EXIT_CODES)]
-    Conformance(ConformanceArgs),
-    /// Write the crate of a new plugin, which compiles as it is.
-    New(NewOffloaderArgs),
-}
-
-/// Arguments of commands that ask the running broker.
-#[derive(Debug, Args)]
-pub struct OffloadersBrokerArgs {
-    /// Where the broker's REST API listens.
-    #[arg(long, value_name = "URL", default_value = ADMIN_URL_DEFAULT)]
-    pub admin_url: String,
-    /// Print a JSON object.
-    #[arg(long)]
-    pub json: bool,
 }
 
 /// Shown at the end of the help of `conformance`.
@@ -100,6 +89,17 @@ pub struct NewOffloaderArgs {
     /// The plugin SDK; without it the `sdk` that came with this program, or the source checkout that it was built in.
     #[arg(long, value_name = "DIR")]
     pub sdk: Option<PathBuf>,
+}
+
+/// Arguments of commands that ask the running broker.
+#[derive(Debug, Args)]
+pub struct OffloadersBrokerArgs {
+    /// Where the broker's REST API listens.
+    #[arg(long, value_name = "URL", default_value = ADMIN_URL_DEFAULT)]
+    pub admin_url: String,
+    /// Print a JSON object.
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// Arguments of `offloaders list`.

@@ -7,7 +7,7 @@ use super::{Cause, Failure, Lookout, Retry, now_ms};
 use crate::plugin::claims::{self, Claimant};
 use crate::plugin::generation::Generation;
 use crate::plugin::registry::{Claim, Service};
-use crate::plugin::trial::{self, Failed, InUse};
+use crate::plugin::takeover::{self, Failed, InUse};
 
 impl Lookout {
     /// Decides who serves each driver, and remembers it.
@@ -33,7 +33,7 @@ impl Lookout {
         services
     }
 
-    /// Decides on one driver; whoever is to take it over from another plugin must pass its trial first.
+    /// Decides on one driver; whoever is to take it over from another plugin must pass the gate first.
     async fn settle_driver(&mut self, driver: &str, claims: Vec<Claim>, cause: Cause) -> Service {
         loop {
             let ruling = self.rule(driver, &claims, cause);
@@ -48,7 +48,7 @@ impl Lookout {
                 settings,
                 instance,
             });
-            match trial::pass(next, in_use.collect()).await {
+            match takeover::pass(next, in_use.collect()).await {
                 Ok(made) => {
                     self.instances.keep(made);
                     return service;

@@ -9,7 +9,7 @@ use crate::broker::{offloaders_directory, plugin_settings};
 use crate::cli::args::OffloadersListArgs;
 use crate::cli::http::Admin;
 use crate::config::Config;
-use crate::plugin::{PluginReport, PluginSettings, PluginStatus};
+use crate::plugin::{PluginReport, PluginStatus};
 
 use super::table::{ListError, Rows, list};
 
@@ -23,7 +23,7 @@ pub(super) fn run(args: &OffloadersListArgs) -> anyhow::Result<bool> {
     let mut out = io::stdout().lock();
     let asked = if args.directory.is_none() && args.config.is_none() { ask(&args.admin_url) } else { None };
     let (listed, driver) = match (&args.directory, asked) {
-        (Some(directory), _) => (list(Rows::Folder(directory, &PluginSettings::default()), args.json, &mut out), None),
+        (Some(directory), _) => (list(Rows::Folder(directory, Box::default()), args.json, &mut out), None),
         (None, Some((rows, unserved))) => (list(Rows::Running(rows), args.json, &mut out), unserved),
         (None, None) => {
             let (config, _) = Config::load(args.config.as_deref()).context("read the configuration")?;

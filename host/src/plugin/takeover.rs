@@ -1,4 +1,4 @@
-//! The trial of a newcomer: what a plugin must show before it takes a driver over from the one that serves it.
+//! The health gate: what a plugin must show before it takes a driver over from the one that serves it.
 //!
 //! For each configuration that the driver is in use with, the newcomer checks it, makes an instance and reports its health, each
 //! under `offloadersCallTimeoutMs`. An instance that passed is the one that callers get. One thing is forgiven: a store that
