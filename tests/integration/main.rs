@@ -9,6 +9,7 @@ mod containment;
 mod crash;
 mod damage;
 mod debris;
+mod dropping_in;
 mod kill;
 mod loading;
 mod managed_ledger;

@@ -2,7 +2,7 @@
 //!
 //! A look at the folder, in the order of its steps: [`scan`] lists it, `look` says which files may have changed, `assemble`
 //! reads and judges those ([`inspect`], [`elf`]), `choose` says which file of a plugin is tried, `load` opens its very bytes,
-//! `gate` lets it prove itself where a driver is in use, `claims` says who serves a driver. `lookout` tells that story; its
+//! `takeover` lets it prove itself where a driver is in use, `claims` says who serves a driver. `lookout` tells that story; its
 //! end is a `registry`, from which calls are routed without waiting for any of it. `driver` and `read_handle` put a plugin's
 //! tables behind the traits of [`crate::storage`]. A replaced `generation` drains: new calls go elsewhere, what began with it
 //! ends with it. Each file ends as one [`PluginReport`], the same in the log, in the admin API and on the command line.
@@ -23,6 +23,7 @@ mod claims;
 pub mod config_schema;
 mod driver;
 pub mod elf;
+mod failure;
 pub mod figures;
 mod gate;
 mod generation;
@@ -55,7 +56,7 @@ mod takeover;
 mod threads;
 pub mod verification;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fmt;
 use std::path::Path;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -195,11 +196,20 @@ impl PluginHost {
         Some(generation.plugin().stats(&Threads::now()))
     }
 
-    /// What was counted of the plugins, those that went included, each version once, by name and version.
+    /// What was counted of the plugins, each version once, by name and version. Those that were replaced stay, so that no
+    /// counter ever falls.
     pub fn figures(&self) -> Vec<PluginFigures> {
         let (registry, threads) = (self.registry(), Threads::now());
-        let generations = registry.relieved.iter().chain(&registry.serving);
-        loaded::sum(generations.map(|generation| generation.plugin().figures(&threads)))
+        // Generations of one content are one library, which counts for all of them.
+        let mut told = HashSet::new();
+        let newest_first = registry.serving.iter().chain(registry.relieved.iter().rev());
+        loaded::sum(newest_first.map(|generation| {
+            let figures = generation.plugin().figures(&threads);
+            match told.insert(generation.content) {
+                true => figures,
+                false => PluginFigures { stats: LibraryStats::default(), ..figures },
+            }
+        }))
     }
 
     /// The configuration keys whose values must never be shown, by the schemas of the plugins that serve.

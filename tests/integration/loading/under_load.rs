@@ -66,7 +66,7 @@ impl Scene {
         longshore_tests::plugins::stage(PACKAGE, folder.path(), FILE);
         let host = Arc::new(PluginHost::load(folder.path(), PluginSettings::default()));
         let settings = settings(&[("managedLedgerOffloadExtraConfigFolder", cold.path().to_str().unwrap())]);
-        let (ledger, driver) = (MemoryLedger::new(200, 500), host.driver(DRIVER, &settings).await.unwrap());
+        let (ledger, driver) = (MemoryLedger::new(50, 100), host.driver(DRIVER, &settings).await.unwrap());
         let target = ledger.target();
         driver.offload(Arc::clone(&ledger) as Arc<dyn ReadHandle>, target.clone()).await.unwrap();
         Self { folder, _cold: cold, host, settings, ledger, target }
