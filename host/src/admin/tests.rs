@@ -203,7 +203,8 @@ async fn an_offload_goes_on_with_the_trace_of_its_request() {
     let desk = recorded_topic().await;
     let path = "/admin/v2/persistent/public/rec/t/offload";
     let before = |position: &Value| Some(position.to_string().into_bytes());
-    let last = desk.topic("persistent://public/rec/t").await.ledger().snapshot().ledgers.last().unwrap().ledger_id;
+    let last =
+        *desk.topic("persistent://public/rec/t").await.ledger().snapshot().ledgers.by_id.keys().next_back().unwrap();
     let position = message_id(last.0 as i64, 0);
     let header = [("traceparent", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01")];
     let got = desk.send_with("PUT", path, &header, before(&position)).await;

@@ -29,7 +29,7 @@ async fn the_example_plugin_keeps_a_ledger_in_a_folder() {
     let ledger = MemoryLedger::new(100, 1000);
     let target = ledger.target();
     driver.offload(Arc::clone(&ledger) as Arc<dyn ReadHandle>, target.clone()).await.unwrap();
-    assert_eq!(ledger.progress.load(std::sync::atomic::Ordering::Relaxed), 100_000);
+    assert_eq!(ledger.progress.load(Ordering::Relaxed), 100_000);
 
     let copy = driver.open(&target).await.unwrap();
     assert_eq!(copy.metadata(), ledger.metadata());
