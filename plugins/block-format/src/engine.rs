@@ -41,7 +41,8 @@ impl CopyEngine {
         let requests = Arc::new(Requests::new(store, options.requests));
         let extents = Arc::new(Extents::new(options.read.extents_bytes_max));
         let copies = OpenCopies::new(options.read.indexes_bytes_max);
-        Ok(Self { shared: Arc::new(Shared { requests, extents }), copies, upload: options.upload })
+        let shared = Arc::new(Shared { requests, extents, entry_bytes_max: options.read.entry_bytes_max });
+        Ok(Self { shared, copies, upload: options.upload })
     }
 
     /// Copies one closed ledger. `Ok` means that both objects are in the store as they were written.

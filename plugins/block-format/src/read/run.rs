@@ -22,15 +22,15 @@ const ENTRIES_RESERVED_MAX: u64 = 1024;
 
 /// A read on its way.
 pub(super) struct Run<'a> {
-    shared: &'a Arc<Shared>,
-    copy: &'a Arc<OpenCopy>,
-    first: u64,
+    pub(super) shared: &'a Arc<Shared>,
+    pub(super) copy: &'a Arc<OpenCopy>,
+    pub(super) first: u64,
     last: u64,
     max_bytes: u64,
-    place: Place,
-    extent: Extent,
+    pub(super) place: Place,
+    pub(super) extent: Extent,
     /// How far the read is expected to go; bytes from the start of the data object.
-    target_end: u64,
+    pub(super) target_end: u64,
 }
 
 impl<'a> Run<'a> {
@@ -64,7 +64,7 @@ impl<'a> Run<'a> {
     }
 
     /// Where what is asked for ends, as far as the index tells.
-    fn demand_end(&self) -> u64 {
+    pub(super) fn demand_end(&self) -> u64 {
         let index = &self.copy.index;
         let start = self.place.offset;
         let by_index = index.granule(index.floor(self.last)).end;
@@ -86,6 +86,7 @@ impl<'a> Run<'a> {
 
     /// The entries.
     pub(super) async fn entries(&mut self) -> Result<Vec<Entry>> {
+        self.approach().await?;
         let reserved = (self.last - self.first + 1).min(ENTRIES_RESERVED_MAX) as usize;
         let (mut entries, mut payload_bytes) = (Vec::with_capacity(reserved), 0);
         while self.place.entry_id <= self.last {
@@ -139,7 +140,7 @@ impl<'a> Run<'a> {
     }
 
     /// Makes the extent hold `count` bytes from `offset` on, which lie within the data object.
-    async fn load(&mut self, offset: u64, count: u64) -> Result<()> {
+    pub(super) async fn load(&mut self, offset: u64, count: u64) -> Result<()> {
         let end = offset + count;
         let mut extent = self.extent_at(offset, count).await?;
         if extent.end() >= end {

@@ -271,7 +271,7 @@ pub(crate) fn options(index: IndexForm) -> EngineOptions {
             batch_bytes: 2_000,
             verify: Verify::WhereNeeded,
         },
-        read: ReadOptions { extents_bytes_max: 1 << 20, indexes_bytes_max: 1 << 20 },
+        read: ReadOptions { extents_bytes_max: 1 << 20, indexes_bytes_max: 1 << 20, ..ReadOptions::default() },
     }
 }
 
