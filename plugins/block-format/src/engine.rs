@@ -61,7 +61,8 @@ impl CopyEngine {
         result.map_err(|error| in_context(format_args!("copy ledger {} with uid {}", id.ledger_id, id.uid), &error))
     }
 
-    /// Opens a copy: one request, or none where its index is at hand.
+    /// Opens a copy: one request, or none where its index is at hand. A copy that another process deleted may so still be
+    /// opened; its entries are then `NotFound`, or come from what was fetched before.
     ///
     /// # Errors
     /// `NotFound` where there is no complete copy; `Corrupt` or `Unsupported` where its index is not one that is read here.

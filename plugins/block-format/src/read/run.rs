@@ -11,6 +11,7 @@ use longshore_plugin_api::{Entry, ErrorCode, Result};
 
 use super::Shared;
 use super::extents::Extent;
+use super::learned::LEARNED_EVERY_BYTES;
 use super::open_copy::OpenCopy;
 use crate::data_block::FRAME_HEAD_BYTES;
 use crate::walk::{Look, Place, Step, Walker};
@@ -31,6 +32,8 @@ pub(super) struct Run<'a> {
     pub(super) extent: Extent,
     /// How far the read is expected to go; bytes from the start of the data object.
     pub(super) target_end: u64,
+    /// Behind the place that was remembered last.
+    learn_from: u64,
 }
 
 impl<'a> Run<'a> {
@@ -47,7 +50,17 @@ impl<'a> Run<'a> {
         if let Some(learned) = copy.learned.floor(first).filter(|learned| learned.entry_id > place.entry_id) {
             place = learned;
         }
-        let mut run = Self { shared, copy, first, last, max_bytes, place, extent: Extent::default(), target_end: 0 };
+        let mut run = Self {
+            shared,
+            copy,
+            first,
+            last,
+            max_bytes,
+            place,
+            extent: Extent::default(),
+            target_end: 0,
+            learn_from: 0,
+        };
         run.target_end = run.demand_end();
         run
     }
@@ -134,8 +147,9 @@ impl<'a> Run<'a> {
 
     fn pass(&mut self, behind: Place) {
         self.place = behind;
-        if self.copy.is_sparse() {
+        if behind.offset >= self.learn_from && self.copy.is_sparse() {
             self.copy.learned.learn(behind);
+            self.learn_from = behind.offset + LEARNED_EVERY_BYTES;
         }
     }
 
