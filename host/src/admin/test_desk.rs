@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -23,10 +24,11 @@ use crate::namespace::Namespaces;
 use crate::offload::{OffloadSettings, Offloads, VerifyMode};
 use crate::storage::{
     DriverError, DriverErrorKind, DriverLookup, DriverOrigin, DriverSettings, Entry, LedgerId, LedgerMetadata,
-    OffloadDriver, ReadError, ReadHandle, StoredLedger, SystemClock,
+    OffloadDriver, ReadError, ReadHandle, ScanPage, ScanRequest, ScannedLedger, StoredLedger, SystemClock,
 };
 use crate::topic::message::tests::entry;
 use crate::topic::{LedgerFactory, Missing, Topic, TopicName, TopicSettings, Topics};
+use crate::trace::{self, TraceContext};
 
 /// Bytes of each entry, as in the recorded answers.
 pub(super) const ENTRY_BYTES: usize = 99;
@@ -121,8 +123,20 @@ impl Desk {
 
     /// Sends a request; `body` as the bytes that they are.
     pub(super) async fn send(&self, method: &str, path: &str, body: Option<Vec<u8>>) -> Got {
+        self.send_with(method, path, &[], body).await
+    }
+
+    /// Sends a request with further headers.
+    pub(super) async fn send_with(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Option<Vec<u8>>,
+    ) -> Got {
         let (agent, url) = (self.agent.clone(), format!("http://{}{path}", self.web_address));
         let request = ureq::http::Request::builder().method(method).uri(url);
+        let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
         tokio::task::spawn_blocking(move || {
             let sent = match body {
                 Some(body) => agent.run(request.header("content-type", "application/json").body(body).unwrap()),
@@ -172,7 +186,7 @@ impl Desk {
             if done().await {
                 return;
             }
-            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+            tokio::time::sleep(Duration::from_millis(5)).await;
         }
         panic!("not within 5 s: {what}");
     }
@@ -225,9 +239,22 @@ impl LedgerFactory for Ledgers {
 
 struct OnlyReport;
 
+#[async_trait]
 impl OffloaderReport for OnlyReport {
+    fn metrics(&self) -> Vec<super::MetricFamily> {
+        Vec::new()
+    }
+
     fn report(&self) -> Value {
         json!([{ "file": "held.so", "state": "loaded", "drivers": ["aws-s3"] }])
+    }
+
+    fn status(&self) -> Value {
+        json!({ "files": self.report() })
+    }
+
+    async fn rescan(&self) -> Value {
+        json!({ "files_seen": 1, "changes": [] })
     }
 
     fn origin(&self, driver: &str) -> Option<DriverOrigin> {
@@ -242,12 +269,14 @@ fn origin() -> DriverOrigin {
 /// A driver that copies to memory, while its gate is open.
 pub(super) struct HeldDriver {
     copies: Mutex<BTreeMap<LedgerId, (LedgerMetadata, Vec<Entry>)>>,
+    /// The traces that its offloads belonged to.
+    pub(super) traces: Mutex<Vec<Option<TraceContext>>>,
     pub(super) gate: Semaphore,
 }
 
 impl Default for HeldDriver {
     fn default() -> Self {
-        Self { copies: Mutex::default(), gate: Semaphore::new(1) }
+        Self { copies: Mutex::default(), traces: Mutex::default(), gate: Semaphore::new(1) }
     }
 }
 
@@ -282,6 +311,7 @@ impl OffloadDriver for HeldDriver {
 
     async fn offload(&self, ledger: Arc<dyn ReadHandle>, target: StoredLedger) -> Result<(), DriverError> {
         let _open = self.gate.acquire().await.unwrap();
+        self.traces.lock().unwrap().push(trace::current());
         let metadata = ledger.metadata();
         let entries = ledger.read(0, metadata.entry_count - 1, u64::MAX).await.unwrap();
         self.copies.lock().unwrap().insert(target.ledger_id, (metadata, entries));
@@ -305,8 +335,23 @@ impl OffloadDriver for HeldDriver {
         Ok(())
     }
 
+    async fn scan(&self, _request: ScanRequest) -> Result<ScanPage, DriverError> {
+        let copies = self.copies.lock().unwrap();
+        let ledgers = copies.iter().map(|(ledger_id, (metadata, _))| ScannedLedger {
+            ledger_id: *ledger_id,
+            uid: uuid::Uuid::nil(),
+            managed_ledger: None,
+            size_bytes: metadata.length_bytes,
+        });
+        Ok(ScanPage { ledgers: ledgers.collect(), next: None })
+    }
+
     async fn health(&self) -> Result<(), DriverError> {
         Ok(())
+    }
+
+    async fn shutdown(&self, _deadline: Duration) -> Result<u64, DriverError> {
+        Ok(0)
     }
 }
 

@@ -3,7 +3,10 @@
 
 mod containment;
 mod refusals;
+mod schemas;
 mod serving;
+mod swapping;
+mod under_load;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
