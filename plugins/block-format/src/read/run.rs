@@ -81,11 +81,12 @@ impl<'a> Run<'a> {
         let index = &self.copy.index;
         let start = self.place.offset;
         let by_index = index.granule(index.floor(self.last)).end;
-        let entries = self.last - self.place.entry_id + 1;
-        let framed_max = self.max_bytes.saturating_add(entries.saturating_mul(FRAME_HEAD_BYTES));
+        // As many heads as there are entries in what may be answered, or fewer.
+        let average = self.copy.average_entry_bytes();
+        let heads = (self.last - self.first + 1).min(self.max_bytes / average + 1);
+        let framed_max = self.max_bytes.saturating_add(heads * FRAME_HEAD_BYTES);
         let demand_bytes = if self.copy.is_sparse() {
             // A little more than the average, so that it is rarely asked for twice.
-            let average = self.copy.average_entry_bytes();
             let skipped = (self.first - self.place.entry_id).saturating_mul(average);
             let wanted = (self.last - self.first + 1).saturating_mul(average + average / 8);
             skipped.saturating_add(wanted.min(framed_max)).max(FETCH_BYTES_MIN)
