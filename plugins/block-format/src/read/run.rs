@@ -84,7 +84,7 @@ impl<'a> Run<'a> {
         // As many heads as there are entries in what may be answered, or fewer.
         let average = self.copy.average_entry_bytes();
         let heads = (self.last - self.first + 1).min(self.max_bytes / average + 1);
-        let framed_max = self.max_bytes.saturating_add(heads * FRAME_HEAD_BYTES);
+        let framed_max = self.max_bytes.saturating_add(heads.saturating_mul(FRAME_HEAD_BYTES));
         let demand_bytes = if self.copy.is_sparse() {
             // A little more than the average, so that it is rarely asked for twice.
             let skipped = (self.first - self.place.entry_id).saturating_mul(average);
@@ -170,6 +170,9 @@ impl<'a> Run<'a> {
             }
             let piece = extent.from(at);
             let piece = &piece[..piece.len().min((end - at) as usize)];
+            if piece.is_empty() {
+                return Err(crate::Error::corrupt(&self.copy.data_key, at, "the object ends here").into());
+            }
             whole.extend_from_slice(piece);
             at += piece.len() as u64;
         }
