@@ -67,7 +67,7 @@ extern "C" fn validate<P: ExportedPlugin>(config: FfiDriverConfig) -> FfiCall<RV
 
 extern "C" fn create<P: ExportedPlugin>(config: FfiDriverConfig) -> FfiCall<OffloaderBox> {
     match runtime::started() {
-        Ok(runtime) => adapter::create::<P::Factory>(runtime, DriverConfig::from(config)),
+        Ok(runtime) => adapter::create(runtime, P::Factory::create(DriverConfig::from(config))),
         Err(error) => failed(error),
     }
 }

@@ -37,13 +37,13 @@ pub(crate) fn validate<F: OffloaderFactory>(
         .call_blocking("validate", move || Ok(F::validate(&config).into_iter().map(FfiConfigProblem::from).collect()))
 }
 
-/// Runs [`OffloaderFactory::create`].
-pub(crate) fn create<F: OffloaderFactory>(
+/// Makes an offloader, by [`OffloaderFactory::create`] or in the host's own way, and puts it behind the interface.
+pub(crate) fn create<O: Offloader>(
     runtime: &'static PluginRuntime,
-    config: DriverConfig,
+    make: impl Future<Output = Result<O>> + Send + 'static,
 ) -> FfiCall<OffloaderBox> {
     runtime.call("create", async move {
-        let offloader = F::create(config).await?;
+        let offloader = make.await?;
         let driver_metadata = to_pairs(&offloader.driver_metadata());
         let adapter = OffloaderAdapter {
             runtime,

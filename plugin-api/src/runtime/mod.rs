@@ -25,8 +25,9 @@ use async_ffi::FutureExt;
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::task::{JoinError, JoinHandle};
 
-use crate::abi::{FfiCall, FfiError, FfiStartOptions, HostServicesBox};
+use crate::abi::{FfiCall, FfiError, FfiStartOptions, HostServicesBox, OffloaderBox};
 use crate::error::{Error, ErrorCode, Result};
+use crate::offloader::Offloader;
 
 /// Worker threads of a plugin's runtime where the host does not say.
 pub const WORKERS_DEFAULT: usize = 2;
@@ -46,9 +47,9 @@ pub fn library_marker() -> usize {
     &raw const MARKER as usize
 }
 
-/// Where a library's operations run.
+/// Where a library's operations run. The host has one for each library that brings none, as those written in C.
 #[derive(Debug)]
-pub(crate) struct PluginRuntime {
+pub struct PluginRuntime {
     runtime: Runtime,
 }
 
@@ -62,18 +63,12 @@ pub(crate) fn start(host: HostServicesBox, options: &FfiStartOptions) -> Result<
             0 => WORKERS_DEFAULT,
             asked => asked.min(WORKERS_MAX),
         };
-        let runtime = Builder::new_multi_thread()
-            .worker_threads(workers)
-            .max_blocking_threads(BLOCKING_THREADS_MAX)
-            .thread_name("offloader")
-            .enable_all()
-            .build()
-            .map_err(|e| Error::io("start the plugin's runtime", &e))?;
+        let runtime = PluginRuntime::new(workers)?;
         if options.host_marker != library_marker() {
             log_bridge::install(host);
         }
         // Another thread may have been quicker; then this runtime, which never ran a task, goes again.
-        if let Err(unused) = RUNTIME.set(PluginRuntime { runtime }) {
+        if let Err(unused) = RUNTIME.set(runtime) {
             unused.runtime.shutdown_background();
         }
         Ok(())
@@ -86,12 +81,36 @@ pub(crate) fn started() -> Result<&'static PluginRuntime> {
 }
 
 impl PluginRuntime {
-    pub(crate) fn handle(&self) -> &Handle {
+    /// A runtime with so many worker threads, and up to [`BLOCKING_THREADS_MAX`] threads for blocking work when they are needed.
+    ///
+    /// # Errors
+    /// Where the system gives no threads.
+    pub fn new(workers: usize) -> Result<Self> {
+        let runtime = Builder::new_multi_thread()
+            .worker_threads(workers)
+            .max_blocking_threads(BLOCKING_THREADS_MAX)
+            .thread_name("offloader")
+            .enable_all()
+            .build()
+            .map_err(|e| Error::io("start the plugin's runtime", &e))?;
+        Ok(Self { runtime })
+    }
+
+    /// Where to spawn.
+    pub fn handle(&self) -> &Handle {
         self.runtime.handle()
     }
 
+    /// Presents an author's offloader, as soon as `make` has made it, as the object that crosses.
+    pub fn offloader<O: Offloader>(
+        &'static self,
+        make: impl Future<Output = Result<O>> + Send + 'static,
+    ) -> FfiCall<OffloaderBox> {
+        adapter::create(self, make)
+    }
+
     /// Runs `body` as a task of the plugin; the answer crosses. `call` names it in an error.
-    pub(crate) fn call<T, F>(&self, call: &'static str, body: F) -> FfiCall<T>
+    pub fn call<T, F>(&self, call: &'static str, body: F) -> FfiCall<T>
     where
         T: Send + 'static,
         F: Future<Output = Result<T>> + Send + 'static,
