@@ -114,7 +114,7 @@ fn start(admitted: &Admitted, settings: &Arc<PluginSettings>) -> Result<LoadedPl
         host_marker: runtime::library_marker(),
         extras: Pairs::new(),
     };
-    match module.start()(services(&format!("{} {}", note.name, note.version)), options) {
+    match module.start(services(&format!("{} {}", note.name, note.version)), options) {
         ROk(()) => Ok(LoadedPlugin::new(note, file, module, Arc::clone(settings))),
         RErr(error) => Err(format!("it could not be started: {}", Error::from(error))),
     }

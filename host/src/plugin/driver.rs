@@ -49,7 +49,7 @@ impl PluginDriver {
             search_folders: settings.search_folders.clone(),
         });
         let check = Call { driver: name, what: "check the configuration" };
-        let problems = plugin.call(check, || plugin.module.validate()(config.clone())).await?;
+        let problems = plugin.call(check, || plugin.module.validate(config.clone())).await?;
         if !problems.is_empty() {
             let problems: Vec<String> = problems.into_iter().map(|p| ConfigProblem::from(p).to_string()).collect();
             return Err(DriverError {
@@ -61,7 +61,7 @@ impl PluginDriver {
             });
         }
         let create = Call { driver: name, what: "create the driver" };
-        let offloader = plugin.call(create, || plugin.module.create()(config)).await?;
+        let offloader = plugin.call(create, || plugin.module.create(config)).await?;
         let driver_metadata = from_pairs(offloader.driver_metadata());
         let bytes: usize = driver_metadata.iter().map(|(name, value)| name.len() + value.len()).sum();
         if bytes > DRIVER_METADATA_BYTES_MAX {

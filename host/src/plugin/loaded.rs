@@ -8,12 +8,13 @@ use std::sync::Arc;
 
 use abi_stable::std_types::{RErr, ROk};
 use futures_util::FutureExt;
-use longshore_plugin_api::abi::{FfiCall, FfiError, OffloaderModuleRef};
+use longshore_plugin_api::abi::{FfiCall, FfiError};
 use longshore_plugin_api::note::PluginNote;
 use longshore_plugin_api::{Error, ErrorCode};
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::{Instant, timeout_at};
 
+use super::module::Module;
 use super::settings::PluginSettings;
 use super::state::Standing;
 use crate::storage::{DriverError, DriverErrorKind, DriverOrigin};
@@ -25,7 +26,7 @@ pub(super) const ERROR_CHARS_MAX: usize = 4096;
 pub(super) struct LoadedPlugin {
     pub(super) note: PluginNote,
     pub(super) file: String,
-    pub(super) module: OffloaderModuleRef,
+    pub(super) module: Module,
     pub(super) settings: Arc<PluginSettings>,
     pub(super) standing: Standing,
     permits: Semaphore,
@@ -41,12 +42,7 @@ pub(super) struct Call<'a> {
 }
 
 impl LoadedPlugin {
-    pub(super) fn new(
-        note: PluginNote,
-        file: String,
-        module: OffloaderModuleRef,
-        settings: Arc<PluginSettings>,
-    ) -> Self {
+    pub(super) fn new(note: PluginNote, file: String, module: Module, settings: Arc<PluginSettings>) -> Self {
         let standing = Standing::new(settings.degraded_after);
         let permits = Semaphore::new(settings.concurrent_calls_max.min(Semaphore::MAX_PERMITS));
         Self { note, file, module, settings, standing, permits }
@@ -101,7 +97,7 @@ impl LoadedPlugin {
                 let error = Error::from(error);
                 let kind = kind_of(error.code());
                 let text = format!("{error} ({})", error.code());
-                if kind == DriverErrorKind::Panicked {
+                if matches!(kind, DriverErrorKind::Panicked | DriverErrorKind::Misbehaved) {
                     return Err(self.fault(call, kind, &text, error.is_retryable()));
                 }
                 self.standing.answered();
@@ -162,6 +158,7 @@ fn kind_of(code: ErrorCode) -> DriverErrorKind {
         ErrorCode::NotFound => DriverErrorKind::NotFound,
         ErrorCode::Corrupt => DriverErrorKind::Corrupt,
         ErrorCode::Panicked => DriverErrorKind::Panicked,
+        ErrorCode::Misbehaved => DriverErrorKind::Misbehaved,
         ErrorCode::Timeout => DriverErrorKind::Timeout,
         ErrorCode::InvalidConfig => DriverErrorKind::InvalidConfig,
         ErrorCode::Unsupported => DriverErrorKind::Unsupported,

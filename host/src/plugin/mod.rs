@@ -11,6 +11,7 @@
 #![allow(unsafe_code)]
 
 mod assemble;
+mod c_module;
 mod driver;
 pub mod elf;
 pub mod inspect;
@@ -18,6 +19,7 @@ mod layout;
 mod lent_ledger;
 mod load;
 mod loaded;
+mod module;
 mod read_handle;
 mod registry;
 pub mod report;
@@ -34,12 +36,12 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::future::join_all;
-use longshore_plugin_api::abi::OffloaderModuleRef;
 use tokio::sync::OnceCell;
 use tokio::time::timeout;
 
 use self::driver::PluginDriver;
 use self::loaded::Call;
+use self::module::Module;
 use self::registry::{Claim, Registry, Row};
 pub use self::report::PluginReport;
 pub use self::settings::PluginSettings;
@@ -144,12 +146,12 @@ impl PluginHost {
 
 /// A library that was loaded, for questions that need no driver.
 #[derive(Clone, Copy)]
-pub struct Library(OffloaderModuleRef);
+pub struct Library(Module);
 
 impl Library {
     /// What the library says about itself: the JSON of its note. Calls into the library.
     pub fn describe(&self) -> &'static str {
-        self.0.describe()().as_str()
+        self.0.describe()
     }
 }
 

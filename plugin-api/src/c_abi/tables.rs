@@ -33,21 +33,31 @@ pub struct Root {
     pub read_handle: *const ReadHandle,
 }
 
+/// `start` of a plugin.
+pub type Start = unsafe extern "C" fn(host: *const Host, error: *mut ErrorBuffer) -> Code;
+
+/// `validate` of a plugin.
+pub type Validate = unsafe extern "C" fn(call: *const Call, config: *const Config, problems: *const Problems);
+
+/// `create` of a plugin.
+pub type Create = unsafe extern "C" fn(
+    call: *const Call,
+    config: *const Config,
+    driver: *mut *mut c_void,
+    error: *mut ErrorBuffer,
+) -> Code;
+
+/// `get_extension` of a plugin.
+pub type GetExtension = unsafe extern "C" fn(id: Str) -> *const c_void;
+
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct Plugin {
     pub struct_size: usize,
-    pub start: Option<unsafe extern "C" fn(host: *const Host, error: *mut ErrorBuffer) -> Code>,
-    pub validate: Option<unsafe extern "C" fn(call: *const Call, config: *const Config, problems: *const Problems)>,
-    pub create: Option<
-        unsafe extern "C" fn(
-            call: *const Call,
-            config: *const Config,
-            driver: *mut *mut c_void,
-            error: *mut ErrorBuffer,
-        ) -> Code,
-    >,
-    pub get_extension: Option<unsafe extern "C" fn(id: Str) -> *const c_void>,
+    pub start: Option<Start>,
+    pub validate: Option<Validate>,
+    pub create: Option<Create>,
+    pub get_extension: Option<GetExtension>,
 }
 
 /// `offload` of a driver.
@@ -77,6 +87,12 @@ pub type DeleteLedger = unsafe extern "C" fn(
     error: *mut ErrorBuffer,
 ) -> Code;
 
+/// `destroy` of a driver, `close` of a read handle.
+pub type GiveBack = unsafe extern "C" fn(this: *mut c_void);
+
+/// `driver_metadata` of a driver.
+pub type DriverMetadata = unsafe extern "C" fn(this: *mut c_void, pairs: *const Pairs);
+
 /// `scan` of a driver.
 pub type Scan = unsafe extern "C" fn(
     this: *mut c_void,
@@ -86,6 +102,26 @@ pub type Scan = unsafe extern "C" fn(
     page: *const Page,
     error: *mut ErrorBuffer,
 ) -> Code;
+
+/// `health` of a driver.
+pub type Health = unsafe extern "C" fn(this: *mut c_void, call: *const Call, error: *mut ErrorBuffer) -> Code;
+
+/// `shutdown` of a driver.
+pub type Shutdown = unsafe extern "C" fn(this: *mut c_void, call: *const Call, deadline_ms: u64);
+
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct Driver {
+    pub struct_size: usize,
+    pub offload: Option<Offload>,
+    pub open_read: Option<OpenRead>,
+    pub delete_ledger: Option<DeleteLedger>,
+    pub destroy: Option<GiveBack>,
+    pub driver_metadata: Option<DriverMetadata>,
+    pub scan: Option<Scan>,
+    pub health: Option<Health>,
+    pub shutdown: Option<Shutdown>,
+}
 
 /// `read` of a read handle.
 pub type Read = unsafe extern "C" fn(
@@ -100,24 +136,10 @@ pub type Read = unsafe extern "C" fn(
 
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
-pub struct Driver {
-    pub struct_size: usize,
-    pub offload: Option<Offload>,
-    pub open_read: Option<OpenRead>,
-    pub delete_ledger: Option<DeleteLedger>,
-    pub destroy: Option<unsafe extern "C" fn(this: *mut c_void)>,
-    pub driver_metadata: Option<unsafe extern "C" fn(this: *mut c_void, pairs: *const Pairs)>,
-    pub scan: Option<Scan>,
-    pub health: Option<unsafe extern "C" fn(this: *mut c_void, call: *const Call, error: *mut ErrorBuffer) -> Code>,
-    pub shutdown: Option<unsafe extern "C" fn(this: *mut c_void, call: *const Call, deadline_ms: u64)>,
-}
-
-#[repr(C)]
-#[derive(Clone, Copy, Debug)]
 pub struct ReadHandle {
     pub struct_size: usize,
     pub read: Option<Read>,
-    pub close: Option<unsafe extern "C" fn(this: *mut c_void)>,
+    pub close: Option<GiveBack>,
 }
 
 macro_rules! tables {
