@@ -13,6 +13,8 @@ mod driver;
 mod host_table;
 mod lent_ledger;
 mod table;
+#[cfg(test)]
+mod tests;
 mod threads;
 mod values;
 
