@@ -25,3 +25,4 @@ pub mod plugin;
 pub mod protocol;
 pub mod storage;
 pub mod topic;
+pub mod trace;

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -211,8 +212,48 @@ pub trait OffloadDriver: Send + Sync {
     /// Deletes whatever an attempt left; deleting what is missing is a success.
     async fn delete(&self, stored: &StoredLedger) -> Result<(), DriverError>;
 
+    /// One page of the complete copies in the driver's store, in an order that stays. A page may be empty and still not the last.
+    ///
+    /// # Errors
+    /// `Unsupported` where the driver cannot list.
+    async fn scan(&self, request: ScanRequest) -> Result<ScanPage, DriverError>;
+
     /// Whether the store can be reached.
     async fn health(&self) -> Result<(), DriverError>;
+
+    /// Lets what runs finish, within `deadline`; the answer is how many calls were given up. Nobody calls the driver afterwards.
+    async fn shutdown(&self, deadline: Duration) -> Result<u64, DriverError>;
+}
+
+/// Asks for one page of a listing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ScanRequest {
+    /// Where to go on: the `next` of the page before, or `None` for the first page.
+    pub after: Option<String>,
+    /// How many copies a page may hold at most; at least 1.
+    pub limit: u32,
+}
+
+/// One page of a listing.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ScanPage {
+    /// The copies.
+    pub ledgers: Vec<ScannedLedger>,
+    /// Where the next page begins; `None` after the last one.
+    pub next: Option<String>,
+}
+
+/// One complete copy in a driver's store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ScannedLedger {
+    /// The ledger.
+    pub ledger_id: LedgerId,
+    /// The attempt that wrote it.
+    pub uid: Uuid,
+    /// The managed ledger's name, where the store knows it.
+    pub managed_ledger: Option<String>,
+    /// Bytes that the copy takes in the store.
+    pub size_bytes: u64,
 }
 
 /// What kind of fault a driver had; a caller acts differently on each.
@@ -233,6 +274,8 @@ pub enum DriverErrorKind {
     Timeout,
     /// The plugin broke its contract.
     Misbehaved,
+    /// It failed too often in a row and is asked for its health alone until it answers.
+    Suspended,
     /// The driver does not offer this.
     Unsupported,
     /// Anything else that the plugin reports.

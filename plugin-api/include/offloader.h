@@ -166,6 +166,7 @@ typedef struct offloader_error {
   char *message;           /* the host's buffer */
   size_t message_capacity; /* bytes that fit into it */
   size_t message_len;      /* bytes that the function wrote; 0 before the call */
+  uint64_t retry_after_ms; /* with OFFLOADER_RETRY_LATER: how long to wait, where the store says; 0 before the call */
 } offloader_error_t;
 
 /* What is known of a ledger. [lent], and so is what it points to. */
@@ -238,6 +239,23 @@ typedef struct offloader_log_event {
   size_t field_count;
 } offloader_log_event_t;
 
+/* Kinds of metrics: a count that only grows, to which recording adds; a value that goes up and down, which recording sets; a
+ * distribution, of which recording observes one value. */
+enum { OFFLOADER_METRIC_COUNTER = 1, OFFLOADER_METRIC_GAUGE = 2, OFFLOADER_METRIC_HISTOGRAM = 3 };
+
+/* One series of a metric. [lent] to the host, and so is what it points to. */
+typedef struct offloader_metric {
+  size_t struct_size;   /* set it to sizeof(offloader_metric_t) */
+  uint32_t kind;        /* OFFLOADER_METRIC_* */
+  uint32_t reserved;    /* 0 */
+  offloader_str_t name; /* letters, digits and `_`, the unit last; a counter ends in `_total`. Shown as longshore_plugin_<plugin>_<name> */
+  offloader_str_t help; /* one sentence for people */
+  const offloader_pair_t *labels; /* what tells the series from others of the name; few values */
+  size_t label_count;
+  const double *buckets; /* upper bounds of a histogram's buckets, ascending; none leaves them to the host */
+  size_t bucket_count;
+} offloader_metric_t;
+
 /* The host. [static]: from start() on it may be used by any thread until the process ends. */
 typedef struct offloader_host offloader_host_t;
 struct offloader_host {
@@ -251,6 +269,11 @@ struct offloader_host {
   uint32_t (*log_enabled)(const offloader_host_t *host, uint32_t level, offloader_str_t target) OFFLOADER_NOEXCEPT;
   /* Writes one event; offloader_log() is the short way. [any-thread]; may wait for the log's writer. */
   void (*log)(const offloader_host_t *host, const offloader_log_event_t *event) OFFLOADER_NOEXCEPT;
+  /* The number of a series, never 0; the same description has the same number. 0 where the host refuses it (a name that cannot be,
+   * too many series), which it says in its log. Ask once and keep the number. [any-thread] [no-block] */
+  uint64_t (*metric)(const offloader_host_t *host, const offloader_metric_t *metric) OFFLOADER_NOEXCEPT;
+  /* Adds to, sets or observes, as the kind of the series says; 0 and unknown numbers are ignored. [any-thread] [no-block] */
+  void (*metric_record)(const offloader_host_t *host, uint64_t series, double value) OFFLOADER_NOEXCEPT;
   /* What the host offers beyond this table, by a name such as `longshore.something/1`: a [static] table, or null where this host
    * does not offer it. Version 1.0 defines none. [any-thread] [no-block] */
   const void *(*get_extension)(const offloader_host_t *host, offloader_str_t id) OFFLOADER_NOEXCEPT;
@@ -264,6 +287,11 @@ struct offloader_call {
   /* Whether the host has given the call up (deadline, shutdown): 1 or 0. Nobody waits for the answer then: clean up and return
    * OFFLOADER_CANCELLED. Ask between blocks of long work; nothing else interrupts a call. [any-thread] [no-block] */
   uint32_t (*cancelled)(const offloader_call_t *call) OFFLOADER_NOEXCEPT;
+  uint64_t timeout_ms;  /* how long the host is going to wait, or for an offload how long without progress; 0 where it does not say */
+  uint8_t trace_id[16]; /* the W3C trace to which the call belongs, for your own requests; zeros for none. offloader_traceparent() */
+  uint8_t span_id[8];
+  uint32_t trace_flags;
+  uint32_t reserved; /* 0 */
 };
 
 /* The ledger to copy, for one offload(). [lent] */
@@ -470,10 +498,18 @@ typedef struct offloader_root {
  * (SPDX), where it comes from, and OFFLOADER_DRIVERS. All are string literals, which become JSON as they are: no quotes, no
  * backslashes, no control characters. Format: docs/formats/plugin-note.md. */
 #define OFFLOADER_NOTE(name, version, description, license, homepage, drivers) \
+  OFFLOADER_NOTE_(name, version, description, license, homepage, drivers, "")
+
+/* The same with the configuration schema of the drivers: the JSON of an object as plugin-api/src/schema.rs describes it, as one literal. The
+ * host checks keys by it before validate() is called, and never shows the values of keys that it marks as secret. */
+#define OFFLOADER_NOTE_WITH_SCHEMA(name, version, description, license, homepage, drivers, schema) \
+  OFFLOADER_NOTE_(name, version, description, license, homepage, drivers, ",\"config_schema\":" schema)
+
+#define OFFLOADER_NOTE_(name, version, description, license, homepage, drivers, more) \
   "{\"schema\":1,\"entry\":\"c\",\"name\":\"" name "\",\"version\":\"" version "\",\"description\":\"" description \
   "\",\"license\":\"" license "\",\"homepage\":\"" homepage "\",\"api\":\"" OFFLOADER_API_VERSION "\",\"api_min\":\"" \
   OFFLOADER_API_VERSION_MIN "\",\"drivers\":[" drivers "],\"target\":\"" OFFLOADER_TARGET \
-  "\",\"panic\":\"none\",\"profile\":\"" OFFLOADER_PROFILE_ "\",\"compiler\":\"" OFFLOADER_COMPILER_ "\"}"
+  "\",\"panic\":\"none\",\"profile\":\"" OFFLOADER_PROFILE_ "\",\"compiler\":\"" OFFLOADER_COMPILER_ "\"" more "}"
 
 #if defined(__has_attribute)
 #if __has_attribute(nonstring)
@@ -632,6 +668,35 @@ static inline void offloader_uid_text(const uint8_t uid[16], char text[OFFLOADER
     text[place++] = digits[uid[at] & 15];
   }
   text[place] = '\0';
+}
+
+/* Room for a traceparent and a terminating zero. */
+#define OFFLOADER_TRACEPARENT_BYTES 56
+
+/* Writes the value of a `traceparent` header (W3C Trace Context) for requests of this call, with a terminating zero; 0 and an empty
+ * text where the call belongs to no trace. */
+static inline int offloader_traceparent(const offloader_call_t *call, char text[OFFLOADER_TRACEPARENT_BYTES]) {
+  static const char digits[] = "0123456789abcdef";
+  uint8_t any = 0;
+  size_t at, place = 3;
+  memcpy(text, "00-", 4);
+  for (at = 0; at < 16 + 8; at++) {
+    uint8_t byte = at < 16 ? call->trace_id[at] : call->span_id[at - 16];
+    if (at == 16) {
+      text[place++] = '-';
+    }
+    any = (uint8_t)(any | byte);
+    text[place++] = digits[byte >> 4];
+    text[place++] = digits[byte & 15];
+  }
+  text[place++] = '-';
+  text[place++] = digits[(call->trace_flags >> 4) & 15];
+  text[place++] = digits[call->trace_flags & 15];
+  text[place] = '\0';
+  if (any == 0) {
+    text[0] = '\0';
+  }
+  return any != 0;
 }
 
 #ifdef __cplusplus

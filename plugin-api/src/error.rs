@@ -2,6 +2,7 @@
 //! and the chain of causes as text.
 
 use std::fmt;
+use std::time::Duration;
 
 /// A stable error code. The numbers never change; a host shows a number that it does not know as it is.
 ///
@@ -103,6 +104,7 @@ pub enum Retry {
 pub struct Error {
     code: ErrorCode,
     retry: Retry,
+    retry_after: Option<Duration>,
     message: String,
     chain: Vec<String>,
 }
@@ -110,7 +112,7 @@ pub struct Error {
 impl Error {
     /// An error with the code's default retry hint and no cause.
     pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
-        Self { code, retry: code.default_retry(), message: message.into(), chain: Vec::new() }
+        Self { code, retry: code.default_retry(), retry_after: None, message: message.into(), chain: Vec::new() }
     }
 
     /// Appends `source` and all its causes, each rendered by `Display`.
@@ -135,6 +137,15 @@ impl Error {
     #[must_use]
     pub fn with_retry(mut self, retry: Retry) -> Self {
         self.retry = retry;
+        self.retry_after = None;
+        self
+    }
+
+    /// The same call may succeed after `pause` and hardly sooner, as a store says that asks for fewer requests.
+    #[must_use]
+    pub fn with_retry_after(mut self, pause: Duration) -> Self {
+        self.retry = Retry::Later;
+        self.retry_after = Some(pause);
         self
     }
 
@@ -162,6 +173,11 @@ impl Error {
     /// The retry hint.
     pub fn retry(&self) -> Retry {
         self.retry
+    }
+
+    /// How long to wait before the same call is made again, where somebody said; only with [`Retry::Later`].
+    pub fn retry_after(&self) -> Option<Duration> {
+        self.retry_after
     }
 
     /// What was tried, on what, what to do.

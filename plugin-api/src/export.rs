@@ -9,8 +9,8 @@ use abi_stable::std_types::{RErr, RResult, RStr, RVec};
 use async_ffi::FutureExt;
 
 use crate::abi::{
-    FfiCall, FfiConfigProblem, FfiDriverConfig, FfiError, FfiStartOptions, HostServicesBox, OffloaderBox,
-    OffloaderModule, OffloaderModuleRef,
+    FfiCall, FfiCallContext, FfiConfigProblem, FfiDriverConfig, FfiError, FfiLibraryStats, FfiStartOptions,
+    HostServicesBox, OffloaderBox, OffloaderModule, OffloaderModuleRef,
 };
 use crate::config::DriverConfig;
 use crate::error::Error;
@@ -37,7 +37,8 @@ pub const fn root_symbol<P: ExportedPlugin>() -> RootSymbol {
 
 /// The root module, for tests that call a plugin's table without a library.
 pub fn root_module<P: ExportedPlugin>() -> OffloaderModuleRef {
-    OffloaderModule { describe: describe::<P>, start, validate: validate::<P>, create: create::<P> }.leak_into_prefix()
+    OffloaderModule { describe: describe::<P>, start, validate: validate::<P>, create: create::<P>, stats, stop }
+        .leak_into_prefix()
 }
 
 /// Called once, by the host's loader; a panic ends inside `__call_root_module_loader`.
@@ -58,16 +59,31 @@ extern "C" fn start(host: HostServicesBox, options: FfiStartOptions) -> RResult<
     runtime::start(host, &options).map_err(FfiError::from).into()
 }
 
-extern "C" fn validate<P: ExportedPlugin>(config: FfiDriverConfig) -> FfiCall<RVec<FfiConfigProblem>> {
+extern "C" fn stats() -> FfiLibraryStats {
+    runtime::guard::catch("stats", || Ok(runtime::stats())).unwrap_or_default()
+}
+
+extern "C" fn stop() {
+    // A panic has been reported by the hook, and there is nobody to tell.
+    let _ = runtime::guard::catch("stop", || {
+        runtime::stop();
+        Ok(())
+    });
+}
+
+extern "C" fn validate<P: ExportedPlugin>(
+    context: FfiCallContext,
+    config: FfiDriverConfig,
+) -> FfiCall<RVec<FfiConfigProblem>> {
     match runtime::started() {
-        Ok(runtime) => adapter::validate::<P::Factory>(runtime, DriverConfig::from(config)),
+        Ok(runtime) => adapter::validate::<P::Factory>(runtime, context, DriverConfig::from(config)),
         Err(error) => failed(error),
     }
 }
 
-extern "C" fn create<P: ExportedPlugin>(config: FfiDriverConfig) -> FfiCall<OffloaderBox> {
+extern "C" fn create<P: ExportedPlugin>(context: FfiCallContext, config: FfiDriverConfig) -> FfiCall<OffloaderBox> {
     match runtime::started() {
-        Ok(runtime) => adapter::create(runtime, P::Factory::create(DriverConfig::from(config))),
+        Ok(runtime) => adapter::create(runtime, context, P::Factory::create(DriverConfig::from(config))),
         Err(error) => failed(error),
     }
 }
@@ -82,12 +98,17 @@ fn failed<T: Send + 'static>(error: Error) -> FfiCall<T> {
 /// description, license and repository come from the crate's `Cargo.toml`. Use it once in a crate. Works under
 /// `#![forbid(unsafe_code)]`.
 ///
+/// `schema`, which may be left out, is the text of the configuration schema ([`crate::schema`]), say
+/// `include_str!("../config.schema.json")`; a mistake in its form is an error of the compiler.
+///
 /// The crate's documentation has a whole plugin.
 #[macro_export]
 macro_rules! export_offloader {
-    (factory: $factory:ty, name: $name:expr, drivers: [$($driver:expr),+ $(,)?] $(,)?) => {
+    (factory: $factory:ty, name: $name:expr, drivers: [$($driver:expr),+ $(,)?] $(, schema: $schema:expr)? $(,)?) => {
         #[doc(hidden)]
         const _: () = {
+            const CONFIG_SCHEMA: &str = [$($schema,)? ""][0];
+            const _: () = $crate::schema::assert_valid(CONFIG_SCHEMA);
             const IDENTITY: $crate::note::Identity = $crate::note::Identity {
                 name: $name,
                 version: env!("CARGO_PKG_VERSION"),
@@ -96,6 +117,7 @@ macro_rules! export_offloader {
                 homepage: env!("CARGO_PKG_REPOSITORY"),
                 drivers: &[$($driver),+],
                 panic: if cfg!(panic = "unwind") { $crate::note::PANIC_UNWIND } else { "abort" },
+                config_schema: CONFIG_SCHEMA,
             };
             const JSON_LEN: usize = $crate::note::json_len(&IDENTITY);
             const JSON: [u8; JSON_LEN] = $crate::note::json(&IDENTITY);

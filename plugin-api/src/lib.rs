@@ -85,10 +85,15 @@
 //!
 //! # Threads and ownership
 //!
-//! An author's code runs on the plugin's own tokio runtime ([`runtime`]), never on a thread of the host. A plugin's methods may
-//! run at once on any of its threads. Dropping a call on the host's side aborts its task at the next `await`; code that does
+//! An author's code runs on the plugin's own tokio runtime ([`runtime`]), never on a thread of the host, but for reads that the
+//! author says are ready at once ([`ReadHandle::answers_inline`]). A plugin's methods may run at once on any of its threads. Dropping a call on the host's side aborts its task at the next `await`; code that does
 //! not await is never interrupted, so long computations and blocking calls belong into `spawn_blocking` or `block_in_place`.
 //! Payloads are [`bytes::Bytes`] on both sides and cross without a copy: keeping one keeps the memory of whoever made it.
+//!
+//! # Logs, traces, figures
+//!
+//! `tracing` events arrive in the host's log under the plugin's name and under the call in which they happen; [`trace::current`]
+//! is that call's trace, to be sent along with a driver's own requests; [`metrics`] are shown among the host's.
 //!
 //! # What crosses
 //!
@@ -103,10 +108,13 @@ pub mod config;
 pub mod error;
 pub mod export;
 pub mod ledger;
+pub mod metrics;
 pub mod note;
 pub mod offloader;
 pub mod read_handle;
 pub mod runtime;
+pub mod schema;
+pub mod trace;
 pub mod version;
 
 pub use config::{ConfigProblem, DriverConfig};

@@ -64,6 +64,8 @@ pub struct Identity {
     pub drivers: &'static [&'static str],
     /// `unwind` or `abort`.
     pub panic: &'static str,
+    /// JSON of the configuration schema, well-formed ([`crate::schema`]); empty for none.
+    pub config_schema: &'static str,
 }
 
 /// JSON of `N` bytes under construction at compile time. Bytes beyond `N` are counted but not kept, so that
@@ -110,6 +112,27 @@ impl<const N: usize> Json<N> {
         self.byte(b'"');
     }
 
+    /// JSON as it is, without the blanks between its tokens.
+    const fn compact(&mut self, text: &str) {
+        let (mut at, mut in_string) = (0, false);
+        while at < text.len() {
+            let byte = text.as_bytes()[at];
+            match byte {
+                b' ' | b'\t' | b'\n' | b'\r' if !in_string => {}
+                b'\\' => {
+                    self.byte(byte);
+                    at += 1;
+                    self.byte(text.as_bytes()[at]);
+                }
+                _ => {
+                    in_string ^= byte == b'"';
+                    self.byte(byte);
+                }
+            }
+            at += 1;
+        }
+    }
+
     const fn key(&mut self, key: &str, value: &str) {
         self.byte(b',');
         self.string(key);
@@ -143,6 +166,10 @@ const fn encode<const N: usize>(identity: &Identity) -> Json<N> {
     json.key("panic", identity.panic);
     json.key("profile", if cfg!(debug_assertions) { "debug" } else { "release" });
     json.key("rustc", RUSTC);
+    if !identity.config_schema.is_empty() {
+        json.raw(",\"config_schema\":");
+        json.compact(identity.config_schema);
+    }
     json.byte(b'}');
     json
 }
@@ -156,7 +183,7 @@ pub const fn json_len(identity: &Identity) -> usize {
 pub const fn json<const N: usize>(identity: &Identity) -> [u8; N] {
     let json = encode::<N>(identity);
     assert!(json.len == N, "N must be json_len of the same identity");
-    assert!(N <= NOTE_BYTES_MAX, "the identity note is too long: shorten description or drivers");
+    assert!(N <= NOTE_BYTES_MAX, "the identity note is too long: shorten description, drivers or schema");
     json.bytes
 }
 
@@ -246,6 +273,9 @@ pub struct PluginNote {
     /// The compiler of any other.
     #[serde(default)]
     pub compiler: String,
+    /// Which keys its drivers read, as [`crate::schema`] describes; of unchecked form.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub config_schema: Option<serde_json::Value>,
 }
 
 /// Why a note cannot be used.
@@ -338,6 +368,7 @@ mod tests {
         homepage: "",
         drivers: &["tape", "tape-2"],
         panic: "unwind",
+        config_schema: "{ \"properties\": {\n\t\"a b\": {\"type\": \"string\", \"default\": \"x \\\" \\\\\"} } }",
     };
     const LEN: usize = json_len(&IDENTITY);
     const JSON: [u8; LEN] = json(&IDENTITY);
@@ -355,6 +386,13 @@ mod tests {
         assert_eq!(note.version.to_string(), IDENTITY.version);
         assert_eq!(note.drivers, IDENTITY.drivers);
         assert_eq!((note.target.as_str(), note.panic.as_str()), (TARGET, PANIC_UNWIND));
+        let schema: serde_json::Value = serde_json::from_str(IDENTITY.config_schema).unwrap();
+        assert_eq!(note.config_schema, Some(schema));
+        let text = std::str::from_utf8(&JSON).unwrap();
+        assert!(
+            text.contains(r#""config_schema":{"properties":{"a b":{"type":"string","default":"x \" \\"}}}"#),
+            "{text}"
+        );
     }
 
     #[test]

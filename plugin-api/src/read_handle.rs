@@ -35,6 +35,21 @@ pub trait ReadHandle: Send + Sync + 'static {
     /// Dropping the future stops the read; nothing is left behind.
     fn read(&self, first: u64, last: u64, max_bytes: u64) -> impl Future<Output = Result<Vec<Entry>>> + Send;
 
+    /// Whether [`read`](Self::read) of these entries is tried on the caller's thread first, for answers that need no waiting: from
+    /// memory, or from a file that the system holds in memory. It saves the way to a thread of the plugin and back, some ten
+    /// microseconds, and is no use where the answer takes longer than that.
+    ///
+    /// # Behavior
+    /// - Where it says yes, and the host agrees, `read` is polled once on a thread of the host, with the plugin's runtime entered.
+    ///   What is not ready then goes on as a task on the plugin's runtime.
+    /// - Blocking in that first poll blocks a thread of the host. A host lets few calls at once run there, and none of a
+    ///   plugin that took long repeatedly.
+    /// - Answers at once; asked before each read.
+    fn answers_inline(&self, first: u64, last: u64, max_bytes: u64) -> bool {
+        let _ = (first, last, max_bytes);
+        false
+    }
+
     /// Gives back what the handle holds. Called at most once, after the last read; dropping the handle must suffice.
     fn close(&self) -> impl Future<Output = ()> + Send {
         async {}

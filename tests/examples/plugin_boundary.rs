@@ -12,7 +12,7 @@
 use std::collections::BTreeMap;
 use std::hint::black_box;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use async_trait::async_trait;
@@ -21,7 +21,7 @@ use futures_util::future::join_all;
 use longshore::plugin::{PluginHost, PluginSettings};
 use longshore::storage::{
     DriverError, DriverLookup, DriverOrigin, DriverSettings, Entry, LedgerId, LedgerMetadata, OffloadDriver, ReadError,
-    ReadHandle, StoredLedger,
+    ReadHandle, ScanPage, ScanRequest, StoredLedger,
 };
 use longshore_tests::plugins::stage;
 use uuid::Uuid;
@@ -86,8 +86,14 @@ impl OffloadDriver for InProcess {
     async fn delete(&self, _stored: &StoredLedger) -> Result<(), DriverError> {
         Ok(())
     }
+    async fn scan(&self, _request: ScanRequest) -> Result<ScanPage, DriverError> {
+        Ok(ScanPage::default())
+    }
     async fn health(&self) -> Result<(), DriverError> {
         Ok(())
+    }
+    async fn shutdown(&self, _deadline: Duration) -> Result<u64, DriverError> {
+        Ok(0)
     }
 }
 

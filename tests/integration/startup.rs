@@ -84,7 +84,7 @@ fn a_required_driver_that_nobody_claims_refuses_the_start() -> Result<()> {
     for words in ["offloadersRequired", "aws-s3", "claimed: filesystem", "put its plugin there"] {
         ensure!(sentence.contains(words), "`{words}` is missing: {sentence}");
     }
-    let more = more.replace("aws-s3", "FileSystem");
+    let more = more.replace("aws-s3", "FileSystem,tiered-storage-file-system");
     let configuration = rig.configuration(&more)?;
     let mut child = Command::new(binary())
         .args(["standalone", "--config"])

@@ -29,18 +29,19 @@ fn read(path: &Path) -> String {
 fn may_know() -> BTreeMap<&'static str, &'static [&'static str]> {
     [
         ("storage", &[][..]),
+        ("trace", &[]),
         ("config", &[]),
         ("metadata", &["storage"]),
         ("ledger", &["storage"]),
-        ("plugin", &["storage"]),
+        ("plugin", &["storage", "trace"]),
         ("managed_ledger", &["metadata", "storage"]),
-        ("offload", &["managed_ledger", "storage"]),
+        ("offload", &["managed_ledger", "storage", "trace"]),
         ("topic", &["managed_ledger", "metadata", "storage"]),
         ("namespace", &["config", "managed_ledger", "metadata", "storage", "topic"]),
         ("protocol", &["managed_ledger", "storage", "topic"]),
         ("client", &["protocol", "topic"]),
         ("admin", &["managed_ledger", "metadata", "namespace", "offload", "storage", "topic"]),
-        ("cli", &["broker", "client", "config", "plugin"]),
+        ("cli", &["broker", "client", "config", "namespace", "plugin", "storage"]),
         (
             "broker",
             &[

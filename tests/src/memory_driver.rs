@@ -1,13 +1,15 @@
 //! A driver that keeps cold copies in memory, and misbehaves on request. The smallest thing that offload can be tried on.
 
 use std::collections::BTreeMap;
+use std::ops::Bound;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use longshore::storage::{
     DriverError, DriverErrorKind, DriverLookup, DriverOrigin, DriverSettings, Entry, LedgerId, LedgerMetadata,
-    OffloadDriver, ReadError, ReadHandle, StoredLedger,
+    OffloadDriver, ReadError, ReadHandle, ScanPage, ScanRequest, ScannedLedger, StoredLedger,
 };
 use tokio::sync::Semaphore;
 use uuid::Uuid;
@@ -157,9 +159,38 @@ impl OffloadDriver for MemoryDriver {
         Ok(())
     }
 
+    async fn scan(&self, request: ScanRequest) -> Result<ScanPage, DriverError> {
+        let refused = || self.error(DriverErrorKind::Failed, "scan: a token that this driver never gave");
+        let after = request.after.as_deref().map(|after| place(after).ok_or_else(refused)).transpose()?;
+        let copies = self.copies.lock().expect("no panic while locked");
+        let mut behind = copies.range((after.map_or(Bound::Unbounded, Bound::Excluded), Bound::Unbounded));
+        let page = behind.by_ref().take(request.limit as usize);
+        let ledgers: Vec<ScannedLedger> = page
+            .map(|((ledger_id, uid), copy)| ScannedLedger {
+                ledger_id: *ledger_id,
+                uid: *uid,
+                managed_ledger: None,
+                size_bytes: copy.metadata.length_bytes,
+            })
+            .collect();
+        let more = behind.next().is_some();
+        let next = ledgers.last().filter(|_| more).map(|last| format!("{}/{}", last.ledger_id, last.uid));
+        Ok(ScanPage { ledgers, next })
+    }
+
     async fn health(&self) -> Result<(), DriverError> {
         Ok(())
     }
+
+    async fn shutdown(&self, _deadline: Duration) -> Result<u64, DriverError> {
+        Ok(0)
+    }
+}
+
+/// The copy behind which a page begins, from the token `<ledger id>/<uid>`.
+fn place(token: &str) -> Option<(LedgerId, Uuid)> {
+    let (ledger_id, uid) = token.split_once('/')?;
+    Some((LedgerId(ledger_id.parse().ok()?), uid.parse().ok()?))
 }
 
 struct MemoryHandle {

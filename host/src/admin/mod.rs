@@ -15,12 +15,13 @@ mod metrics;
 mod model;
 mod request;
 mod routes;
+mod secrets;
 #[cfg(test)]
 mod test_desk;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -79,6 +80,11 @@ pub trait OffloaderReport: Send + Sync {
 
     /// The plugin that claims a driver, by any spelling of its name.
     fn origin(&self, driver: &str) -> Option<DriverOrigin>;
+
+    /// The keys whose values must never be shown, as the loaded plugins' configuration schemas mark them.
+    fn secret_keys(&self) -> BTreeSet<String> {
+        BTreeSet::new()
+    }
 }
 
 /// What requests are answered from.

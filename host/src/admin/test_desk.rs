@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -23,7 +24,7 @@ use crate::namespace::Namespaces;
 use crate::offload::{OffloadSettings, Offloads, VerifyMode};
 use crate::storage::{
     DriverError, DriverErrorKind, DriverLookup, DriverOrigin, DriverSettings, Entry, LedgerId, LedgerMetadata,
-    OffloadDriver, ReadError, ReadHandle, StoredLedger, SystemClock,
+    OffloadDriver, ReadError, ReadHandle, ScanPage, ScanRequest, ScannedLedger, StoredLedger, SystemClock,
 };
 use crate::topic::message::tests::entry;
 use crate::topic::{LedgerFactory, Missing, Topic, TopicName, TopicSettings, Topics};
@@ -172,7 +173,7 @@ impl Desk {
             if done().await {
                 return;
             }
-            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+            tokio::time::sleep(Duration::from_millis(5)).await;
         }
         panic!("not within 5 s: {what}");
     }
@@ -305,8 +306,23 @@ impl OffloadDriver for HeldDriver {
         Ok(())
     }
 
+    async fn scan(&self, _request: ScanRequest) -> Result<ScanPage, DriverError> {
+        let copies = self.copies.lock().unwrap();
+        let ledgers = copies.iter().map(|(ledger_id, (metadata, _))| ScannedLedger {
+            ledger_id: *ledger_id,
+            uid: uuid::Uuid::nil(),
+            managed_ledger: None,
+            size_bytes: metadata.length_bytes,
+        });
+        Ok(ScanPage { ledgers: ledgers.collect(), next: None })
+    }
+
     async fn health(&self) -> Result<(), DriverError> {
         Ok(())
+    }
+
+    async fn shutdown(&self, _deadline: Duration) -> Result<u64, DriverError> {
+        Ok(0)
     }
 }
 

@@ -28,6 +28,7 @@ use crate::metadata::store::RedbMetadataStore;
 use crate::metadata::{Expect, MetadataStore};
 use crate::namespace::Namespaces;
 use crate::offload::{OffloadSettings, Offloads, VerifyMode};
+use crate::plugin::admission::AdmissionSettings;
 use crate::plugin::{PluginHost, PluginSettings, PluginState};
 use crate::protocol::{self, ProtocolSettings};
 use crate::storage::{Clock, DriverLookup, DriverSettings, SystemClock};
@@ -80,6 +81,9 @@ impl Broker {
 
         let plugins = Arc::new(load_plugins(&config).await?);
         check_required(&config, &plugins)?;
+        for problem in plugins.unknown_keys(&config.offload_properties) {
+            tracing::warn!(problem, "configuration of drivers");
+        }
         let metadata = open_metadata(&data, clock.clone()).await?;
         let store = open_ledgers(&data, &config).await?;
 
@@ -242,28 +246,47 @@ pub fn plugin_settings(config: &Config) -> PluginSettings {
         call_timeout: Duration::from_millis(config.offloaders_call_timeout_ms),
         offload_stall_timeout: Duration::from_millis(config.offloaders_stall_timeout_ms),
         concurrent_calls_max: config.offloaders_concurrent_calls_max as usize,
+        inline_calls_max: config.offloaders_inline_calls_max as usize,
         runtime_workers: config.offloaders_runtime_workers,
         degraded_after: config.offloaders_degraded_after,
         file_bytes_max: config.offloaders_file_bytes_max,
         ledger_read_bytes_max: config.offloaders_ledger_read_bytes_max,
         driver_instances_max: config.offloaders_driver_instances_max as usize,
+        admission: admission_settings(config),
     }
 }
 
-/// A driver that nobody claims never stops the start, unless it is named as required.
+/// Which plugins may be loaded. A file or folder that is nowhere stays as it is given: the policy then refuses and names it.
+fn admission_settings(config: &Config) -> AdmissionSettings {
+    let place = |key: &str, given: &Option<String>| {
+        given.as_ref().map(|given| {
+            let found = crate::config::resolve_existing(key, given, &config.search_folders);
+            found.unwrap_or_else(|_| PathBuf::from(given))
+        })
+    };
+    AdmissionSettings {
+        allow_list: place("offloadersAllowlistFile", &config.offloaders_allowlist_file),
+        keys_directory: place("offloadersSignatureKeysDirectory", &config.offloaders_signature_keys_directory),
+        require_signature: config.offloaders_require_signature,
+        verdicts_directory: place("offloadersVerdictsDirectory", &config.offloaders_verdicts_directory),
+        require_verdict: config.offloaders_require_verdict,
+        allowed_owners: config.offloaders_allowed_owners.clone(),
+    }
+}
+
+/// A driver that nobody claims, or a plugin that is not loaded, never stops the start, unless it is named as required.
 fn check_required(config: &Config, plugins: &PluginHost) -> Result<()> {
-    let claimed: Vec<String> = plugins
-        .reports()
-        .into_iter()
-        .filter(|report| report.state == PluginState::Loaded)
-        .flat_map(|report| report.drivers.unwrap_or_default())
-        .collect();
-    let is_claimed = |driver: &str| claimed.iter().any(|claim| claim.eq_ignore_ascii_case(driver));
+    let loaded: Vec<_> = plugins.reports().into_iter().filter(|report| report.state == PluginState::Loaded).collect();
+    let claimed: Vec<&str> =
+        loaded.iter().flat_map(|report| report.drivers.iter().flatten()).map(String::as_str).collect();
+    let names = loaded.iter().filter_map(|report| report.name.as_deref());
+    let there: Vec<&str> = claimed.iter().copied().chain(names).collect();
+    let is_there = |name: &str| there.iter().any(|there| there.eq_ignore_ascii_case(name));
     let missing: Vec<&str> =
-        config.offloaders_required.iter().map(String::as_str).filter(|driver| !is_claimed(driver)).collect();
+        config.offloaders_required.iter().map(String::as_str).filter(|name| !is_there(name)).collect();
     if !missing.is_empty() {
         bail!(
-            "offloadersRequired names {}, which no offloader in {} claims (claimed: {}); put its plugin there",
+            "offloadersRequired names {}, which no offloader in {} claims or is called (claimed: {}); put its plugin there",
             missing.join(", "),
             config.offloaders_directory,
             if claimed.is_empty() { "none".to_owned() } else { claimed.join(", ") }

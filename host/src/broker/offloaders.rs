@@ -1,5 +1,6 @@
 //! The loaded plugins as the admin room sees them: plain data.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::admin::OffloaderReport;
@@ -25,5 +26,9 @@ impl OffloaderReport for LoadedOffloaders {
             version: report.version.unwrap_or_default(),
             file: report.file,
         })
+    }
+
+    fn secret_keys(&self) -> BTreeSet<String> {
+        self.0.secret_keys()
     }
 }

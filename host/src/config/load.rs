@@ -220,7 +220,9 @@ impl Loader {
             if wrong.contains(&(placed.file.clone(), Some(*line))) {
                 continue;
             }
-            let shown = if is_secret(key) { format!("{key}=***") } else { typed.trim().to_owned() };
+            // Which extra keys are secret is for their plugin to say, which nobody has asked yet.
+            let hidden = is_secret(key) || key.starts_with(EXTRA_CONFIG_PREFIX);
+            let shown = if hidden { format!("{key}=***") } else { typed.trim().to_owned() };
             let text =
                 format!("{}:{line}: the line `{shown}` looks like two: put a line break before `{lost}`", placed.file);
             warnings.push(Warning { severity: Severity::Warn, text });
@@ -290,7 +292,9 @@ fn is_for_drivers(name: &str) -> bool {
 /// Whether the value must not be shown: by the table, or by what the name says.
 fn is_secret(name: &str) -> bool {
     let lower = name.to_ascii_lowercase();
-    ["password", "secret", "token", "credential"].iter().any(|word| lower.contains(word))
+    ["password", "passphrase", "secret", "token", "credential", "accesskey", "apikey", "privatekey"]
+        .iter()
+        .any(|word| lower.contains(word))
         || known_keys().any(|key| key.secret && key.name == name)
 }
 

@@ -5,7 +5,7 @@
 //! their key, and their name ends with it.
 //!
 //! Source of names and defaults: Apache Pulsar 4.0 `ServiceConfiguration`, `OffloadPoliciesImpl`; `longshore…` and
-//! `offloadersCallTimeoutMs`, `offloadersOffloadStallTimeoutMs`, `offloadersRequired` are ours.
+//! `offloaders…` (but `offloadersDirectory`) are ours.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -133,7 +133,7 @@ settings! {
         /// Storage driver that closed ledgers are copied to; unset, nothing is offloaded.
         offload_driver: Option<String> =
             Key::text("managedLedgerOffloadDriver", "").shipped("filesystem").for_driver();
-        /// Drivers, with commas between them, without which the broker must not start.
+        /// Drivers or plugins, by name, without which the broker must not start.
         offloaders_required: Vec<String> = Key::list("offloadersRequired", "");
         /// The newest closed ledgers up to this size stay, older ones are offloaded by themselves; -1 is off.
         offload_threshold_bytes: Option<u64> =
@@ -170,6 +170,9 @@ settings! {
     "Plugins" {
         /// Calls of one plugin that run at once; further ones wait, within their deadline.
         offloaders_concurrent_calls_max: u64 = Key::number("offloadersConcurrentCallsMax", "256", "calls", 1, 1_000_000);
+        /// Reads of one plugin that are answered on the broker's own threads at once, where the plugin says that they need no
+        /// waiting. A plugin that lies about it costs the broker so many threads at most; 0 lets none.
+        offloaders_inline_calls_max: u64 = Key::number("offloadersInlineCallsMax", "1", "calls", 0, 1_024);
         /// Worker threads of each plugin's own runtime.
         offloaders_runtime_workers: u32 = Key::number("offloadersRuntimeWorkers", "2", "threads", 1, 1_024);
         /// Faults in a row (timeout, panic, broken contract) after which a plugin counts as degraded.
@@ -182,6 +185,20 @@ settings! {
         /// Driver instances (one for each driver and its settings) that are kept; beyond it those that nobody uses go.
         offloaders_driver_instances_max: u64 =
             Key::number("offloadersDriverInstancesMax", "1024", "instances", 1, 1_000_000);
+    }
+    "Which plugins may be loaded" {
+        /// File with the SHA-256 of each plugin file that may be loaded, one a line as sha256sum writes it; unset, every one may.
+        offloaders_allowlist_file: Option<String> = Key::text("offloadersAllowlistFile", "");
+        /// Folder with the ed25519 public keys (*.pem) of those whose signatures (NAME.so.sig) count; unset, none is looked at.
+        offloaders_signature_keys_directory: Option<String> = Key::text("offloadersSignatureKeysDirectory", "");
+        /// Whether a plugin file without a signature is refused.
+        offloaders_require_signature: bool = Key::flag("offloadersRequireSignature", "false");
+        /// Folder in which `longshore offloaders verify --record` keeps what it found out; a file that failed is refused.
+        offloaders_verdicts_directory: Option<String> = Key::text("offloadersVerdictsDirectory", "");
+        /// Whether a plugin file that did not pass `longshore offloaders verify --record` with this version is refused.
+        offloaders_require_verdict: bool = Key::flag("offloadersRequireVerdict", "false");
+        /// Users to whom plugin files and their folders may belong: names, numbers, self for the broker's own, * for all.
+        offloaders_allowed_owners: Vec<String> = Key::list("offloadersAllowedOwners", "root,self");
     }
     "Driver filesystem" {
         /// Where cold copies go: file:///folder, or a plain folder, which is taken from the working folder.

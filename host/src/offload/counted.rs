@@ -2,14 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 
 use super::counters::DriverCounters;
 use crate::storage::{
     DriverError, DriverLookup, DriverOrigin, DriverSettings, Entry, LedgerMetadata, OffloadDriver, ReadError,
-    ReadHandle, StoredLedger,
+    ReadHandle, ScanPage, ScanRequest, StoredLedger,
 };
 
 /// Finds drivers, and counts what they do.
@@ -81,8 +81,16 @@ impl OffloadDriver for CountedDriver {
         deleted
     }
 
+    async fn scan(&self, request: ScanRequest) -> Result<ScanPage, DriverError> {
+        self.driver.scan(request).await
+    }
+
     async fn health(&self) -> Result<(), DriverError> {
         self.driver.health().await
+    }
+
+    async fn shutdown(&self, deadline: Duration) -> Result<u64, DriverError> {
+        self.driver.shutdown(deadline).await
     }
 }
 

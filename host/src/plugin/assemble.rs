@@ -4,10 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use abi_stable::std_types::{RErr, ROk};
-use longshore_plugin_api::abi::{FfiStartOptions, Pairs};
-use longshore_plugin_api::{Error, runtime};
-
+use super::admission::Policy;
 use super::elf::FoundNote;
 use super::inspect::{self, Image, Refusal};
 use super::load;
@@ -15,7 +12,6 @@ use super::loaded::LoadedPlugin;
 use super::registry::{Registry, Row};
 use super::report::PluginReport;
 use super::scan::{self, Candidate};
-use super::services::services;
 use super::settings::PluginSettings;
 use super::state::PluginState;
 
@@ -32,10 +28,14 @@ pub(super) fn assemble(directory: &Path, settings: &Arc<PluginSettings>) -> Regi
         Ok(candidates) => candidates,
         Err(error) => return Registry::new(directory.to_owned(), Some(error.to_string()), Vec::new()),
     };
+    let policy = Policy::read(&settings.admission);
+    for problem in policy.problems() {
+        tracing::error!(problem, "the policy of offloaders");
+    }
     let mut rows = Vec::new();
     let mut by_plugin: BTreeMap<String, Vec<Admitted>> = BTreeMap::new();
     for candidate in candidates {
-        match examine(candidate, settings) {
+        match examine(candidate, settings, &policy) {
             Ok(admitted) => by_plugin.entry(admitted.found.note.name.clone()).or_default().push(admitted),
             Err(report) => rows.push(Row { report: *report, plugin: None }),
         }
@@ -48,7 +48,7 @@ pub(super) fn assemble(directory: &Path, settings: &Arc<PluginSettings>) -> Regi
 }
 
 /// Decides on one file without running it.
-fn examine(candidate: Candidate, settings: &PluginSettings) -> Result<Admitted, Box<PluginReport>> {
+fn examine(candidate: Candidate, settings: &PluginSettings, policy: &Policy) -> Result<Admitted, Box<PluginReport>> {
     if let Some(reason) = candidate.kind.refusal() {
         return Err(refused(&candidate, None, None, PluginState::Refused, reason.to_owned()));
     }
@@ -58,8 +58,14 @@ fn examine(candidate: Candidate, settings: &PluginSettings) -> Result<Admitted, 
     };
     let image = inspect::read(&candidate.path, settings.file_bytes_max)
         .map_err(|e| refused(&candidate, None, None, state_of(&e), e.to_string()))?;
-    let found =
-        inspect::identify(&image).map_err(|e| refused(&candidate, Some(&image), None, state_of(&e), e.to_string()))?;
+    let found = inspect::identify(&image);
+    let is_incomplete = found.as_ref().is_err_and(Refusal::is_incomplete);
+    if let Err(e) = policy.admit(&candidate.path, &image).map_err(Refusal::from)
+        && !is_incomplete
+    {
+        return Err(refused(&candidate, Some(&image), found.as_ref().ok(), state_of(&e), e.to_string()));
+    }
+    let found = found.map_err(|e| refused(&candidate, Some(&image), None, state_of(&e), e.to_string()))?;
     inspect::admit(&found.note)
         .map_err(|e| refused(&candidate, Some(&image), Some(&found), state_of(&e), e.to_string()))?;
     Ok(Admitted { candidate, image, found })
@@ -109,13 +115,5 @@ fn start(admitted: &Admitted, settings: &Arc<PluginSettings>) -> Result<LoadedPl
     let file = admitted.candidate.name.to_string_lossy().into_owned();
     let note = admitted.found.note.clone();
     let module = load::load(&file, &admitted.image, &admitted.found).map_err(|e| e.to_string())?;
-    let options = FfiStartOptions {
-        runtime_workers: settings.runtime_workers,
-        host_marker: runtime::library_marker(),
-        extras: Pairs::new(),
-    };
-    match module.start(services(&format!("{} {}", note.name, note.version)), options) {
-        ROk(()) => Ok(LoadedPlugin::new(note, file, module, Arc::clone(settings))),
-        RErr(error) => Err(format!("it could not be started: {}", Error::from(error))),
-    }
+    LoadedPlugin::start(note, file, module, Arc::clone(settings))
 }

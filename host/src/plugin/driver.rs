@@ -7,15 +7,22 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use longshore_plugin_api::abi::requests::from_pairs;
-use longshore_plugin_api::abi::{FfiDriverConfig, FfiOffloadRequest, FfiStoredLedger, OffloaderBox};
+use longshore_plugin_api::abi::{
+    FfiCallContext, FfiDriverConfig, FfiOffloadRequest, FfiScanPage, FfiScanRequest, FfiStoredLedger,
+};
 use longshore_plugin_api::{self as plugin_api, ConfigProblem, DriverConfig};
 use tokio::time::{Instant, sleep_until, timeout};
+use tracing::{Instrument, Span};
 
+use super::calls::{Call, DriverCalls, ERROR_CHARS_MAX, settled};
+use super::config_schema::check::{Checked, check, without_secrets};
+use super::figures::Verb;
 use super::lent_ledger::{Loan, Progress};
-use super::loaded::{Call, ERROR_CHARS_MAX, LoadedPlugin, Settled, settled};
+use super::loaded::LoadedPlugin;
 use super::read_handle::ColdLedger;
 use crate::storage::{
-    DriverError, DriverErrorKind, DriverOrigin, DriverSettings, OffloadDriver, ReadHandle, StoredLedger,
+    DriverError, DriverErrorKind, DriverOrigin, DriverSettings, LedgerId, OffloadDriver, ReadHandle, ScanPage,
+    ScanRequest, ScannedLedger, StoredLedger,
 };
 
 /// How much longer than its own deadline a plugin's shutdown may take before it is given up.
@@ -24,17 +31,17 @@ const SHUTDOWN_GRACE: Duration = Duration::from_millis(500);
 /// The most bytes of names and values that a driver may have recorded with each ledger.
 const DRIVER_METADATA_BYTES_MAX: usize = 64 * 1024;
 
+/// The longest token between two pages of a listing, in bytes.
+const SCAN_TOKEN_BYTES_MAX: usize = 16 * 1024;
+
 /// One driver with one configuration.
 pub(super) struct PluginDriver {
-    plugin: Arc<LoadedPlugin>,
-    /// In the claimed spelling.
-    name: String,
-    offloader: OffloaderBox,
+    calls: Arc<DriverCalls>,
     driver_metadata: BTreeMap<String, String>,
 }
 
 impl PluginDriver {
-    /// Checks `settings` and makes the instance.
+    /// Checks `settings`, by the plugin's schema and then by the plugin, and makes the instance. No error shows a secret.
     ///
     /// # Errors
     /// `InvalidConfig` with every problem; what the plugin's factory says; a deadline.
@@ -43,68 +50,76 @@ impl PluginDriver {
         name: &str,
         settings: &DriverSettings,
     ) -> Result<Self, DriverError> {
+        let Checked { problems, warnings } = check(&plugin.note, name, &settings.properties);
+        for warning in warnings {
+            tracing::warn!(plugin = plugin.label(), driver = name, warning, "configuration of a driver");
+        }
+        if !problems.is_empty() {
+            return Err(invalid(&plugin, name, &problems));
+        }
+        let made = Self::make(Arc::clone(&plugin), name, settings).await;
+        made.map_err(|error| {
+            let message = without_secrets(&plugin.note, &settings.properties, error.message);
+            DriverError { message, ..error }
+        })
+    }
+
+    async fn make(plugin: Arc<LoadedPlugin>, name: &str, settings: &DriverSettings) -> Result<Self, DriverError> {
+        let (module, calls) = (plugin.module, DriverCalls::new(plugin, name));
         let config = FfiDriverConfig::from(DriverConfig {
             driver: name.to_owned(),
             properties: settings.properties.clone(),
             search_folders: settings.search_folders.clone(),
         });
-        let check = Call { driver: name, what: "check the configuration" };
-        let problems = plugin.call(check, || plugin.module.validate(config.clone())).await?;
+        let problems = calls.call(Call::of(Verb::Validate), |context| module.validate(context, config.clone())).await?;
         if !problems.is_empty() {
-            let problems: Vec<String> = problems.into_iter().map(|p| ConfigProblem::from(p).to_string()).collect();
-            return Err(DriverError {
-                kind: DriverErrorKind::InvalidConfig,
-                driver: name.to_owned(),
-                plugin: plugin.label(),
-                message: problems.join("; ").chars().take(ERROR_CHARS_MAX).collect(),
-                retryable: false,
-            });
+            let problems: Vec<ConfigProblem> = problems.into_iter().map(ConfigProblem::from).collect();
+            return Err(invalid(&calls.plugin, name, &problems));
         }
-        let create = Call { driver: name, what: "create the driver" };
-        let offloader = plugin.call(create, || plugin.module.create(config)).await?;
-        let driver_metadata = from_pairs(offloader.driver_metadata());
+        let create = Call::of(Verb::Create);
+        let offloader = calls.call(create, |context| module.create(context, config)).await?;
+        let driver_metadata = from_pairs(calls.keep(offloader).driver_metadata());
         let bytes: usize = driver_metadata.iter().map(|(name, value)| name.len() + value.len()).sum();
         if bytes > DRIVER_METADATA_BYTES_MAX {
             let problem = format!(
                 "the plugin wants {bytes} bytes recorded with each ledger, {DRIVER_METADATA_BYTES_MAX} are allowed"
             );
-            return Err(plugin.misbehaved(create, &problem));
+            return Err(calls.misbehaved(create, &problem));
         }
-        Ok(Self { plugin, name: name.to_owned(), offloader, driver_metadata })
+        Ok(Self { calls, driver_metadata })
     }
 
-    /// Lets the plugin finish; the answer is how many of its calls were given up, or `None` where it did not answer.
-    pub(super) async fn shutdown(&self, deadline: Duration) -> Option<u64> {
-        let deadline_ms = u64::try_from(deadline.as_millis()).unwrap_or(u64::MAX);
-        match timeout(deadline + SHUTDOWN_GRACE, settled(self.offloader.shutdown(deadline_ms))).await {
-            Ok(Settled::Answer(abandoned)) => Some(abandoned),
-            Ok(Settled::Error(_) | Settled::Unwound) | Err(_) => None,
-        }
-    }
-
-    fn call<'a>(&'a self, what: &'a str) -> Call<'a> {
-        Call { driver: &self.name, what }
-    }
-
-    fn stalled(&self, call: Call<'_>, progress: &Progress) -> DriverError {
-        let limit = self.plugin.settings.offload_stall_timeout.as_millis();
+    fn stalled(&self, call: Call, progress: &Progress) -> DriverError {
+        let limit = self.calls.plugin.settings.offload_stall_timeout.as_millis();
         let waits = progress.reads_running();
         let text = format!(
             "no entry was asked for and no byte reached the store within offloadersOffloadStallTimeoutMs={limit} \
              ({waits} reads of the host's ledger were running); the offload was given up"
         );
-        self.plugin.fault(call, DriverErrorKind::Timeout, &text, true)
+        self.calls.timed_out(call, &text)
+    }
+}
+
+/// The error that tells every problem of a configuration.
+fn invalid(plugin: &LoadedPlugin, driver: &str, problems: &[ConfigProblem]) -> DriverError {
+    let problems: Vec<String> = problems.iter().map(ToString::to_string).collect();
+    DriverError {
+        kind: DriverErrorKind::InvalidConfig,
+        driver: driver.to_owned(),
+        plugin: plugin.label(),
+        message: problems.join("; ").chars().take(ERROR_CHARS_MAX).collect(),
+        retryable: false,
     }
 }
 
 #[async_trait]
 impl OffloadDriver for PluginDriver {
     fn name(&self) -> &str {
-        &self.name
+        &self.calls.driver
     }
 
     fn origin(&self) -> DriverOrigin {
-        self.plugin.origin()
+        self.calls.plugin.origin()
     }
 
     fn driver_metadata(&self) -> BTreeMap<String, String> {
@@ -112,48 +127,86 @@ impl OffloadDriver for PluginDriver {
     }
 
     async fn offload(&self, ledger: Arc<dyn ReadHandle>, target: StoredLedger) -> Result<(), DriverError> {
-        let what = format!("offload ledger {} as {}", target.ledger_id, target.uid);
-        let call = self.call(&what);
-        let begin_by = Instant::now() + self.plugin.settings.call_timeout;
-        let _permit = self.plugin.permit(call, begin_by).await?;
-        let loan = Loan::new(ledger, &target.managed_ledger, self.plugin.settings.ledger_read_bytes_max);
+        let call = Call::on(Verb::Offload, &target);
+        self.calls.pass(call)?;
+        let settings = &self.calls.plugin.settings;
+        let running = self.calls.counters.begin(Verb::Offload);
+        let _permit = self.calls.permit(call, Instant::now() + settings.call_timeout).await?;
+        let bytes_in = Arc::clone(&self.calls.counters);
+        let loan = Loan::new(ledger, &target.managed_ledger, settings.ledger_read_bytes_max, bytes_in);
         let request = FfiOffloadRequest::from(plugin_api::OffloadRequest {
             ledger_id: target.ledger_id.0,
             uid: target.uid,
             managed_ledger: target.managed_ledger,
             extra: target.driver_metadata,
         });
-        let mut offload = pin!(settled(self.offloader.offload(loan.reader(), request)));
+        let span = self.calls.span(call);
+        // It has no limit on the whole.
+        let context = FfiCallContext { timeout_ms: 0, ..self.calls.context(span.as_ref()) };
+        let offload = settled(self.calls.offloader().offload(context, loan.reader(), request));
+        let mut offload = pin!(offload.instrument(span.unwrap_or_else(Span::none)));
         loop {
-            let stalls_at = loan.progress().last() + self.plugin.settings.offload_stall_timeout;
+            let stalls_at = loan.progress().last() + settings.offload_stall_timeout;
             tokio::select! {
                 biased;
-                answer = &mut offload => return self.plugin.judge(call, answer),
+                answer = &mut offload => {
+                    running.end();
+                    return self.calls.judge(call, answer);
+                }
                 () = sleep_until(stalls_at) => {}
             }
-            if loan.progress().last() + self.plugin.settings.offload_stall_timeout <= Instant::now() {
+            if loan.progress().last() + settings.offload_stall_timeout <= Instant::now() {
+                running.end();
                 return Err(self.stalled(call, loan.progress()));
             }
         }
     }
 
     async fn open(&self, stored: &StoredLedger) -> Result<Arc<dyn ReadHandle>, DriverError> {
-        let what = format!("open ledger {} as {}", stored.ledger_id, stored.uid);
-        let call = self.call(&what);
-        let handle = self.plugin.call(call, || self.offloader.open_read(for_plugin(stored))).await?;
-        match ColdLedger::new(Arc::clone(&self.plugin), self.name.clone(), stored.ledger_id, handle) {
+        let call = Call::on(Verb::Open, stored);
+        let open = |context| self.calls.offloader().open_read(context, for_plugin(stored));
+        let handle = self.calls.call(call, open).await?;
+        match ColdLedger::new(Arc::clone(&self.calls), stored.ledger_id, handle) {
             Ok(handle) => Ok(Arc::new(handle)),
-            Err(problem) => Err(self.plugin.misbehaved(call, &problem)),
+            Err(problem) => Err(self.calls.misbehaved(call, &problem)),
         }
     }
 
     async fn delete(&self, stored: &StoredLedger) -> Result<(), DriverError> {
-        let what = format!("delete ledger {} as {}", stored.ledger_id, stored.uid);
-        self.plugin.call(self.call(&what), || self.offloader.delete(for_plugin(stored))).await
+        let delete = |context| self.calls.offloader().delete(context, for_plugin(stored));
+        self.calls.call(Call::on(Verb::Delete, stored), delete).await
+    }
+
+    async fn scan(&self, request: ScanRequest) -> Result<ScanPage, DriverError> {
+        let call = Call::of(Verb::Scan);
+        let ScanRequest { after, limit } = request;
+        let asked = FfiScanRequest::from(plugin_api::ScanRequest { after: after.clone(), limit: limit.max(1) });
+        let page = self.calls.call(call, |context| self.calls.offloader().scan(context, asked)).await?;
+        let page = from_plugin(page);
+        check_page(&page, after.as_deref(), limit.max(1)).map_err(|problem| self.calls.misbehaved(call, &problem))?;
+        Ok(page)
     }
 
     async fn health(&self) -> Result<(), DriverError> {
-        self.plugin.call(self.call("health"), || self.offloader.health()).await
+        let health = |context| self.calls.offloader().health(context);
+        self.calls.call(Call::of(Verb::Health), health).await
+    }
+
+    async fn shutdown(&self, deadline: Duration) -> Result<u64, DriverError> {
+        let call = Call::of(Verb::Shutdown);
+        let running = self.calls.counters.begin(Verb::Shutdown);
+        let deadline_ms = u64::try_from(deadline.as_millis()).unwrap_or(u64::MAX);
+        let context = FfiCallContext { timeout_ms: deadline_ms, ..self.calls.context(None) };
+        let shutdown = settled(self.calls.offloader().shutdown(context, deadline_ms));
+        let answer = timeout(deadline + SHUTDOWN_GRACE, shutdown).await;
+        running.end();
+        match answer {
+            Ok(answer) => self.calls.judge(call, answer),
+            Err(_) => {
+                let text = format!("no answer within {} ms; the call was given up", deadline.as_millis());
+                Err(self.calls.timed_out(call, &text))
+            }
+        }
     }
 }
 
@@ -164,4 +217,53 @@ fn for_plugin(stored: &StoredLedger) -> FfiStoredLedger {
         managed_ledger: stored.managed_ledger.clone(),
         driver_metadata: stored.driver_metadata.clone(),
     })
+}
+
+fn from_plugin(page: FfiScanPage) -> ScanPage {
+    let plugin_api::ScanPage { ledgers, next } = page.into();
+    let ledgers = ledgers.into_iter().map(|ledger| ScannedLedger {
+        ledger_id: LedgerId(ledger.ledger_id),
+        uid: ledger.uid,
+        managed_ledger: ledger.managed_ledger,
+        size_bytes: ledger.size_bytes,
+    });
+    ScanPage { ledgers: ledgers.collect(), next }
+}
+
+/// Whether a page is a possible answer; the sentence says why not.
+fn check_page(page: &ScanPage, after: Option<&str>, limit: u32) -> Result<(), String> {
+    if page.ledgers.len() as u64 > u64::from(limit) {
+        return Err(format!("the plugin answered with {} copies where {limit} were allowed", page.ledgers.len()));
+    }
+    match &page.next {
+        Some(next) if Some(next.as_str()) == after => {
+            Err("the plugin answered with the page's own beginning as that of the next page".to_owned())
+        }
+        Some(next) if next.len() > SCAN_TOKEN_BYTES_MAX => {
+            Err(format!("the plugin answered with a token of {} bytes, {SCAN_TOKEN_BYTES_MAX} are allowed", next.len()))
+        }
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn page(count: u64, next: Option<&str>) -> ScanPage {
+        let ledger =
+            |id| ScannedLedger { ledger_id: LedgerId(id), uid: uuid::Uuid::nil(), managed_ledger: None, size_bytes: 1 };
+        ScanPage { ledgers: (0..count).map(ledger).collect(), next: next.map(str::to_owned) }
+    }
+
+    #[test]
+    fn only_pages_that_lead_on_pass() {
+        assert_eq!(check_page(&page(2, Some("b")), Some("a"), 2), Ok(()));
+        assert_eq!(check_page(&page(0, Some("b")), None, 2), Ok(()));
+        assert_eq!(check_page(&page(0, None), Some("a"), 2), Ok(()));
+        let long = "x".repeat(SCAN_TOKEN_BYTES_MAX + 1);
+        for (page, after) in [(page(3, None), None), (page(1, Some("a")), Some("a")), (page(1, Some(&long)), None)] {
+            assert!(check_page(&page, after, 2).is_err());
+        }
+    }
 }

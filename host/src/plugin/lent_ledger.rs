@@ -11,13 +11,16 @@ use std::time::Duration;
 use abi_stable::sabi_trait::TD_Opaque;
 use abi_stable::std_types::RVec;
 use longshore_plugin_api::abi::requests::to_batch;
-use longshore_plugin_api::abi::{FfiCall, FfiEntry, FfiLedgerMetadata, FfiLedgerReader, LedgerReaderBox};
+use longshore_plugin_api::abi::{
+    FfiCall, FfiCallContext, FfiEntry, FfiLedgerMetadata, FfiLedgerReader, FfiReadRequest, LedgerReaderBox,
+};
 use longshore_plugin_api::read_handle::check_range;
 use longshore_plugin_api::{Entry, Error, ErrorCode, LedgerMetadata, runtime};
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
+use super::figures::DriverCounters;
 use crate::storage::{self, ReadError, ReadHandle};
 
 /// Reads of one offload that the host works on at once; further ones wait.
@@ -69,12 +72,18 @@ struct Lent {
     progress: Progress,
     reads: Arc<Semaphore>,
     read_bytes_max: u64,
+    counters: Arc<DriverCounters>,
     host: Handle,
 }
 
 impl Loan {
     /// Lends `ledger`; must be called on the host's runtime, which will do the reading.
-    pub(super) fn new(ledger: Arc<dyn ReadHandle>, managed_ledger: &str, read_bytes_max: u64) -> Self {
+    pub(super) fn new(
+        ledger: Arc<dyn ReadHandle>,
+        managed_ledger: &str,
+        read_bytes_max: u64,
+        counters: Arc<DriverCounters>,
+    ) -> Self {
         let metadata = for_plugin(&ledger.metadata(), managed_ledger);
         let lent = Lent {
             ledger: Mutex::new(Some(ledger)),
@@ -82,6 +91,7 @@ impl Loan {
             progress: Progress::new(),
             reads: Arc::new(Semaphore::new(READS_MAX)),
             read_bytes_max,
+            counters,
             host: Handle::current(),
         };
         Self { lent: Arc::new(lent) }
@@ -111,7 +121,8 @@ impl FfiLedgerReader for LentReader {
         FfiLedgerMetadata::from(&self.0.metadata)
     }
 
-    fn read(&self, first: u64, last: u64, max_bytes: u64) -> FfiCall<RVec<FfiEntry>> {
+    fn read(&self, _context: FfiCallContext, request: FfiReadRequest) -> FfiCall<RVec<FfiEntry>> {
+        let FfiReadRequest { first, last, max_bytes, .. } = request;
         self.0.progress.sign();
         let lent = Arc::clone(&self.0);
         let task = self.0.host.spawn(async move { lent.read(first, last, max_bytes).await.map(to_batch) });
@@ -136,6 +147,8 @@ impl Lent {
         let ledger = self.ledger.lock().unwrap_or_else(PoisonError::into_inner).clone().ok_or_else(cancelled)?;
         let _running = ReadRunning::enter(&self.progress);
         let entries = ledger.read(first, last, max_bytes.min(self.read_bytes_max)).await.map_err(from_host)?;
+        let bytes = entries.iter().map(|entry| entry.payload.len() as u64).sum();
+        self.counters.bytes_in.fetch_add(bytes, Ordering::Relaxed);
         Ok(entries.into_iter().map(|entry| Entry { entry_id: entry.entry_id, payload: entry.payload }).collect())
     }
 }

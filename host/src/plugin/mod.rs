@@ -10,16 +10,24 @@
 // The room of `unsafe` in the host: opening a library is trusting it.
 #![allow(unsafe_code)]
 
+pub mod admission;
+pub mod anatomy;
 mod assemble;
 mod c_module;
+mod calls;
+pub mod config_schema;
 mod driver;
 pub mod elf;
+pub mod figures;
+mod gate;
+mod inline;
 pub mod inspect;
 mod layout;
 mod lent_ledger;
 mod load;
 mod loaded;
 mod module;
+pub mod own_metrics;
 mod read_handle;
 mod registry;
 pub mod report;
@@ -27,8 +35,9 @@ pub mod scan;
 mod services;
 pub mod settings;
 pub mod state;
+mod threads;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
@@ -39,8 +48,11 @@ use futures_util::future::join_all;
 use tokio::sync::OnceCell;
 use tokio::time::timeout;
 
+use self::calls::Call;
+use self::config_schema::check::{schema_of, unknown_extra_keys};
 use self::driver::PluginDriver;
-use self::loaded::Call;
+use self::figures::Verb;
+pub use self::loaded::{LibraryStats, PluginFigures};
 use self::module::Module;
 use self::registry::{Claim, Registry, Row};
 pub use self::report::PluginReport;
@@ -102,6 +114,35 @@ impl PluginHost {
         Some(Library(plugin.module))
     }
 
+    /// What the library that serves from `file` holds and runs at this moment, if one does. Reads a file for each thread of the
+    /// process.
+    pub fn library_stats(&self, file: &str) -> Option<LibraryStats> {
+        let registry = self.registry();
+        let plugin = registry.rows.iter().filter_map(|row| row.plugin.as_ref()).find(|plugin| plugin.file == file)?;
+        Some(plugin.stats())
+    }
+
+    /// What was counted of the plugins, each version once, by name and version.
+    pub fn figures(&self) -> Vec<PluginFigures> {
+        let registry = self.registry();
+        let plugins = registry.rows.iter().filter_map(|row| row.plugin.as_ref());
+        loaded::sum(plugins.map(|plugin| plugin.figures()))
+    }
+
+    /// The configuration keys whose values must never be shown, by the schemas of the plugins that serve.
+    pub fn secret_keys(&self) -> BTreeSet<String> {
+        let registry = self.registry();
+        let schemas = registry.rows.iter().filter_map(|row| schema_of(&row.plugin.as_ref()?.note));
+        schemas.flat_map(|schema| schema.secrets().map(str::to_owned).collect::<Vec<_>>()).collect()
+    }
+
+    /// A sentence for each extra key of `properties` that no plugin knows.
+    pub fn unknown_keys(&self, properties: &BTreeMap<String, String>) -> Vec<String> {
+        let registry = self.registry();
+        let plugins = registry.rows.iter().filter_map(|row| row.plugin.as_ref());
+        unknown_extra_keys(plugins.map(|plugin| &plugin.note), properties)
+    }
+
     /// Lets every driver instance finish, all at once, within `deadline`. Calls afterwards still work; the process is expected
     /// to end.
     pub async fn shutdown(&self, deadline: Duration) {
@@ -112,11 +153,11 @@ impl PluginHost {
         join_all(instances.iter().map(async |(key, instance)| {
             let Some(driver) = instance.get() else { return };
             match driver.shutdown(deadline).await {
-                Some(0) => tracing::debug!(driver = key.driver, "driver shut down"),
-                Some(abandoned) => {
+                Ok(0) => tracing::debug!(driver = key.driver, "driver shut down"),
+                Ok(abandoned) => {
                     tracing::warn!(driver = key.driver, abandoned, "driver shut down, calls were given up")
                 }
-                None => tracing::warn!(driver = key.driver, "driver did not answer its shutdown"),
+                Err(error) => tracing::warn!(driver = key.driver, %error, "driver did not answer its shutdown"),
             }
         }))
         .await;
@@ -185,9 +226,8 @@ impl DriverLookup for PluginHost {
         let made = match timeout(patience, instance.get_or_try_init(create)).await {
             Ok(made) => made.cloned(),
             Err(_) => {
-                let call = Call { driver, what: "create the driver" };
-                Err(plugin
-                    .busy(call, "others were trying to create it with these settings, and none succeeded in time"))
+                let text = "others were trying to create it with these settings, and none succeeded in time";
+                Err(plugin.busy(driver, Call::of(Verb::Create), text))
             }
         };
         drop(instance);

@@ -1,9 +1,9 @@
-//! What a loaded library offers, whatever its entry: the four functions of the root module.
+//! What a loaded library offers, whatever its entry: the functions of the root module.
 
 use abi_stable::std_types::{RResult, RVec};
 use longshore_plugin_api::abi::{
-    FfiCall, FfiConfigProblem, FfiDriverConfig, FfiError, FfiStartOptions, HostServicesBox, OffloaderBox,
-    OffloaderModuleRef,
+    FfiCall, FfiCallContext, FfiConfigProblem, FfiDriverConfig, FfiError, FfiLibraryStats, FfiStartOptions,
+    HostServicesBox, OffloaderBox, OffloaderModuleRef,
 };
 
 use super::c_module::CModule;
@@ -30,23 +30,31 @@ impl Module {
     pub(super) fn start(self, host: HostServicesBox, options: FfiStartOptions) -> RResult<(), FfiError> {
         match self {
             Self::Rust(module) => module.start()(host, options),
-            Self::C(module) => module.start(host),
+            Self::C(module) => module.start(host, &options),
         }
     }
 
     /// Checks a configuration.
-    pub(super) fn validate(self, config: FfiDriverConfig) -> FfiCall<RVec<FfiConfigProblem>> {
+    pub(super) fn validate(self, context: FfiCallContext, config: FfiDriverConfig) -> FfiCall<RVec<FfiConfigProblem>> {
         match self {
-            Self::Rust(module) => module.validate()(config),
-            Self::C(module) => module.validate(config),
+            Self::Rust(module) => module.validate()(context, config),
+            Self::C(module) => module.validate(context, config),
         }
     }
 
     /// Makes a driver's instance.
-    pub(super) fn create(self, config: FfiDriverConfig) -> FfiCall<OffloaderBox> {
+    pub(super) fn create(self, context: FfiCallContext, config: FfiDriverConfig) -> FfiCall<OffloaderBox> {
         match self {
-            Self::Rust(module) => module.create()(config),
-            Self::C(module) => module.create(config),
+            Self::Rust(module) => module.create()(context, config),
+            Self::C(module) => module.create(context, config),
+        }
+    }
+
+    /// What the library holds and runs at this moment.
+    pub(super) fn stats(self) -> FfiLibraryStats {
+        match self {
+            Self::Rust(module) => module.stats()(),
+            Self::C(module) => module.stats(),
         }
     }
 }

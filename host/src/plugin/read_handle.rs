@@ -2,20 +2,20 @@
 //! without gaps, inside the range that was asked for, at least one, and no more bytes than allowed.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
+use abi_stable::std_types::RVec;
 use async_trait::async_trait;
-use longshore_plugin_api::abi::requests::from_batch;
-use longshore_plugin_api::abi::{FfiLedgerMetadata, ReadHandleBox};
-use longshore_plugin_api::{self as plugin_api, LedgerMetadata as PluginMetadata};
+use longshore_plugin_api::LedgerMetadata as PluginMetadata;
+use longshore_plugin_api::abi::{FfiEntry, FfiLedgerMetadata, FfiReadRequest, ReadHandleBox};
 
+use super::calls::{Call, DriverCalls};
 use super::lent_ledger::MANAGED_LEDGER_KEY;
-use super::loaded::{Call, LoadedPlugin};
 use crate::storage::{Entry, LedgerId, LedgerMetadata, ReadError, ReadHandle};
 
 /// An open cold copy.
 pub(super) struct ColdLedger {
-    plugin: Arc<LoadedPlugin>,
-    driver: String,
+    calls: Arc<DriverCalls>,
     handle: ReadHandleBox,
     metadata: LedgerMetadata,
 }
@@ -25,12 +25,7 @@ impl ColdLedger {
     ///
     /// # Errors
     /// A sentence, where its metadata cannot be right.
-    pub(super) fn new(
-        plugin: Arc<LoadedPlugin>,
-        driver: String,
-        ledger_id: LedgerId,
-        handle: ReadHandleBox,
-    ) -> Result<Self, String> {
+    pub(super) fn new(calls: Arc<DriverCalls>, ledger_id: LedgerId, handle: ReadHandleBox) -> Result<Self, String> {
         let metadata = from_plugin(handle.metadata());
         if metadata.ledger_id != ledger_id {
             return Err(format!("the copy that was opened is of ledger {}", metadata.ledger_id));
@@ -38,7 +33,7 @@ impl ColdLedger {
         if metadata.entry_count == 0 || !metadata.closed {
             return Err("the copy that was opened is of an empty or open ledger".to_owned());
         }
-        Ok(Self { plugin, driver, handle, metadata })
+        Ok(Self { calls, handle, metadata })
     }
 }
 
@@ -53,14 +48,34 @@ impl ReadHandle for ColdLedger {
         if first > last || last >= entry_count {
             return Err(ReadError::OutOfRange { ledger_id, first, last, entry_count });
         }
-        let what = format!("read entries {first}..={last} of ledger {ledger_id}");
-        let call = Call { driver: &self.driver, what: &what };
-        let batch = self.plugin.call(call, || self.handle.read(first, last, max_bytes)).await?;
-        check_count(batch.len(), first, last).map_err(|problem| self.plugin.misbehaved(call, &problem))?;
-        let entries = from_batch(batch).map_err(|e| self.plugin.misbehaved(call, e.message()))?;
-        check_batch(&entries, first, max_bytes).map_err(|problem| self.plugin.misbehaved(call, &problem))?;
-        Ok(entries.into_iter().map(|entry| Entry { entry_id: entry.entry_id, payload: entry.payload }).collect())
+        let call = Call::read(ledger_id, first, last);
+        let request = FfiReadRequest::new(first, last, max_bytes);
+        let batch = self.calls.call(call, |context| self.handle.read(context, request)).await?;
+        let (entries, bytes) =
+            take(batch, first, last, max_bytes).map_err(|problem| self.calls.misbehaved(call, &problem))?;
+        self.calls.counters.bytes_out.fetch_add(bytes, Ordering::Relaxed);
+        Ok(entries)
     }
+}
+
+/// Takes over a batch and its bytes of payload; a sentence, where it cannot be an answer to the read.
+fn take(batch: RVec<FfiEntry>, first: u64, last: u64, max_bytes: u64) -> Result<(Vec<Entry>, u64), String> {
+    check_count(batch.len(), first, last)?;
+    let (mut entries, mut bytes) = (Vec::with_capacity(batch.len()), 0_u64);
+    for (expected, entry) in (first..).zip(batch) {
+        if entry.entry_id != expected {
+            return Err(format!("the plugin answered with entry {} where {expected} belongs", entry.entry_id));
+        }
+        if !entry.payload.is_sound() {
+            return Err(format!("entry {expected} came with an impossible pointer or length"));
+        }
+        bytes = bytes.saturating_add(entry.payload.len() as u64);
+        entries.push(Entry { entry_id: expected, payload: entry.payload.into() });
+    }
+    if entries.len() > 1 && bytes > max_bytes {
+        return Err(format!("the plugin answered with {bytes} bytes where {max_bytes} were allowed"));
+    }
+    Ok((entries, bytes))
 }
 
 /// Whether that many entries are a possible answer to the read, asked before any of them is touched.
@@ -72,20 +87,6 @@ fn check_count(count: usize, first: u64, last: u64) -> Result<(), String> {
         count if count > asked => Err(format!("the plugin answered with {count} entries where {asked} were asked for")),
         _ => Ok(()),
     }
-}
-
-/// Whether a batch is a possible answer to the read; the sentence says why not.
-fn check_batch(entries: &[plugin_api::Entry], first: u64, max_bytes: u64) -> Result<(), String> {
-    for (expected, entry) in (first..).zip(entries) {
-        if entry.entry_id != expected {
-            return Err(format!("the plugin answered with entry {} where {expected} belongs", entry.entry_id));
-        }
-    }
-    let bytes: u64 = entries.iter().map(|entry| entry.payload.len() as u64).sum();
-    if entries.len() > 1 && bytes > max_bytes {
-        return Err(format!("the plugin answered with {bytes} bytes where {max_bytes} were allowed"));
-    }
-    Ok(())
 }
 
 fn from_plugin(metadata: FfiLedgerMetadata) -> LedgerMetadata {
@@ -105,18 +106,20 @@ fn from_plugin(metadata: FfiLedgerMetadata) -> LedgerMetadata {
 mod tests {
     use super::*;
 
-    fn batch(ids: &[u64], bytes: usize) -> Vec<plugin_api::Entry> {
+    fn batch(ids: &[u64], bytes: usize) -> RVec<FfiEntry> {
         let payload = bytes::Bytes::from(vec![0; bytes]);
-        ids.iter().map(|&entry_id| plugin_api::Entry { entry_id, payload: payload.clone() }).collect()
+        ids.iter().map(|&entry_id| FfiEntry { entry_id, payload: payload.clone().into() }).collect()
     }
 
     #[test]
     fn only_possible_answers_pass() {
-        assert_eq!(check_batch(&batch(&[3, 4, 5], 10), 3, 30), Ok(()));
-        assert_eq!(check_batch(&batch(&[3], 1000), 3, 30), Ok(()));
-        for (ids, bytes) in [(&[4][..], 1), (&[3, 5], 1), (&[3, 3], 1), (&[3, 4, 5], 11)] {
-            assert!(check_batch(&batch(ids, bytes), 3, 30).is_err(), "{ids:?} of {bytes}");
+        let (entries, bytes) = take(batch(&[3, 4, 5], 10), 3, 9, 30).unwrap();
+        assert_eq!((entries.len(), entries[2].entry_id, bytes), (3, 5, 30));
+        assert!(take(batch(&[3], 1000), 3, 3, 30).is_ok());
+        for (ids, bytes) in [(&[][..], 1), (&[4], 1), (&[3, 5], 1), (&[3, 3], 1), (&[3, 4, 5], 11)] {
+            assert!(take(batch(ids, bytes), 3, 9, 30).is_err(), "{ids:?} of {bytes}");
         }
+        assert!(take(batch(&[3, 4], 1), 3, 3, 30).is_err(), "more than was asked for");
         assert!(check_count(0, 3, 9).is_err() && check_count(8, 3, 9).is_err());
         assert_eq!((check_count(1, 3, 9), check_count(7, 3, 9)), (Ok(()), Ok(())));
     }

@@ -148,7 +148,7 @@ fn is_near(asked: &str, served: &str) -> bool {
 }
 
 /// Insertions, deletions and replacements that lead from `a` to `b` (Levenshtein).
-fn edits(a: &str, b: &str) -> usize {
+pub(super) fn edits(a: &str, b: &str) -> usize {
     let b: Vec<char> = b.chars().take(longshore_plugin_api::note::NAME_BYTES_MAX).collect();
     let mut previous: Vec<usize> = (0..=b.len()).collect();
     for (i, from) in a.chars().take(longshore_plugin_api::note::NAME_BYTES_MAX).enumerate() {

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use super::admission::AdmissionSettings;
+
 /// Deadlines and limits. The names of the configuration keys stand at the fields; all durations are whole milliseconds there.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PluginSettings {
@@ -12,6 +14,9 @@ pub struct PluginSettings {
     pub offload_stall_timeout: Duration,
     /// `offloadersConcurrentCallsMax`: calls of one plugin that run at once; further ones wait, within their deadline.
     pub concurrent_calls_max: usize,
+    /// `offloadersInlineCallsMax`: reads of one plugin that are answered on the host's own threads at once, where the plugin says
+    /// that they need no waiting; 0 lets none.
+    pub inline_calls_max: usize,
     /// `offloadersRuntimeWorkers`: worker threads of each plugin's own runtime.
     pub runtime_workers: u32,
     /// `offloadersDegradedAfter`: faults in a row (timeout, panic, broken contract) after which a plugin counts as degraded.
@@ -24,6 +29,15 @@ pub struct PluginSettings {
     /// `offloadersDriverInstancesMax`: driver instances (plugin, driver, settings) that are kept; beyond it those that nobody
     /// uses go.
     pub driver_instances_max: usize,
+    /// Which files may be loaded.
+    pub admission: AdmissionSettings,
+}
+
+impl PluginSettings {
+    /// [`call_timeout`](Self::call_timeout) in milliseconds.
+    pub(super) fn call_timeout_ms(&self) -> u64 {
+        u64::try_from(self.call_timeout.as_millis()).unwrap_or(u64::MAX)
+    }
 }
 
 impl Default for PluginSettings {
@@ -32,11 +46,13 @@ impl Default for PluginSettings {
             call_timeout: Duration::from_millis(30_000),
             offload_stall_timeout: Duration::from_millis(60_000),
             concurrent_calls_max: 256,
+            inline_calls_max: 1,
             runtime_workers: 2,
             degraded_after: 5,
             file_bytes_max: 256 << 20,
             ledger_read_bytes_max: 16 << 20,
             driver_instances_max: 1024,
+            admission: AdmissionSettings::default(),
         }
     }
 }

@@ -6,21 +6,35 @@ use std::slice;
 use abi_stable::StableAbi;
 use bytes::Bytes;
 
+/// Words that the maker of an [`FfiBytes`] keeps in it.
+pub const OWNER_WORDS: usize = 4;
+
+/// What keeps the bytes alive, in a form that its maker alone understands: whoever holds it moves it and never looks at it.
+pub type OwnerWords = [*mut (); OWNER_WORDS];
+
 /// A slice and its owner. Frozen.
 ///
-/// Owned by whoever holds it; dropping it calls `drop_owner` of the side that made it, on any thread, and that never blocks.
-/// The bytes never change while an owner lives. `ptr` is dangling but not null where `len` is 0.
+/// Owned by whoever holds it; dropping it calls `drop_owner` of the side that made it with the address of `owner`, once, on any
+/// thread, and that never blocks. It may move in memory meanwhile. The bytes never change while an owner lives. `ptr` is
+/// dangling but not null where `len` is 0.
+///
+/// The owner has room for a whole [`Bytes`], so that wrapping one allocates nothing.
 #[repr(C)]
 #[derive(StableAbi)]
 pub struct FfiBytes {
     pub(super) ptr: *const u8,
     pub(super) len: usize,
-    pub(super) owner: *mut (),
-    pub(super) drop_owner: unsafe extern "C" fn(owner: *mut ()),
+    pub(super) owner: OwnerWords,
+    pub(super) drop_owner: unsafe extern "C" fn(owner: *mut OwnerWords),
 }
 
-// SAFETY: the only constructor takes `Bytes`, which is `Send` and whose memory does not change; the owner is a box of it
-// that `drop_owner` may free on any thread.
+const _: () = {
+    assert!(size_of::<Bytes>() <= size_of::<OwnerWords>(), "`Bytes` has outgrown the owner's words");
+    assert!(align_of::<Bytes>() <= align_of::<OwnerWords>());
+};
+
+// SAFETY: the only constructor takes `Bytes`, which is `Send` and whose memory does not change; the owner's words are those of
+// the `Bytes`, which `drop_owner` may drop on any thread.
 unsafe impl Send for FfiBytes {}
 
 // SAFETY: shared access only reads memory that does not change.
@@ -55,11 +69,14 @@ impl AsRef<[u8]> for FfiBytes {
 }
 
 impl From<Bytes> for FfiBytes {
-    /// Wraps without a copy: the bytes stay where they are and one small box keeps them alive.
+    /// Wraps without a copy and without an allocation: the bytes stay where they are, what keeps them alive moves in.
     fn from(bytes: Bytes) -> Self {
         let ptr = if bytes.is_empty() { ptr::NonNull::dangling().as_ptr() } else { bytes.as_ptr() };
         let len = bytes.len();
-        Self { ptr, len, owner: Box::into_raw(Box::new(bytes)).cast(), drop_owner: drop_boxed_bytes }
+        let mut owner: OwnerWords = [ptr::null_mut(); OWNER_WORDS];
+        // SAFETY: size and alignment were compared above, and the words are ours alone.
+        unsafe { (&raw mut owner).cast::<Bytes>().write(bytes) };
+        Self { ptr, len, owner, drop_owner: drop_bytes }
     }
 }
 
@@ -76,14 +93,14 @@ impl From<FfiBytes> for Bytes {
 impl Drop for FfiBytes {
     fn drop(&mut self) {
         // SAFETY: `owner` is what the maker paired with `drop_owner`, and this is the only call for it.
-        unsafe { (self.drop_owner)(self.owner) }
+        unsafe { (self.drop_owner)(&raw mut self.owner) }
     }
 }
 
-/// Frees what `From<Bytes>` boxed. A panic in an owner's drop must not unwind into the other side, so it ends here.
-unsafe extern "C" fn drop_boxed_bytes(owner: *mut ()) {
-    // SAFETY: `owner` came from `Box::into_raw` of a `Box<Bytes>` in `From<Bytes>`, and is given back once.
-    let bytes = unsafe { Box::from_raw(owner.cast::<Bytes>()) };
+/// Drops what `From<Bytes>` moved in. A panic in an owner's drop must not unwind into the other side, so it ends here.
+unsafe extern "C" fn drop_bytes(owner: *mut OwnerWords) {
+    // SAFETY: `From<Bytes>` wrote a `Bytes` into these words, which nobody else reads, and they are given back once.
+    let bytes = unsafe { owner.cast::<Bytes>().read() };
     crate::runtime::guard::drop_quietly(bytes);
 }
 
@@ -110,11 +127,12 @@ mod tests {
 
     #[test]
     fn nonsense_from_the_other_side_is_noticed_and_never_read() {
-        unsafe extern "C" fn nothing(_: *mut ()) {}
-        let null = FfiBytes { ptr: ptr::null(), len: 5, owner: ptr::null_mut(), drop_owner: nothing };
+        unsafe extern "C" fn nothing(_: *mut OwnerWords) {}
+        let owner: OwnerWords = [ptr::null_mut(); OWNER_WORDS];
+        let null = FfiBytes { ptr: ptr::null(), len: 5, owner, drop_owner: nothing };
         assert!(!null.is_sound());
         assert_eq!(null.as_ref(), b"");
-        let endless = FfiBytes { ptr: [1].as_ptr(), len: usize::MAX, owner: ptr::null_mut(), drop_owner: nothing };
+        let endless = FfiBytes { ptr: [1].as_ptr(), len: usize::MAX, owner, drop_owner: nothing };
         assert!(!endless.is_sound());
         assert_eq!(endless.as_ref(), b"");
     }

@@ -9,6 +9,7 @@
 //!   Interfaces and the root grow at their end, behind the last prefix field.
 //! - Every object is `Send + Sync`, no call assumes a thread, and no call blocks: what takes time is a future. Dropping a
 //!   future asks for cancellation and returns at once.
+//! - What takes time has a context as its first argument ([`FfiCallContext`]): whose trace it is, how long the caller waits.
 //! - Integers in the machine's order: both sides run in one process.
 
 // The derives and `#[sabi_trait]` of abi_stable expand to unsafe impls, to impls inside constants, to
@@ -16,23 +17,27 @@
 #![allow(unsafe_code, non_local_definitions, missing_docs, unreachable_pub, unused_qualifications, clippy::mem_forget)]
 
 pub mod bytes;
+pub mod context;
 pub mod error;
 mod layout;
 pub mod objects;
 pub mod requests;
 pub mod root;
+pub mod telemetry;
 
 pub use self::bytes::FfiBytes;
+pub use self::context::FfiCallContext;
 pub use self::error::FfiError;
 pub use self::objects::{
     FfiHostServices, FfiLedgerReader, FfiOffloader, FfiReadHandle, HostServicesBox, LedgerReaderBox, OffloaderBox,
     ReadHandleBox,
 };
 pub use self::requests::{
-    FfiConfigProblem, FfiDriverConfig, FfiEntry, FfiLedgerMetadata, FfiLogEvent, FfiLogSpan, FfiOffloadRequest,
+    FfiConfigProblem, FfiDriverConfig, FfiEntry, FfiLedgerMetadata, FfiLibraryStats, FfiOffloadRequest, FfiReadRequest,
     FfiScanPage, FfiScanRequest, FfiScannedLedger, FfiStartOptions, FfiStoredLedger, Pairs,
 };
 pub use self::root::{OffloaderModule, OffloaderModuleRef, ROOT_SYMBOL};
+pub use self::telemetry::{FfiField, FfiLogEvent, FfiLogSpan, FfiMetric};
 
 use abi_stable::std_types::RResult;
 use async_ffi::FfiFuture;

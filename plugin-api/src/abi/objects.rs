@@ -3,10 +3,11 @@
 use abi_stable::sabi_trait;
 use abi_stable::std_types::{RBox, RStr, RVec};
 
-use super::FfiCall;
 use super::requests::{
-    FfiEntry, FfiLedgerMetadata, FfiLogEvent, FfiOffloadRequest, FfiScanPage, FfiScanRequest, FfiStoredLedger, Pairs,
+    FfiEntry, FfiLedgerMetadata, FfiOffloadRequest, FfiReadRequest, FfiScanPage, FfiScanRequest, FfiStoredLedger, Pairs,
 };
+use super::telemetry::{FfiLogEvent, FfiMetric};
+use super::{FfiCall, FfiCallContext};
 
 /// A driver's instance. Implemented by the plugin, called by the host on any thread, any number of calls at once.
 ///
@@ -17,24 +18,24 @@ pub trait FfiOffloader: Send + Sync + 'static {
     fn driver_metadata(&self) -> Pairs;
 
     /// Copies one ledger. The plugin owns `ledger` from now on and drops it when it is done.
-    fn offload(&self, ledger: LedgerReaderBox, request: FfiOffloadRequest) -> FfiCall<()>;
+    fn offload(&self, context: FfiCallContext, ledger: LedgerReaderBox, request: FfiOffloadRequest) -> FfiCall<()>;
 
     /// Opens a complete copy. The host owns the handle, which may outlive this object.
-    fn open_read(&self, stored: FfiStoredLedger) -> FfiCall<ReadHandleBox>;
+    fn open_read(&self, context: FfiCallContext, stored: FfiStoredLedger) -> FfiCall<ReadHandleBox>;
 
     /// Deletes whatever an attempt left.
-    fn delete(&self, stored: FfiStoredLedger) -> FfiCall<()>;
+    fn delete(&self, context: FfiCallContext, stored: FfiStoredLedger) -> FfiCall<()>;
 
     /// One page of the listing.
-    fn scan(&self, request: FfiScanRequest) -> FfiCall<FfiScanPage>;
+    fn scan(&self, context: FfiCallContext, request: FfiScanRequest) -> FfiCall<FfiScanPage>;
 
     /// Whether the store can be reached.
-    fn health(&self) -> FfiCall<()>;
+    fn health(&self, context: FfiCallContext) -> FfiCall<()>;
 
     /// Called once, before the process ends. Waits for what runs until `deadline_ms` have passed; the answer is how many
     /// calls were given up.
     #[sabi(last_prefix_field)]
-    fn shutdown(&self, deadline_ms: u64) -> FfiCall<u64>;
+    fn shutdown(&self, context: FfiCallContext, deadline_ms: u64) -> FfiCall<u64>;
 }
 
 /// A complete cold copy, open for reading. Implemented by the plugin, called by the host on any thread, reads overlap.
@@ -45,9 +46,10 @@ pub trait FfiReadHandle: Send + Sync + 'static {
     /// The ledger's metadata. Read once when the handle was opened; does not block.
     fn metadata(&self) -> FfiLedgerMetadata;
 
-    /// Whole entries from `first` on, at least one, up to `last` (inclusive) or `max_bytes` of payload.
+    /// Whole entries from `first` on, at least one, up to `last` (inclusive) or `max_bytes` of payload. Where the context allows
+    /// it ([`CALL_MAY_ANSWER_INLINE`](super::context::CALL_MAY_ANSWER_INLINE)) the plugin may answer before it returns.
     #[sabi(last_prefix_field)]
-    fn read(&self, first: u64, last: u64, max_bytes: u64) -> FfiCall<RVec<FfiEntry>>;
+    fn read(&self, context: FfiCallContext, request: FfiReadRequest) -> FfiCall<RVec<FfiEntry>>;
 }
 
 /// The ledger that is copied. Implemented by the host, called by the plugin on any thread during one `offload`.
@@ -59,7 +61,7 @@ pub trait FfiLedgerReader: Send + Sync + 'static {
     fn metadata(&self) -> FfiLedgerMetadata;
 
     /// As [`FfiReadHandle::read`]; the work runs on the host's runtime.
-    fn read(&self, first: u64, last: u64, max_bytes: u64) -> FfiCall<RVec<FfiEntry>>;
+    fn read(&self, context: FfiCallContext, request: FfiReadRequest) -> FfiCall<RVec<FfiEntry>>;
 
     /// So many more bytes reached the store; does not block.
     #[sabi(last_prefix_field)]
@@ -72,9 +74,20 @@ pub trait FfiHostServices: Send + Sync + 'static {
     /// Whether the host's log wants events of this level (1 error to 5 trace) and target; does not block.
     fn log_enabled(&self, level: u32, target: RStr<'_>) -> bool;
 
+    /// A number that changes whenever [`log_enabled`](Self::log_enabled) may answer differently from before; does not block.
+    /// The library looks at it when a call begins, so that a level that was raised later is seen.
+    fn log_generation(&self) -> u64;
+
     /// Writes one event to the host's log; may wait for the log's writer.
+    fn log_event(&self, event: FfiLogEvent<'_>);
+
+    /// The number of a metric's series, never 0; the same description has the same number. 0 where the host refuses it (a name
+    /// that cannot be, more series than it allows), which it says in its log. Does not block.
+    fn metric(&self, metric: FfiMetric<'_>) -> u64;
+
+    /// Adds to, sets or observes, as the kind of the series says; 0 and unknown numbers are ignored. Does not block.
     #[sabi(last_prefix_field)]
-    fn log_event(&self, event: FfiLogEvent);
+    fn metric_record(&self, series: u64, value: f64);
 }
 
 /// An [`FfiOffloader`], owned.

@@ -59,6 +59,7 @@ pub struct FfiConfigProblem {
     pub key: RString,
     pub value: ROption<RString>,
     pub problem: RString,
+    pub extras: Pairs,
 }
 
 /// See [`OffloadRequest`]. `uid` is in the order of RFC 9562, most significant byte first.
@@ -100,6 +101,7 @@ pub struct FfiScannedLedger {
     pub uid: [u8; 16],
     pub managed_ledger: ROption<RString>,
     pub size_bytes: u64,
+    pub extras: Pairs,
 }
 
 /// See [`ScanPage`].
@@ -111,38 +113,56 @@ pub struct FfiScanPage {
     pub extras: Pairs,
 }
 
+/// Asks for entries. Frozen.
+#[repr(C)]
+#[derive(StableAbi, Clone, Debug)]
+pub struct FfiReadRequest {
+    /// The first entry.
+    pub first: u64,
+    /// The last entry, inclusive.
+    pub last: u64,
+    /// The most bytes of payload, but for the first entry.
+    pub max_bytes: u64,
+    pub extras: Pairs,
+}
+
+impl FfiReadRequest {
+    /// Asks for `first..=last`, at most `max_bytes`.
+    pub fn new(first: u64, last: u64, max_bytes: u64) -> Self {
+        Self { first, last, max_bytes, extras: Pairs::new() }
+    }
+}
+
 /// How a library is started, once for each process.
 #[repr(C)]
 #[derive(StableAbi, Clone, Debug)]
 pub struct FfiStartOptions {
     /// Worker threads of the plugin's runtime; 0 leaves the choice to the plugin.
     pub runtime_workers: u32,
+    pub reserved: u32,
     /// The address of the host's own copy of [`crate::runtime::library_marker`]: a plugin that finds its own address there
     /// is linked into the host and leaves process-wide hooks alone.
     pub host_marker: usize,
+    /// What the plugin's threads are called, at most 15 bytes; threads that they start inherit it.
+    pub thread_name: RString,
     pub extras: Pairs,
 }
 
-/// One event of the plugin's log.
+/// What a library holds and runs at a moment. Frozen; a reserved part is 0.
 #[repr(C)]
-#[derive(StableAbi, Clone, Debug)]
-pub struct FfiLogEvent {
-    /// 1 error, 2 warn, 3 info, 4 debug, 5 trace.
-    pub level: u32,
-    pub target: RString,
-    pub message: RString,
-    pub fields: Pairs,
-    /// The spans around the event, outermost first.
-    pub spans: RVec<FfiLogSpan>,
-    pub extras: Pairs,
-}
-
-/// A span around an event.
-#[repr(C)]
-#[derive(StableAbi, Clone, Debug)]
-pub struct FfiLogSpan {
-    pub name: RString,
-    pub fields: Pairs,
+#[derive(StableAbi, Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FfiLibraryStats {
+    /// Threads of the plugin's runtime, those for blocking work included.
+    pub runtime_threads: u64,
+    /// Tasks on the plugin's runtime that have not ended.
+    pub tasks: u64,
+    /// Offloaders that have not been dropped.
+    pub offloaders: u64,
+    /// Read handles that have not been dropped.
+    pub read_handles: u64,
+    /// Calls of the host that have not ended, those that it gave up included.
+    pub calls: u64,
+    pub reserved: [u64; 3],
 }
 
 /// Names and values as they cross.
@@ -239,7 +259,12 @@ impl From<FfiDriverConfig> for DriverConfig {
 
 impl From<ConfigProblem> for FfiConfigProblem {
     fn from(problem: ConfigProblem) -> Self {
-        Self { key: problem.key.into(), value: to_option(problem.value), problem: problem.problem.into() }
+        Self {
+            key: problem.key.into(),
+            value: to_option(problem.value),
+            problem: problem.problem.into(),
+            extras: Pairs::new(),
+        }
     }
 }
 
@@ -318,6 +343,7 @@ impl From<ScanPage> for FfiScanPage {
             uid: ledger.uid.into_bytes(),
             managed_ledger: to_option(ledger.managed_ledger),
             size_bytes: ledger.size_bytes,
+            extras: Pairs::new(),
         });
         Self { ledgers: ledgers.collect(), next: to_option(page.next), extras: Pairs::new() }
     }

@@ -6,8 +6,8 @@ use abi_stable::sabi_types::VersionStrings;
 use abi_stable::std_types::{RResult, RStr, RVec};
 
 use super::objects::{HostServicesBox, OffloaderBox};
-use super::requests::{FfiConfigProblem, FfiDriverConfig, FfiStartOptions};
-use super::{FfiCall, FfiError};
+use super::requests::{FfiConfigProblem, FfiDriverConfig, FfiLibraryStats, FfiStartOptions};
+use super::{FfiCall, FfiCallContext, FfiError};
 
 /// The symbol that a library exports, and the only one: abi_stable's header, which leads to the [`OffloaderModule`].
 pub const ROOT_SYMBOL: &str = abi_stable::library::ROOT_MODULE_LOADER_NAME;
@@ -23,10 +23,15 @@ pub struct OffloaderModule {
     /// the library owns `host` until the process ends. Starts threads, and waits for nothing else.
     pub start: extern "C" fn(host: HostServicesBox, options: FfiStartOptions) -> RResult<(), FfiError>,
     /// Checks a configuration; any thread, after `start`.
-    pub validate: extern "C" fn(config: FfiDriverConfig) -> FfiCall<RVec<FfiConfigProblem>>,
+    pub validate: extern "C" fn(context: FfiCallContext, config: FfiDriverConfig) -> FfiCall<RVec<FfiConfigProblem>>,
     /// Makes a driver's instance, which the host owns; any thread, after `start`.
+    pub create: extern "C" fn(context: FfiCallContext, config: FfiDriverConfig) -> FfiCall<OffloaderBox>,
+    /// What the library holds and runs at this moment; any thread, zeros before `start`. Does not block.
+    pub stats: extern "C" fn() -> FfiLibraryStats,
+    /// Ends the library's runtime, once, when the host holds no object of it any more: tasks end at their next `await`, threads
+    /// when they come back from blocking work. Returns at once; calls afterwards answer `Unavailable`.
     #[sabi(last_prefix_field)]
-    pub create: extern "C" fn(config: FfiDriverConfig) -> FfiCall<OffloaderBox>,
+    pub stop: extern "C" fn(),
 }
 
 impl RootModule for OffloaderModuleRef {

@@ -31,8 +31,9 @@ layout! {
     Pair = "offloader_pair_t": 32 { name @ 0, value @ 16 }
     Entry = "offloader_entry_t": 24 { entry_id @ 0, payload @ 8 }
     Batch = "offloader_batch_t": 40 { struct_size @ 0, entries @ 8, count @ 16, owner @ 24, release @ 32 }
-    ErrorBuffer = "offloader_error_t": 40 {
+    ErrorBuffer = "offloader_error_t": 48 {
         struct_size @ 0, retry @ 8, reserved @ 12, message @ 16, message_capacity @ 24, message_len @ 32,
+        retry_after_ms @ 40,
     }
     LedgerMetadata = "offloader_ledger_metadata_t": 64 {
         struct_size @ 0, ledger_id @ 8, entry_count @ 16, length_bytes @ 24, created_ms @ 32, closed @ 40,
@@ -54,11 +55,18 @@ layout! {
     LogEvent = "offloader_log_event_t": 64 {
         struct_size @ 0, level @ 8, reserved @ 12, target @ 16, message @ 32, fields @ 48, field_count @ 56,
     }
-    Host = "offloader_host_t": 56 {
-        struct_size @ 0, api_major @ 8, api_minor @ 12, api_patch @ 16, reserved @ 20, this @ 24, log_enabled @ 32,
-        log @ 40, get_extension @ 48,
+    Metric = "offloader_metric_t": 80 {
+        struct_size @ 0, kind @ 8, reserved @ 12, name @ 16, help @ 32, labels @ 48, label_count @ 56, buckets @ 64,
+        bucket_count @ 72,
     }
-    Call = "offloader_call_t": 24 { struct_size @ 0, this @ 8, cancelled @ 16 }
+    Host = "offloader_host_t": 72 {
+        struct_size @ 0, api_major @ 8, api_minor @ 12, api_patch @ 16, reserved @ 20, this @ 24, log_enabled @ 32,
+        log @ 40, metric @ 48, metric_record @ 56, get_extension @ 64,
+    }
+    Call = "offloader_call_t": 64 {
+        struct_size @ 0, this @ 8, cancelled @ 16, timeout_ms @ 24, trace_id @ 32, span_id @ 48, trace_flags @ 56,
+        reserved @ 60,
+    }
     Ledger = "offloader_ledger_t": 40 { struct_size @ 0, this @ 8, metadata @ 16, read @ 24, progress @ 32 }
     Problems = "offloader_problems_t": 24 { struct_size @ 0, this @ 8, report @ 16 }
     Pairs = "offloader_pairs_t": 24 { struct_size @ 0, this @ 8, put @ 16 }

@@ -2,7 +2,7 @@
 
 use std::ffi::c_void;
 
-use super::values::{Batch, Code, ErrorBuffer, LedgerMetadata, LogEvent, ScannedLedger, Str};
+use super::values::{Batch, Code, ErrorBuffer, LedgerMetadata, LogEvent, Metric, ScannedLedger, Str};
 
 #[repr(C)]
 #[derive(Debug)]
@@ -16,6 +16,8 @@ pub struct Host {
     pub this: *mut c_void,
     pub log_enabled: unsafe extern "C" fn(host: *const Host, level: u32, target: Str) -> u32,
     pub log: unsafe extern "C" fn(host: *const Host, event: *const LogEvent),
+    pub metric: unsafe extern "C" fn(host: *const Host, metric: *const Metric) -> u64,
+    pub metric_record: unsafe extern "C" fn(host: *const Host, series: u64, value: f64),
     pub get_extension: unsafe extern "C" fn(host: *const Host, id: Str) -> *const c_void,
 }
 
@@ -26,6 +28,11 @@ pub struct Call {
     /// `self`.
     pub this: *mut c_void,
     pub cancelled: unsafe extern "C" fn(call: *const Call) -> u32,
+    pub timeout_ms: u64,
+    pub trace_id: [u8; 16],
+    pub span_id: [u8; 8],
+    pub trace_flags: u32,
+    pub reserved: u32,
 }
 
 #[repr(C)]

@@ -16,8 +16,8 @@ pub mod values;
 pub use self::lent::{Call, Host, Ledger, Page, Pairs, Problems};
 pub use self::tables::{Driver, Plugin, ReadHandle, Root, Table};
 pub use self::values::{
-    Batch, Bytes, Code, Config, Entry, ErrorBuffer, LedgerMetadata, LogEvent, OffloadRequest, Pair, ScannedLedger,
-    StoredLedger, Str,
+    Batch, Bytes, Code, Config, Entry, ErrorBuffer, LedgerMetadata, LogEvent, Metric, OffloadRequest, Pair,
+    ScannedLedger, StoredLedger, Str,
 };
 
 /// The symbol that a library whose entry is C exports: a constant [`Root`].

@@ -63,6 +63,7 @@ pub struct ErrorBuffer {
     pub message: *mut c_char,
     pub message_capacity: usize,
     pub message_len: usize,
+    pub retry_after_ms: u64,
 }
 
 #[repr(C)]
@@ -131,4 +132,18 @@ pub struct LogEvent {
     pub message: Str,
     pub fields: *const Pair,
     pub field_count: usize,
+}
+
+#[repr(C)]
+#[derive(Debug)]
+pub struct Metric {
+    pub struct_size: usize,
+    pub kind: u32,
+    pub reserved: u32,
+    pub name: Str,
+    pub help: Str,
+    pub labels: *const Pair,
+    pub label_count: usize,
+    pub buckets: *const f64,
+    pub bucket_count: usize,
 }

@@ -14,11 +14,12 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 
 use super::ledger_source::HostLedger;
-use super::{PluginRuntime, guard};
+use super::{Counted, PluginRuntime, guard};
 use crate::abi::requests::{to_batch, to_pairs};
 use crate::abi::{
-    FfiCall, FfiConfigProblem, FfiEntry, FfiLedgerMetadata, FfiOffloadRequest, FfiOffloader, FfiReadHandle,
-    FfiScanPage, FfiScanRequest, FfiStoredLedger, LedgerReaderBox, OffloaderBox, Pairs, ReadHandleBox,
+    FfiCall, FfiCallContext, FfiConfigProblem, FfiEntry, FfiLedgerMetadata, FfiOffloadRequest, FfiOffloader,
+    FfiReadHandle, FfiReadRequest, FfiScanPage, FfiScanRequest, FfiStoredLedger, LedgerReaderBox, OffloaderBox, Pairs,
+    ReadHandleBox,
 };
 use crate::config::DriverConfig;
 use crate::error::Result;
@@ -31,18 +32,21 @@ const CLOSE_DEADLINE: Duration = Duration::from_secs(30);
 /// Runs [`OffloaderFactory::validate`], which may look at files, on a thread that may block.
 pub(crate) fn validate<F: OffloaderFactory>(
     runtime: &'static PluginRuntime,
+    context: FfiCallContext,
     config: DriverConfig,
 ) -> FfiCall<RVec<FfiConfigProblem>> {
-    runtime
-        .call_blocking("validate", move || Ok(F::validate(&config).into_iter().map(FfiConfigProblem::from).collect()))
+    runtime.call_blocking("validate", context, move || {
+        Ok(F::validate(&config).into_iter().map(FfiConfigProblem::from).collect())
+    })
 }
 
 /// Makes an offloader, by [`OffloaderFactory::create`] or in the host's own way, and puts it behind the interface.
 pub(crate) fn create<O: Offloader>(
     runtime: &'static PluginRuntime,
+    context: FfiCallContext,
     make: impl Future<Output = Result<O>> + Send + 'static,
 ) -> FfiCall<OffloaderBox> {
-    runtime.call("create", async move {
+    runtime.call("create", context, async move {
         let offloader = make.await?;
         let driver_metadata = to_pairs(&offloader.driver_metadata());
         let adapter = OffloaderAdapter {
@@ -50,6 +54,7 @@ pub(crate) fn create<O: Offloader>(
             offloader: Share::new(runtime, offloader),
             driver_metadata,
             running: Running::default(),
+            _counted: Counted::new(&runtime.counts.offloaders),
         };
         Ok(OffloaderBox::from_value(adapter, TD_Opaque))
     })
@@ -131,18 +136,24 @@ struct OffloaderAdapter<O: Offloader> {
     offloader: Share<O>,
     driver_metadata: Pairs,
     running: Running,
+    _counted: Counted,
 }
 
 impl<O: Offloader> OffloaderAdapter<O> {
     /// Runs one of the author's methods as a counted task.
-    fn call<T, F>(&self, call: &'static str, method: impl FnOnce(Share<O>) -> F + Send + 'static) -> FfiCall<T>
+    fn call<T, F>(
+        &self,
+        call: &'static str,
+        context: FfiCallContext,
+        method: impl FnOnce(Share<O>) -> F + Send + 'static,
+    ) -> FfiCall<T>
     where
         T: Send + 'static,
         F: Future<Output = Result<T>> + Send,
     {
         let offloader = self.offloader.clone();
         let running = self.running.enter();
-        self.runtime.call(call, async move {
+        self.runtime.call(call, context, async move {
             let _running = running;
             method(offloader).await
         })
@@ -154,41 +165,43 @@ impl<O: Offloader> FfiOffloader for OffloaderAdapter<O> {
         self.driver_metadata.clone()
     }
 
-    fn offload(&self, ledger: LedgerReaderBox, request: FfiOffloadRequest) -> FfiCall<()> {
-        let ledger = LedgerReader::new(Arc::new(HostLedger::new(ledger)));
-        self.call("offload", |offloader| async move { offloader.offload(ledger, OffloadRequest::from(request)).await })
-    }
-
-    fn open_read(&self, stored: FfiStoredLedger) -> FfiCall<ReadHandleBox> {
-        let runtime = self.runtime;
-        self.call("open_read", move |offloader| async move {
-            let handle = offloader.open_read(StoredLedger::from(stored)).await?;
-            let metadata = FfiLedgerMetadata::from(handle.metadata());
-            let handle = Share::new(runtime, handle);
-            Ok(ReadHandleBox::from_value(ReadHandleAdapter { runtime, handle, metadata }, TD_Opaque))
+    fn offload(&self, context: FfiCallContext, ledger: LedgerReaderBox, request: FfiOffloadRequest) -> FfiCall<()> {
+        let ledger = LedgerReader::new(Arc::new(HostLedger::new(ledger, context)));
+        self.call("offload", context, |offloader| async move {
+            offloader.offload(ledger, OffloadRequest::from(request)).await
         })
     }
 
-    fn delete(&self, stored: FfiStoredLedger) -> FfiCall<()> {
-        self.call("delete", |offloader| async move { offloader.delete(StoredLedger::from(stored)).await })
+    fn open_read(&self, context: FfiCallContext, stored: FfiStoredLedger) -> FfiCall<ReadHandleBox> {
+        let runtime = self.runtime;
+        self.call("open_read", context, move |offloader| async move {
+            let handle = offloader.open_read(StoredLedger::from(stored)).await?;
+            let metadata = FfiLedgerMetadata::from(handle.metadata());
+            let handle = Share::new(runtime, handle);
+            let _counted = Counted::new(&runtime.counts.read_handles);
+            Ok(ReadHandleBox::from_value(ReadHandleAdapter { runtime, handle, metadata, _counted }, TD_Opaque))
+        })
     }
 
-    fn scan(&self, request: FfiScanRequest) -> FfiCall<FfiScanPage> {
-        self.call(
-            "scan",
-            |offloader| async move { offloader.scan(ScanRequest::from(request)).await.map(FfiScanPage::from) },
-        )
+    fn delete(&self, context: FfiCallContext, stored: FfiStoredLedger) -> FfiCall<()> {
+        self.call("delete", context, |offloader| async move { offloader.delete(StoredLedger::from(stored)).await })
     }
 
-    fn health(&self) -> FfiCall<()> {
-        self.call("health", |offloader| async move { offloader.health().await })
+    fn scan(&self, context: FfiCallContext, request: FfiScanRequest) -> FfiCall<FfiScanPage> {
+        self.call("scan", context, |offloader| async move {
+            offloader.scan(ScanRequest::from(request)).await.map(FfiScanPage::from)
+        })
     }
 
-    fn shutdown(&self, deadline_ms: u64) -> FfiCall<u64> {
+    fn health(&self, context: FfiCallContext) -> FfiCall<()> {
+        self.call("health", context, |offloader| async move { offloader.health().await })
+    }
+
+    fn shutdown(&self, context: FfiCallContext, deadline_ms: u64) -> FfiCall<u64> {
         let offloader = self.offloader.clone();
         let running = self.running.clone();
         let deadline = Duration::from_millis(deadline_ms);
-        self.runtime.call("shutdown", async move {
+        self.runtime.call("shutdown", context, async move {
             let (_, abandoned) =
                 tokio::join!(timeout(deadline, offloader.shutdown(deadline)), running.settle(deadline));
             Ok(abandoned)
@@ -200,6 +213,7 @@ struct ReadHandleAdapter<R: ReadHandle> {
     runtime: &'static PluginRuntime,
     handle: Share<R>,
     metadata: FfiLedgerMetadata,
+    _counted: Counted,
 }
 
 impl<R: ReadHandle> FfiReadHandle for ReadHandleAdapter<R> {
@@ -207,9 +221,17 @@ impl<R: ReadHandle> FfiReadHandle for ReadHandleAdapter<R> {
         self.metadata.clone()
     }
 
-    fn read(&self, first: u64, last: u64, max_bytes: u64) -> FfiCall<RVec<FfiEntry>> {
+    fn read(&self, context: FfiCallContext, request: FfiReadRequest) -> FfiCall<RVec<FfiEntry>> {
+        let FfiReadRequest { first, last, max_bytes, .. } = request;
         let handle = self.handle.clone();
-        self.runtime.call("read", async move { handle.read(first, last, max_bytes).await.map(to_batch) })
+        // Whoever panics over the question is not trusted with the answer.
+        let inline = context.may_answer_inline()
+            && guard::catch("read", || Ok(handle.answers_inline(first, last, max_bytes))).unwrap_or(false);
+        let read = async move { handle.read(first, last, max_bytes).await.map(to_batch) };
+        match inline {
+            true => self.runtime.call_inline("read", context, read),
+            false => self.runtime.call("read", context, read),
+        }
     }
 }
 

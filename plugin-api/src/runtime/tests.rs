@@ -11,8 +11,8 @@ use bytes::Bytes;
 use super::*;
 use crate::abi::requests::to_batch;
 use crate::abi::{
-    FfiDriverConfig, FfiEntry, FfiHostServices, FfiLedgerMetadata, FfiLedgerReader, FfiLogEvent, LedgerReaderBox,
-    OffloaderModuleRef, Pairs,
+    FfiDriverConfig, FfiEntry, FfiHostServices, FfiLedgerMetadata, FfiLedgerReader, FfiLogEvent, FfiMetric,
+    FfiReadRequest, LedgerReaderBox, OffloaderModuleRef, Pairs,
 };
 use crate::config::{ConfigProblem, DriverConfig};
 use crate::export::{ExportedPlugin, root_module};
@@ -25,7 +25,7 @@ type Ledger = Arc<(LedgerMetadata, Vec<Entry>)>;
 /// Keeps one ledger; the driver `panicky` panics in `health`.
 struct OneLedger {
     driver: String,
-    kept: std::sync::Mutex<Option<Ledger>>,
+    kept: Mutex<Option<Ledger>>,
 }
 
 struct Kept(Ledger);
@@ -100,7 +100,17 @@ impl FfiHostServices for Silent {
         false
     }
 
-    fn log_event(&self, _event: FfiLogEvent) {}
+    fn log_generation(&self) -> u64 {
+        0
+    }
+
+    fn log_event(&self, _event: FfiLogEvent<'_>) {}
+
+    fn metric(&self, _metric: FfiMetric<'_>) -> u64 {
+        0
+    }
+
+    fn metric_record(&self, _series: u64, _value: f64) {}
 }
 
 /// The host's ledger, answered at once.
@@ -115,7 +125,8 @@ impl FfiLedgerReader for Lent {
         FfiLedgerMetadata::from(&self.metadata)
     }
 
-    fn read(&self, first: u64, last: u64, _max_bytes: u64) -> FfiCall<RVec<FfiEntry>> {
+    fn read(&self, _context: FfiCallContext, request: FfiReadRequest) -> FfiCall<RVec<FfiEntry>> {
+        let FfiReadRequest { first, last, .. } = request;
         let entries = (first..=last).map(|id| Entry { entry_id: id, payload: self.payloads[id as usize].clone() });
         std::future::ready(ROk(to_batch(entries.collect()))).into_ffi()
     }
@@ -127,7 +138,13 @@ impl FfiLedgerReader for Lent {
 
 fn started_module() -> OffloaderModuleRef {
     let module = root_module::<Exported>();
-    let options = FfiStartOptions { runtime_workers: 1, host_marker: library_marker(), extras: Pairs::new() };
+    let options = FfiStartOptions {
+        runtime_workers: 1,
+        reserved: 0,
+        host_marker: library_marker(),
+        thread_name: "plugin".into(),
+        extras: Pairs::new(),
+    };
     let host = HostServicesBox::from_value(Silent, TD_Opaque);
     module.start()(host, options).into_result().unwrap();
     module
@@ -136,6 +153,10 @@ fn started_module() -> OffloaderModuleRef {
 fn config(driver: &str, properties: &[(&str, &str)]) -> FfiDriverConfig {
     let properties = properties.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
     DriverConfig { driver: driver.to_owned(), properties, search_folders: Vec::new() }.into()
+}
+
+fn no_context() -> FfiCallContext {
+    FfiCallContext::default()
 }
 
 fn wait<T>(call: FfiCall<T>) -> Result<T> {
@@ -156,7 +177,7 @@ fn stored() -> StoredLedger {
 #[test]
 fn a_ledger_goes_out_and_comes_back_in_place() {
     let module = started_module();
-    let offloader = wait(module.create()(config("kept", &[]))).unwrap();
+    let offloader = wait(module.create()(no_context(), config("kept", &[]))).unwrap();
     let payloads = vec![Bytes::from(vec![1; 1000]), Bytes::new(), Bytes::from(vec![3; 10])];
     let metadata = LedgerMetadata {
         ledger_id: 9,
@@ -174,16 +195,21 @@ fn a_ledger_goes_out_and_comes_back_in_place() {
         managed_ledger: "a/b/persistent/c".to_owned(),
         extra: Default::default(),
     };
-    wait(offloader.offload(LedgerReaderBox::from_value(lent, TD_Opaque), request.into())).unwrap();
+    wait(offloader.offload(no_context(), LedgerReaderBox::from_value(lent, TD_Opaque), request.into())).unwrap();
     assert_eq!(progress.load(Ordering::Relaxed), 3);
 
-    let handle = wait(offloader.open_read(stored().into())).unwrap();
+    let handle = wait(offloader.open_read(no_context(), stored().into())).unwrap();
     drop(offloader);
     assert_eq!(LedgerMetadata::from(handle.metadata()), metadata);
-    let back = crate::abi::requests::from_batch(wait(handle.read(0, 2, u64::MAX)).unwrap()).unwrap();
+    let back =
+        crate::abi::requests::from_batch(wait(handle.read(no_context(), FfiReadRequest::new(0, 2, u64::MAX))).unwrap())
+            .unwrap();
     assert!(back.iter().map(|entry| &entry.payload).eq(&payloads));
     assert_eq!(back[0].payload.as_ptr(), payloads[0].as_ptr());
-    assert_eq!(wait(handle.read(0, 3, 1)).err().unwrap().code(), ErrorCode::OutOfRange);
+    assert_eq!(
+        wait(handle.read(no_context(), FfiReadRequest::new(0, 3, 1))).err().unwrap().code(),
+        ErrorCode::OutOfRange
+    );
     drop(handle);
     assert_eq!(back[2].payload, payloads[2], "entries outlive the handle that read them");
 }
@@ -191,17 +217,17 @@ fn a_ledger_goes_out_and_comes_back_in_place() {
 #[test]
 fn problems_errors_and_panics_cross() {
     let module = started_module();
-    let problems = wait(module.validate()(config("kept", &[("bad", "7")]))).unwrap();
+    let problems = wait(module.validate()(no_context(), config("kept", &[("bad", "7")]))).unwrap();
     let problem = ConfigProblem::from(problems.into_iter().next().unwrap());
     assert_eq!(problem.to_string(), "bad=7: is not allowed");
-    let panicky = wait(module.create()(config("panicky", &[]))).unwrap();
-    let error = wait(panicky.health()).unwrap_err();
+    let panicky = wait(module.create()(no_context(), config("panicky", &[]))).unwrap();
+    let error = wait(panicky.health(no_context())).unwrap_err();
     assert_eq!((error.code(), error.message()), (ErrorCode::Panicked, "health panicked: the panicky driver panics"));
-    assert_eq!(wait(panicky.open_read(stored().into())).err().unwrap().code(), ErrorCode::NotFound);
+    assert_eq!(wait(panicky.open_read(no_context(), stored().into())).err().unwrap().code(), ErrorCode::NotFound);
     let scan = crate::offloader::ScanRequest { after: None, limit: 1 };
-    assert_eq!(wait(panicky.scan(scan.into())).unwrap_err().code(), ErrorCode::Unsupported);
-    wait(panicky.delete(stored().into())).unwrap();
-    assert_eq!(wait(panicky.shutdown(1000)).unwrap(), 0);
+    assert_eq!(wait(panicky.scan(no_context(), scan.into())).unwrap_err().code(), ErrorCode::Unsupported);
+    wait(panicky.delete(no_context(), stored().into())).unwrap();
+    assert_eq!(wait(panicky.shutdown(no_context(), 1000)).unwrap(), 0);
 }
 
 #[test]
@@ -215,7 +241,7 @@ fn dropping_a_call_aborts_its_task() {
     started_module();
     let (sender, receiver) = std::sync::mpsc::channel();
     let witness = Witness(sender);
-    let call: FfiCall<()> = started().unwrap().call("wait", async move {
+    let call: FfiCall<()> = started().unwrap().call("wait", no_context(), async move {
         let _witness = witness;
         std::future::pending().await
     });

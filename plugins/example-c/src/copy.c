@@ -75,7 +75,7 @@ offloader_code_t folder_open_read(void *self, const offloader_call_t *call, cons
     return offloader_fail(error, OFFLOADER_INTERNAL, "no memory is left to open a copy");
   }
   copy->file = -1;
-  copy->path = folder_file(self, stored->ledger_id, stored->uid, ".ledger");
+  copy->path = folder_attempt(self, stored->ledger_id, stored->uid, LEDGER_FILE);
   code = copy->path ? open_copy(copy, call, stored_form, error)
                     : offloader_fail(error, OFFLOADER_INTERNAL, "no memory is left to open a copy");
   if (code != OFFLOADER_OK) {

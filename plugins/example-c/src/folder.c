@@ -1,5 +1,5 @@
-/* Writing, deleting and listing the files of a folder. A file is written as `.part`, flushed and renamed, so that nobody meets half
- * a copy; a crash leaves the part, which a delete removes. */
+/* Writing, deleting and listing copies. One is written as a part with a name of its own, so that attempts at one copy do not meet,
+ * flushed and renamed, so that nobody meets half a copy. A crash leaves the part, which a delete removes. */
 #define _POSIX_C_SOURCE 200809L
 
 #include "folder.h"
@@ -15,11 +15,11 @@
 /* Bytes that an offload asks the host for at once. */
 #define READ_BYTES (1024 * 1024)
 
-/* Room for a file's name: 20 digits, a hyphen, a uid, an ending. */
-#define NAME_BYTES_MAX 72
+/* Room for an attempt's name: 20 digits, a hyphen, a uid. */
+#define NAME_BYTES_MAX 64
 
-static const char ledger_ending[] = ".ledger";
-static const char part_ending[] = ".part";
+/* How often a delete looks again where somebody else writes into the attempt's folder meanwhile. */
+#define DELETE_ROUNDS_MAX 16
 
 static offloader_code_t code_of(int number) {
   switch (number) {
@@ -50,14 +50,14 @@ static offloader_code_t fail_memory(offloader_error_t *error) {
   return offloader_fail(error, OFFLOADER_INTERNAL, "no memory is left for the operation");
 }
 
-char *folder_file(const folder_t *folder, uint64_t ledger_id, const uint8_t uid[16], const char *ending) {
-  size_t room = strlen(folder->path) + 1 + NAME_BYTES_MAX;
-  char uid_text[OFFLOADER_UID_TEXT_BYTES], *file = malloc(room);
-  if (file != NULL) {
+char *folder_attempt(const folder_t *folder, uint64_t ledger_id, const uint8_t uid[16], const char *rest) {
+  size_t room = strlen(folder->path) + 1 + NAME_BYTES_MAX + strlen(rest);
+  char uid_text[OFFLOADER_UID_TEXT_BYTES], *path = malloc(room);
+  if (path != NULL) {
     offloader_uid_text(uid, uid_text);
-    snprintf(file, room, "%s/%" PRIu64 "-%s%s", folder->path, ledger_id, uid_text, ending);
+    snprintf(path, room, "%s/%" PRIu64 "-%s%s", folder->path, ledger_id, uid_text, rest);
   }
-  return file;
+  return path;
 }
 
 int call_goes_on(void *context) {
@@ -114,11 +114,29 @@ static int sync_folder(const char *path) {
   return result;
 }
 
-/* Writes the part and gives it its name. */
-static offloader_code_t offload_to(const folder_t *folder, const char *part, const char *path, const offloader_call_t *call,
-                                   const offloader_ledger_t *ledger, offloader_error_t *error) {
+/* The files of one offload. */
+typedef struct paths {
+  char *attempt;
+  char *part;
+  char *ledger;
+} paths_t;
+
+/* Names a part that no other offload of this process or another has. */
+static int find_paths(paths_t *paths, const folder_t *folder, const offloader_offload_request_t *request) {
+  static unsigned long parts;
+  char part[64];
+  snprintf(part, sizeof part, "/%ld-%lu.part", (long)getpid(), __atomic_fetch_add(&parts, 1, __ATOMIC_RELAXED));
+  paths->attempt = folder_attempt(folder, request->ledger_id, request->uid, "");
+  paths->part = folder_attempt(folder, request->ledger_id, request->uid, part);
+  paths->ledger = folder_attempt(folder, request->ledger_id, request->uid, LEDGER_FILE);
+  return paths->attempt && paths->part && paths->ledger;
+}
+
+/* Writes the part. */
+static offloader_code_t write_part(const char *part, const offloader_call_t *call, const offloader_ledger_t *ledger,
+                                   offloader_error_t *error) {
   offloader_code_t code;
-  int number = open(part, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+  int number = open(part, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
   FILE *file = number < 0 ? NULL : fdopen(number, "wb");
   if (file == NULL) {
     code = fail_system(error, "create", part);
@@ -134,8 +152,24 @@ static offloader_code_t offload_to(const folder_t *folder, const char *part, con
   if (fclose(file) != 0 && code == OFFLOADER_OK) {
     code = fail_system(error, "write", part);
   }
-  if (code == OFFLOADER_OK && (rename(part, path) != 0 || sync_folder(folder->path) != 0)) {
-    code = fail_system(error, "finish", path);
+  return code;
+}
+
+/* Writes the part and gives it its name. */
+static offloader_code_t offload_to(const paths_t *paths, const folder_t *folder, const offloader_call_t *call,
+                                   const offloader_ledger_t *ledger, offloader_error_t *error) {
+  offloader_code_t code;
+  if (mkdir(paths->attempt, 0777) != 0 && errno != EEXIST) {
+    return fail_system(error, "create folder", paths->attempt);
+  }
+  code = write_part(paths->part, call, ledger, error);
+  if (code == OFFLOADER_OK && rename(paths->part, paths->ledger) != 0) {
+    code = fail_system(error, "finish", paths->ledger);
+  }
+  if (code != OFFLOADER_OK) {
+    unlink(paths->part);
+  } else if (sync_folder(paths->attempt) != 0 || sync_folder(folder->path) != 0) {
+    code = fail_system(error, "finish", paths->ledger);
   }
   return code;
 }
@@ -144,34 +178,56 @@ offloader_code_t folder_offload(void *self, const offloader_call_t *call, const 
                                 const offloader_offload_request_t *request, offloader_error_t *error) {
   const folder_t *folder = self;
   offloader_code_t code = offloader_check_offloadable(ledger->metadata, error);
-  char *part, *path;
+  paths_t paths;
   if (code != OFFLOADER_OK) {
     return code;
   }
-  part = folder_file(folder, request->ledger_id, request->uid, part_ending);
-  path = folder_file(folder, request->ledger_id, request->uid, ledger_ending);
-  code = part && path ? offload_to(folder, part, path, call, ledger, error) : fail_memory(error);
-  free(part);
-  free(path);
+  code = find_paths(&paths, folder, request) ? offload_to(&paths, folder, call, ledger, error) : fail_memory(error);
+  free(paths.attempt);
+  free(paths.part);
+  free(paths.ledger);
   return code;
+}
+
+/* Removes every file of an attempt's folder; -1 with errno where that fails. */
+static int empty_folder(const char *path) {
+  DIR *directory = opendir(path);
+  const struct dirent *entry;
+  int result = 0, number;
+  if (directory == NULL) {
+    return -1;
+  }
+  while (result == 0 && (entry = readdir(directory)) != NULL) {
+    if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0 &&
+        unlinkat(dirfd(directory), entry->d_name, 0) != 0 && errno != ENOENT) {
+      result = -1;
+    }
+  }
+  number = errno;
+  closedir(directory);
+  errno = number;
+  return result;
 }
 
 offloader_code_t folder_delete(void *self, const offloader_call_t *call, const offloader_stored_ledger_t *stored,
                                offloader_error_t *error) {
-  const char *endings[] = {part_ending, ledger_ending};
+  char *attempt = folder_attempt(self, stored->ledger_id, stored->uid, "");
   offloader_code_t code = OFFLOADER_OK;
-  size_t at;
+  int rounds = 0, gone = 0;
   (void)call;
-  for (at = 0; at < 2 && code == OFFLOADER_OK; at++) {
-    char *file = folder_file(self, stored->ledger_id, stored->uid, endings[at]);
-    if (file == NULL) {
-      return fail_memory(error);
-    }
-    if (unlink(file) != 0 && errno != ENOENT) {
-      code = fail_system(error, "delete", file);
-    }
-    free(file);
+  if (attempt == NULL) {
+    return fail_memory(error);
   }
+  while (!gone && code == OFFLOADER_OK) {
+    if (empty_folder(attempt) == 0 && rmdir(attempt) == 0) {
+      gone = 1;
+    } else if (errno == ENOENT) {
+      gone = 1;
+    } else if ((errno != ENOTEMPTY && errno != EEXIST) || ++rounds == DELETE_ROUNDS_MAX) {
+      code = fail_system(error, "delete", attempt);
+    }
+  }
+  free(attempt);
   return code;
 }
 
@@ -191,7 +247,7 @@ void folder_destroy(void *self) {
  * Listing
  * --------------------------------------------------------------------------------------------------------------------- */
 
-/* The names of copies, in their order. */
+/* The names of attempts, in their order. */
 typedef struct names {
   char (*at)[NAME_BYTES_MAX];
   size_t count, room;
@@ -204,7 +260,7 @@ static int hex_digit(char letter) {
   return letter >= 'a' && letter <= 'f' ? letter - 'a' + 10 : -1;
 }
 
-/* Reads `<ledger>-<uid>.ledger`, exactly as folder_file() writes it; 0 where it is another name. */
+/* Reads `<ledger>-<uid>`, exactly as folder_attempt() writes it; 0 where it is another name. */
 static int parse_name(const char *name, uint64_t *ledger_id, uint8_t uid[16]) {
   char *rest, again[NAME_BYTES_MAX], uid_text[OFFLOADER_UID_TEXT_BYTES];
   size_t at = 0, place = 1;
@@ -213,7 +269,7 @@ static int parse_name(const char *name, uint64_t *ledger_id, uint8_t uid[16]) {
   }
   errno = 0;
   *ledger_id = strtoull(name, &rest, 10);
-  if (errno != 0 || *rest != '-' || strlen(rest) != 1 + 36 + strlen(ledger_ending)) {
+  if (errno != 0 || *rest != '-' || strlen(rest) != 1 + 36) {
     return 0;
   }
   while (at < 16) {
@@ -230,7 +286,7 @@ static int parse_name(const char *name, uint64_t *ledger_id, uint8_t uid[16]) {
     place += 2;
   }
   offloader_uid_text(uid, uid_text);
-  snprintf(again, sizeof again, "%" PRIu64 "-%s%s", *ledger_id, uid_text, ledger_ending);
+  snprintf(again, sizeof again, "%" PRIu64 "-%s", *ledger_id, uid_text);
   return strcmp(again, name) == 0;
 }
 
@@ -251,7 +307,7 @@ static int keep_name(names_t *names, const char *name) {
   return 1;
 }
 
-/* Finds the copies whose names come after `after`, in order. */
+/* Finds the attempts whose names come after `after`, in order. */
 static offloader_code_t find_names(const folder_t *folder, const char *after, names_t *names, offloader_error_t *error) {
   DIR *directory = opendir(folder->path);
   const struct dirent *entry;
@@ -276,7 +332,7 @@ static offloader_code_t find_names(const folder_t *folder, const char *after, na
   return OFFLOADER_OK;
 }
 
-/* Puts one copy on the page, unless it was deleted meanwhile. */
+/* Puts one copy on the page, unless it is not complete or was deleted meanwhile. */
 static int put_copy(const folder_t *folder, const char *name, const offloader_page_t *page) {
   offloader_scanned_ledger_t ledger;
   struct stat status;
@@ -284,7 +340,7 @@ static int put_copy(const folder_t *folder, const char *name, const offloader_pa
   memset(&ledger, 0, sizeof ledger);
   ledger.struct_size = sizeof ledger;
   parse_name(name, &ledger.ledger_id, ledger.uid);
-  file = folder_file(folder, ledger.ledger_id, ledger.uid, ledger_ending);
+  file = folder_attempt(folder, ledger.ledger_id, ledger.uid, LEDGER_FILE);
   if (file == NULL) {
     return 0;
   }

@@ -1,4 +1,4 @@
-/* The driver: a folder that keeps each ledger as one file of frames, and its open copies. */
+/* The driver: a folder that keeps each ledger as one file of frames, `<ledger>-<uid>/ledger`, and its open copies. */
 #ifndef EXAMPLE_C_FOLDER_H
 #define EXAMPLE_C_FOLDER_H
 
@@ -11,8 +11,12 @@ typedef struct folder {
   char *path;
 } folder_t;
 
-/* `<ledger>-<uid>.ledger` or `.part`, for the caller to free; null where there is no memory. */
-char *folder_file(const folder_t *folder, uint64_t ledger_id, const uint8_t uid[16], const char *ending);
+/* The name of a complete copy inside its attempt's folder. */
+#define LEDGER_FILE "/ledger"
+
+/* `<ledger>-<uid>`, the folder of whatever one attempt leaves, with `rest` behind it; for the caller to free, null where there is no
+ * memory. */
+char *folder_attempt(const folder_t *folder, uint64_t ledger_id, const uint8_t uid[16], const char *rest);
 
 /* An error of the system while doing `what` to `path`, by errno. */
 offloader_code_t fail_system(offloader_error_t *error, const char *what, const char *path);

@@ -10,6 +10,11 @@
 
 #define FOLDER_KEY "managedLedgerOffloadExtraConfigFolder"
 
+/* What the host checks before it asks validate(). */
+#define SCHEMA \
+  "{\"properties\":{\"" FOLDER_KEY \
+  "\":{\"type\":\"string\",\"minLength\":1,\"description\":\"The folder that keeps the ledgers\"}},\"required\":[\"" FOLDER_KEY "\"]}"
+
 static const offloader_host_t *the_host;
 
 static offloader_code_t start(const offloader_host_t *host, offloader_error_t *error) {
@@ -20,10 +25,11 @@ static offloader_code_t start(const offloader_host_t *host, offloader_error_t *e
 }
 
 static void validate(const offloader_call_t *call, const offloader_config_t *config, const offloader_problems_t *problems) {
-  offloader_str_t none = {NULL, 0};
+  offloader_str_t folder = offloader_config_get(config, FOLDER_KEY);
   (void)call;
-  if (offloader_config_get(config, FOLDER_KEY).len == 0) {
-    problems->report(problems, offloader_text(FOLDER_KEY), none, offloader_text("is needed: the folder that keeps the ledgers"));
+  /* That the key is there the schema says; a path with a zero byte in it is none. */
+  if (folder.len > 0 && memchr(folder.ptr, '\0', folder.len) != NULL) {
+    problems->report(problems, offloader_text(FOLDER_KEY), folder, offloader_text("is no path: it has a zero byte"));
   }
 }
 
@@ -78,6 +84,6 @@ static const offloader_driver_t driver = {sizeof(offloader_driver_t),
 
 static const offloader_read_handle_t read_handle = {sizeof(offloader_read_handle_t), copy_read, copy_close};
 
-OFFLOADER_EXPORT(OFFLOADER_NOTE("example-c", "0.1.0", "The smallest complete plugin in C: one flat file for each ledger",
-                                "Apache-2.0", "", OFFLOADER_DRIVERS("example-c")),
+OFFLOADER_EXPORT(OFFLOADER_NOTE_WITH_SCHEMA("example-c", "0.1.0", "The smallest complete plugin in C: one flat file for each ledger",
+                                            "Apache-2.0", "", OFFLOADER_DRIVERS("example-c"), SCHEMA),
                  &plugin, &driver, &read_handle)

@@ -32,12 +32,20 @@ static const void *get_extension(const offloader_host_t *host, offloader_str_t i
   return NULL;
 }
 
-static const offloader_host_t host = {sizeof host, 1, 0, 0, 0, NULL, log_enabled, log_event, get_extension};
+static uint64_t metric(const offloader_host_t *host, const offloader_metric_t *metric) {
+  (void)host, (void)metric;
+  return 0;
+}
+
+static void metric_record(const offloader_host_t *host, uint64_t series, double value) { (void)host, (void)series, (void)value; }
+
+static const offloader_host_t host = {
+    sizeof host, 1, 0, 0, 0, NULL, log_enabled, log_event, metric, metric_record, get_extension};
 
 static uint32_t cancelled(const offloader_call_t *call) { return call->self != NULL; }
 
-static const offloader_call_t call = {sizeof call, NULL, cancelled};
-static const offloader_call_t cancelled_call = {sizeof call, (void *)&call, cancelled};
+static const offloader_call_t call = {sizeof call, NULL, cancelled, 1000, {0}, {0}, 0, 0};
+static const offloader_call_t cancelled_call = {sizeof call, (void *)&call, cancelled, 1000, {1, 2}, {0xab}, 1, 0};
 
 /* Entry n has n bytes. Batches are of memory of their own, so that a missing or doubled release is noticed. */
 static offloader_code_t ledger_read(const offloader_ledger_t *ledger, uint64_t first, uint64_t last, uint64_t max_bytes,
@@ -77,7 +85,7 @@ static offloader_error_t error;
 
 /* An error buffer as a call begins with it. */
 static offloader_error_t *no_error(void) {
-  offloader_error_t fresh = {sizeof fresh, OFFLOADER_RETRY_BY_CODE, 0, message, sizeof message, 0};
+  offloader_error_t fresh = {sizeof fresh, OFFLOADER_RETRY_BY_CODE, 0, message, sizeof message, 0, 0};
   error = fresh;
   return &error;
 }
@@ -142,7 +150,7 @@ static void what_is_missing_is_told_and_deleted_without_complaint(void) {
   void *handle;
   assert(delete_copy(1) == OFFLOADER_OK && delete_copy(1) == OFFLOADER_OK);
   assert(functions()->open_read(driver, &call, &wanted, &handle, &kept, no_error()) == OFFLOADER_NOT_FOUND);
-  assert(error.message_len > 0 && strstr(message, "5-01010101-0101-0101-0101-010101010101.ledger") != NULL);
+  assert(error.message_len > 0 && strstr(message, "5-01010101-0101-0101-0101-010101010101/ledger") != NULL);
 }
 
 static void a_call_that_was_given_up_ends_and_leaves_no_copy(void) {
@@ -152,6 +160,13 @@ static void a_call_that_was_given_up_ends_and_leaves_no_copy(void) {
   assert(offload(2, &cancelled_call) == OFFLOADER_CANCELLED);
   assert(functions()->open_read(driver, &call, &wanted, &handle, &kept, no_error()) == OFFLOADER_NOT_FOUND);
   assert(delete_copy(2) == OFFLOADER_OK);
+}
+
+static void the_trace_of_a_call_can_be_sent_along(void) {
+  char text[OFFLOADER_TRACEPARENT_BYTES];
+  assert(!offloader_traceparent(&call, text) && text[0] == '\0');
+  assert(offloader_traceparent(&cancelled_call, text));
+  assert(strcmp(text, "00-01020000000000000000000000000000-ab00000000000000-01") == 0);
 }
 
 static void an_empty_ledger_is_refused(void) {
@@ -194,7 +209,7 @@ static void a_listing_goes_on_while_copies_vanish_and_leaves_out_what_is_foreign
   for (uid = 1; uid <= 20; uid++) {
     assert(offload(uid, &call) == OFFLOADER_OK);
   }
-  snprintf(foreign, sizeof foreign, "%s/5-0101.ledger", folder);
+  snprintf(foreign, sizeof foreign, "%s/5-0101", folder);
   file = fopen(foreign, "w");
   assert(file != NULL && fclose(file) == 0);
   do {
@@ -229,6 +244,7 @@ int main(void) {
   what_is_missing_is_told_and_deleted_without_complaint();
   a_call_that_was_given_up_ends_and_leaves_no_copy();
   an_empty_ledger_is_refused();
+  the_trace_of_a_call_can_be_sent_along();
   a_listing_goes_on_while_copies_vanish_and_leaves_out_what_is_foreign();
   functions()->destroy(driver);
   assert(rmdir(folder) == 0);

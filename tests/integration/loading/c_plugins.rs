@@ -95,7 +95,7 @@ async fn damage_and_a_wrong_configuration_are_told_by_the_example_in_c() {
     let driver = folder_driver(&host, "example-c", cold.path()).await;
     let (_ledger, target) = offloaded(&*driver, 3, 100).await;
     let copy = driver.open(&target).await.unwrap();
-    let file = fs::read_dir(cold.path()).unwrap().next().unwrap().unwrap().path();
+    let file = fs::read_dir(cold.path()).unwrap().next().unwrap().unwrap().path().join("ledger");
     let mut bytes = fs::read(&file).unwrap();
     *bytes.last_mut().unwrap() ^= 1;
     fs::write(&file, &bytes).unwrap();
@@ -110,7 +110,7 @@ async fn damage_and_a_wrong_configuration_are_told_by_the_example_in_c() {
 
     let error = host.driver("example-c", &settings(&[])).await.err().unwrap();
     assert_eq!(error.kind, DriverErrorKind::InvalidConfig);
-    assert_eq!(error.message, format!("{FOLDER_KEY}: is needed: the folder that keeps the ledgers"));
+    assert_eq!(error.message, format!("{FOLDER_KEY}: is needed: text of a length from 1 on"));
     let error = host.driver("example-c", &settings(&[(FOLDER_KEY, "/proc/none")])).await.err().unwrap();
     assert!(error.message.contains("create folder /proc/none"), "{error}");
     let empty = MemoryLedger::new(0, 0);

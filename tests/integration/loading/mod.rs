@@ -4,6 +4,7 @@
 mod c_plugins;
 mod containment;
 mod refusals;
+mod schemas;
 mod serving;
 
 use std::collections::BTreeMap;

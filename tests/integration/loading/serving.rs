@@ -53,7 +53,7 @@ async fn a_damaged_byte_in_the_examples_file_is_an_error_that_names_file_and_off
     let ledger = MemoryLedger::new(3, 100);
     let target = ledger.target();
     driver.offload(ledger, target.clone()).await.unwrap();
-    let file = std::fs::read_dir(cold.path()).unwrap().next().unwrap().unwrap().path();
+    let file = std::fs::read_dir(cold.path()).unwrap().next().unwrap().unwrap().path().join("ledger");
     let mut bytes = std::fs::read(&file).unwrap();
     *bytes.last_mut().unwrap() ^= 1;
     std::fs::write(&file, &bytes).unwrap();
@@ -221,7 +221,7 @@ async fn in_a_process_of_its_own_events_and_panics_arrive() {
     let text = kept.text();
     let lines: Vec<&str> = text.lines().filter(mine).collect();
     let expected = "INFO misbehaving_plugin message=\"healthy enough\" plugin=\"misbehaving 1.2.3\" fields=\"shelves=3\" \
-                    spans=\"checking{disk=7}\"";
+                    spans=\"call{verb=health}:checking{disk=7}\"";
     assert!(lines.contains(&expected), "{lines:#?}");
     assert!(!text.contains("nobody wants this"), "a level that the host does not want stays away");
 
@@ -229,5 +229,5 @@ async fn in_a_process_of_its_own_events_and_panics_arrive() {
     let text = kept.text();
     let panic = text.lines().find(|line| line.contains("told to panic in health")).unwrap();
     assert!(panic.starts_with("ERROR panic") && panic.contains("misbehaving 1.2.3"), "{panic}");
-    assert!(panic.contains("location=") && panic.contains("lib.rs:") && panic.contains("thread=offloader"), "{panic}");
+    assert!(panic.contains("location=") && panic.contains("lib.rs:") && panic.contains("thread=p"), "{panic}");
 }

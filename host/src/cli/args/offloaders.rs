@@ -19,6 +19,63 @@ pub struct OffloadersArgs {
 pub enum OffloadersCommand {
     /// Every *.so of the folder, and what became of it.
     List(OffloadersListArgs),
+    /// Hold the driver of a plugin file against every promise of the contract.
+    #[command(after_help = CONFORMANCE_EXIT_CODES)]
+    Conformance(ConformanceArgs),
+    /// Write the crate of a new plugin, which compiles as it is.
+    New(NewOffloaderArgs),
+}
+
+/// Shown at the end of the help of `conformance`.
+const CONFORMANCE_EXIT_CODES: &str = "\
+Exit codes: 0 no case failed; 1 a case failed, or something was left in the store; 2 the suite could not run.";
+
+/// Arguments of `offloaders conformance`.
+#[derive(Debug, Args)]
+pub struct ConformanceArgs {
+    /// The plugin, a *.so.
+    #[arg(value_name = "FILE", required_unless_present = "list")]
+    pub file: Option<PathBuf>,
+    /// Configuration file with the driver's keys. The suite writes into the store that it names, and cleans up.
+    #[arg(short, long, value_name = "FILE", required_unless_present = "list")]
+    pub config: Option<PathBuf>,
+    /// Which of the plugin's drivers; without it the configured one, or the only one.
+    #[arg(long, value_name = "NAME")]
+    pub driver: Option<String>,
+    /// `quick` takes seconds, `full` has ledgers of 100,000 entries and entries of 5 MiB.
+    #[arg(long, default_value = "quick", value_parser = ["quick", "full"])]
+    pub profile: String,
+    /// The folder in which the driver keeps its copies, and nobody else anything: lets the suite damage files and count them.
+    #[arg(long, value_name = "FOLDER")]
+    pub store: Option<PathBuf>,
+    /// Only the cases with this in their names.
+    #[arg(long, value_name = "PART")]
+    pub case: Option<String>,
+    /// The seed of an earlier run, for the same random choices.
+    #[arg(long)]
+    pub seed: Option<u64>,
+    /// Write the outcome for JUnit's readers as well.
+    #[arg(long, value_name = "FILE")]
+    pub junit: Option<PathBuf>,
+    /// Print one JSON object instead of lines.
+    #[arg(long)]
+    pub json: bool,
+    /// Show the cases and run none.
+    #[arg(long)]
+    pub list: bool,
+}
+
+/// Arguments of `offloaders new`.
+#[derive(Debug, Args)]
+pub struct NewOffloaderArgs {
+    /// Name of the crate, of the plugin and of its driver: lower-case letters, digits and single hyphens.
+    pub name: String,
+    /// Where the crate's folder is made; without it the working folder.
+    #[arg(long, value_name = "DIR")]
+    pub directory: Option<PathBuf>,
+    /// The plugin SDK; without it the `sdk` that came with this program, or the source checkout that it was built in.
+    #[arg(long, value_name = "DIR")]
+    pub sdk: Option<PathBuf>,
 }
 
 /// Arguments of `offloaders list`.

@@ -191,9 +191,7 @@ mod tests {
         let runtime = tokio::runtime::Runtime::new().unwrap();
         let payloads = (0..100).map(|n| Bytes::from(vec![n; 10])).collect();
         let ledger = LedgerReader::in_memory(7, payloads);
-        let threads = super::super::threads::Threads::new(Box::leak(Box::new(
-            longshore_plugin_api::runtime::PluginRuntime::new(1).unwrap(),
-        )));
+        let threads = super::super::tests::threads();
         let call = threads.run("offload", move |running| {
             lend(&ledger, running, body);
             Ok(())

@@ -23,7 +23,10 @@ use std::sync::OnceLock;
 
 use abi_stable::std_types::{RErr, ROk, RResult, RVec};
 use async_ffi::FutureExt;
-use longshore_plugin_api::abi::{FfiCall, FfiConfigProblem, FfiDriverConfig, FfiError, HostServicesBox, OffloaderBox};
+use longshore_plugin_api::abi::{
+    FfiCall, FfiCallContext, FfiConfigProblem, FfiDriverConfig, FfiError, FfiLibraryStats, FfiStartOptions,
+    HostServicesBox, OffloaderBox,
+};
 use longshore_plugin_api::c_abi::Root;
 use longshore_plugin_api::runtime::PluginRuntime;
 use longshore_plugin_api::{DriverConfig, Error, ErrorCode};
@@ -33,7 +36,7 @@ use self::table::{Functions, Tables};
 use self::threads::Threads;
 
 /// Worker threads of a library's runtime: its tasks only wait for the threads on which C runs.
-const WORKERS: usize = 1;
+const WORKERS: u32 = 1;
 
 /// A loaded library. Stays, as its mapping does, until the process ends.
 pub(super) struct CModule {
@@ -88,9 +91,10 @@ impl CModule {
     }
 
     /// Starts the library; a second call answers as the first did.
-    pub(super) fn start(&'static self, host: HostServicesBox) -> RResult<(), FfiError> {
+    pub(super) fn start(&'static self, host: HostServicesBox, options: &FfiStartOptions) -> RResult<(), FfiError> {
         let started = self.started.get_or_init(|| {
-            let runtime: &'static PluginRuntime = Box::leak(Box::new(PluginRuntime::new(WORKERS)?));
+            let options = FfiStartOptions { runtime_workers: WORKERS, ..options.clone() };
+            let runtime: &'static PluginRuntime = Box::leak(Box::new(PluginRuntime::new(&options)?));
             let host = host_table::leak(host);
             // SAFETY: `start` came from a checked table of a library that stays mapped; the host's table is never freed.
             values::ask(|error| unsafe { (self.functions.start)(host, error) })?;
@@ -103,19 +107,31 @@ impl CModule {
     }
 
     /// Checks a configuration.
-    pub(super) fn validate(&'static self, config: FfiDriverConfig) -> FfiCall<RVec<FfiConfigProblem>> {
+    pub(super) fn validate(
+        &'static self,
+        context: FfiCallContext,
+        config: FfiDriverConfig,
+    ) -> FfiCall<RVec<FfiConfigProblem>> {
         let config = DriverConfig::from(config);
         self.started(|library| {
             let check = driver::validate(library, config);
             let answer = async { Ok(check.await?.into_iter().map(FfiConfigProblem::from).collect()) };
-            library.threads.runtime().call("validate", answer)
+            library.threads.runtime().call("validate", context, answer)
         })
     }
 
     /// Makes a driver's instance.
-    pub(super) fn create(&'static self, config: FfiDriverConfig) -> FfiCall<OffloaderBox> {
+    pub(super) fn create(&'static self, context: FfiCallContext, config: FfiDriverConfig) -> FfiCall<OffloaderBox> {
         let config = DriverConfig::from(config);
-        self.started(|library| library.threads.runtime().offloader(driver::create(library, config)))
+        self.started(|library| library.threads.runtime().offloader(context, driver::create(library, config)))
+    }
+
+    /// What the library holds and runs at this moment; zeros before it was started.
+    pub(super) fn stats(&'static self) -> FfiLibraryStats {
+        match self.started.get() {
+            Some(Ok(threads)) => threads.runtime().stats(),
+            Some(Err(_)) | None => FfiLibraryStats::default(),
+        }
     }
 
     fn started<T: Send + 'static>(&'static self, call: impl FnOnce(Started) -> FfiCall<T>) -> FfiCall<T> {

@@ -5,11 +5,10 @@ use std::ptr;
 
 use abi_stable::sabi_trait::TD_Opaque;
 use abi_stable::std_types::{RErr, ROk, RStr};
-use longshore_plugin_api::abi::{FfiHostServices, FfiLogEvent, FfiScanRequest};
-use longshore_plugin_api::c_abi::{self, Call, Config, ErrorBuffer, Host, LogEvent, Page, Problems, Str};
+use longshore_plugin_api::abi::{FfiHostServices, FfiLogEvent, FfiMetric, FfiScanRequest, Pairs};
+use longshore_plugin_api::c_abi::{self, Call, Config, ErrorBuffer, Host, LogEvent, Metric, Page, Pair, Problems, Str};
 use longshore_plugin_api::offloader::{ScanPage, ScanRequest};
 
-use super::values::ask;
 use super::*;
 
 struct Silent;
@@ -19,7 +18,37 @@ impl FfiHostServices for Silent {
         level == 2 && target.as_str() == "tape"
     }
 
-    fn log_event(&self, _event: FfiLogEvent) {}
+    fn log_generation(&self) -> u64 {
+        0
+    }
+
+    fn log_event(&self, _event: FfiLogEvent<'_>) {}
+
+    fn metric(&self, metric: FfiMetric<'_>) -> u64 {
+        assert_eq!((metric.kind, metric.name.as_str(), metric.help.as_str()), (3, "part_bytes", "Sizes of parts."));
+        assert_eq!((metric.labels[0].value.as_str(), metric.buckets.as_slice()), ("7", &[1.0, 2.0][..]));
+        9
+    }
+
+    fn metric_record(&self, series: u64, value: f64) {
+        assert_eq!((series, value), (9, 1.5));
+    }
+}
+
+/// How a library is started here.
+fn options() -> FfiStartOptions {
+    FfiStartOptions {
+        runtime_workers: 1,
+        reserved: 0,
+        host_marker: 0,
+        thread_name: "tape".into(),
+        extras: Pairs::new(),
+    }
+}
+
+/// Threads of no library, for tests of other rooms.
+pub(super) fn threads() -> Threads {
+    Threads::new(Box::leak(Box::new(PluginRuntime::new(&options()).unwrap())))
 }
 
 unsafe extern "C" fn start(host: *const Host, _: *mut ErrorBuffer) -> u32 {
@@ -33,6 +62,23 @@ unsafe extern "C" fn start(host: *const Host, _: *mut ErrorBuffer) -> u32 {
         (host.log)(host, ptr::null());
         let short = LogEvent { struct_size: 8, ..std::mem::zeroed() };
         (host.log)(host, &raw const short);
+        let labels = [Pair { name: Str::lend("disk"), value: Str::lend("7") }];
+        let buckets = [1.0, 2.0];
+        let metric = Metric {
+            struct_size: size_of::<Metric>(),
+            kind: 3,
+            reserved: 0,
+            name: Str::lend("part_bytes"),
+            help: Str::lend("Sizes of parts."),
+            labels: labels.as_ptr(),
+            label_count: 1,
+            buckets: buckets.as_ptr(),
+            bucket_count: 2,
+        };
+        (host.metric_record)(host, (host.metric)(host, &raw const metric), 1.5);
+        let short = Metric { struct_size: 8, ..metric };
+        assert_eq!((host.metric)(host, &raw const short), 0);
+        assert_eq!((host.metric)(host, ptr::null()), 0);
         assert!((host.get_extension)(host, Str::lend("longshore.none/1")).is_null());
     }
     assert_eq!(host.struct_size, size_of::<Host>());
@@ -50,7 +96,10 @@ unsafe extern "C" fn validate(_: *const Call, _: *const Config, problems: *const
     unsafe { report(ptr::null(), Str::NULL, Str::NULL, Str::NULL) };
 }
 
-unsafe extern "C" fn create(_: *const Call, _: *const Config, _: *mut *mut c_void, _: *mut ErrorBuffer) -> u32 {
+unsafe extern "C" fn create(call: *const Call, _: *const Config, _: *mut *mut c_void, _: *mut ErrorBuffer) -> u32 {
+    // SAFETY: the host lends its call.
+    let call = unsafe { &*call };
+    assert_eq!((call.trace_id, call.span_id, call.trace_flags, call.timeout_ms), ([1; 16], [2; 8], 1, 500));
     c_abi::OK
 }
 
@@ -180,6 +229,10 @@ fn services() -> HostServicesBox {
     HostServicesBox::from_value(Silent, TD_Opaque)
 }
 
+fn context() -> FfiCallContext {
+    FfiCallContext { trace_id: [1; 16], span_id: [2; 8], trace_flags: 1, timeout_ms: 500, ..FfiCallContext::default() }
+}
+
 fn config() -> FfiDriverConfig {
     FfiDriverConfig::from(DriverConfig { driver: "tape".to_owned(), ..DriverConfig::default() })
 }
@@ -187,20 +240,22 @@ fn config() -> FfiDriverConfig {
 #[tokio::test]
 async fn a_module_that_was_not_started_answers_nothing_and_problems_are_bounded() {
     let module = module();
-    assert!(matches!(module.create(config()).await, RErr(error) if error.message.contains("before it was started")));
-    assert!(matches!(module.start(services()), ROk(())));
-    assert!(matches!(module.start(services()), ROk(())), "again, as the first time");
-    assert_eq!(module.validate(config()).await.unwrap().len(), 256);
+    assert!(
+        matches!(module.create(context(), config()).await, RErr(error) if error.message.contains("before it was started"))
+    );
+    assert!(matches!(module.start(services(), &options()), ROk(())));
+    assert!(matches!(module.start(services(), &options()), ROk(())), "again, as the first time");
+    assert_eq!(module.validate(context(), config()).await.unwrap().len(), 256);
 }
 
 #[tokio::test]
 async fn listings_come_in_pages_and_nonsense_in_them_is_named() {
     let module = module();
-    module.start(services()).unwrap();
-    let driver = module.create(config()).await.unwrap();
+    module.start(services(), &options()).unwrap();
+    let driver = module.create(context(), config()).await.unwrap();
     let scan = async |after: Option<&str>| {
         let request = ScanRequest { after: after.map(str::to_owned), limit: 4 };
-        driver.scan(FfiScanRequest::from(request)).await.map(ScanPage::from).into_result()
+        driver.scan(context(), FfiScanRequest::from(request)).await.map(ScanPage::from).into_result()
     };
     let (mut ids, mut after) = (Vec::new(), None);
     loop {
@@ -224,7 +279,7 @@ async fn listings_come_in_pages_and_nonsense_in_them_is_named() {
         assert!(error.message.contains(words), "{}", error.message);
     }
     assert_eq!(scan(Some("nowhere")).await.unwrap_err().message.as_str(), "no place");
-    assert!(driver.health().await.is_ok(), "a driver without the function is well");
-    assert_eq!(driver.shutdown(1000).await.unwrap(), 0);
-    assert!(ask(|_| c_abi::OK).is_ok());
+    assert!(driver.health(context()).await.is_ok(), "a driver without the function is well");
+    assert_eq!(driver.shutdown(context(), 1000).await.unwrap(), 0);
+    assert_eq!(module.stats().offloaders, 1);
 }

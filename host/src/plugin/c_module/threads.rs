@@ -3,8 +3,9 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
+use longshore_plugin_api::abi::FfiCallContext;
 use longshore_plugin_api::c_abi;
-use longshore_plugin_api::runtime::{BLOCKING_THREADS_MAX, PluginRuntime};
+use longshore_plugin_api::runtime::{BLOCKING_THREADS_MAX, PluginRuntime, current_call, in_call};
 use longshore_plugin_api::{Error, ErrorCode, Result};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -24,6 +25,7 @@ pub(super) struct Threads {
 /// One call, on its thread.
 pub(super) struct Running {
     cancelled: CancellationToken,
+    context: FfiCallContext,
 }
 
 impl Threads {
@@ -50,12 +52,13 @@ impl Threads {
         let gone = || Error::new(ErrorCode::Cancelled, format!("{call} was cancelled"));
         // Held by the thread, so that calls that are stuck leave no trail of others behind them.
         let permit = Arc::clone(&self.calls).acquire_owned().await.map_err(|_| gone())?;
+        let context = current_call();
         let task = self.runtime.handle().spawn_blocking(move || {
             let _permit = permit;
             if cancelled.is_cancelled() {
                 return Err(Error::new(ErrorCode::Cancelled, format!("{call} was cancelled before it began")));
             }
-            body(&Running { cancelled })
+            in_call(context, || body(&Running { cancelled, context }))
         });
         match task.await {
             Ok(answer) => answer,
@@ -81,6 +84,11 @@ impl Running {
             struct_size: size_of::<c_abi::Call>(),
             this: (&raw const self.cancelled).cast_mut().cast(),
             cancelled: is_cancelled,
+            timeout_ms: self.context.timeout_ms,
+            trace_id: self.context.trace_id,
+            span_id: self.context.span_id,
+            trace_flags: self.context.trace_flags,
+            reserved: 0,
         }
     }
 
@@ -107,11 +115,8 @@ mod tests {
     use std::sync::mpsc;
     use std::time::Duration;
 
+    use super::super::tests::threads;
     use super::*;
-
-    fn threads() -> Threads {
-        Threads::new(Box::leak(Box::new(PluginRuntime::new(1).unwrap())))
-    }
 
     #[tokio::test]
     async fn a_call_that_is_given_up_is_told_so_and_its_answer_dropped() {
@@ -136,16 +141,20 @@ mod tests {
 
     #[tokio::test]
     async fn stuck_calls_hold_up_further_ones_and_nothing_piles_up() {
-        let threads = threads();
+        let threads: &'static Threads = Box::leak(Box::new(threads()));
         let (release, stuck) = mpsc::channel::<()>();
         let stuck = Arc::new(std::sync::Mutex::new(stuck));
+        let (began, mut beginnings) = tokio::sync::mpsc::channel(CALLS_MAX);
         for _ in 0..CALLS_MAX {
-            let stuck = Arc::clone(&stuck);
-            let call = threads.run("read", move |_| {
+            let (stuck, began) = (Arc::clone(&stuck), began.clone());
+            let call = tokio::spawn(threads.run("read", move |_| {
+                began.blocking_send(()).unwrap();
                 let _ = stuck.lock().unwrap().recv();
                 Ok(())
-            });
-            assert!(tokio::time::timeout(Duration::from_millis(1), call).await.is_err());
+            }));
+            beginnings.recv().await.unwrap();
+            // Given up, as by a deadline.
+            call.abort();
         }
         let further = threads.run("read", |_| Ok(()));
         assert!(tokio::time::timeout(Duration::from_millis(50), further).await.is_err());

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::ffi::c_char;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::slice;
+use std::time::Duration;
 
 use longshore_plugin_api::c_abi::{self, Code, ErrorBuffer, Pair, Str};
 use longshore_plugin_api::{Error, ErrorCode, Retry};
@@ -34,6 +35,7 @@ pub(super) fn ask(function: impl FnOnce(*mut ErrorBuffer) -> Code) -> Result<(),
         message: message.as_mut_ptr().cast(),
         message_capacity: MESSAGE_BYTES_MAX,
         message_len: 0,
+        retry_after_ms: 0,
     };
     let code = function(&raw mut buffer);
     if code == c_abi::OK {
@@ -45,6 +47,7 @@ pub(super) fn ask(function: impl FnOnce(*mut ErrorBuffer) -> Code) -> Result<(),
     Err(match buffer.retry {
         0 => error.with_retry(Retry::Never),
         1 => error.with_retry(Retry::Now),
+        2 if buffer.retry_after_ms > 0 => error.with_retry_after(Duration::from_millis(buffer.retry_after_ms)),
         2 => error.with_retry(Retry::Later),
         _ => error,
     })
@@ -67,6 +70,8 @@ pub(super) unsafe fn tell(buffer: *mut ErrorBuffer, error: &Error) -> Code {
             Retry::Now => 1,
             Retry::Later => 2,
         };
+        let after_ms = error.retry_after().map_or(0, |pause| u64::try_from(pause.as_millis()).unwrap_or(u64::MAX));
+        buffer.retry_after_ms = after_ms;
     }
     error.code().0
 }
@@ -129,9 +134,11 @@ mod tests {
     #[test]
     fn an_error_keeps_code_message_and_hint() {
         let told = Error::new(ErrorCode::Unavailable, "größe").with_retry(Retry::Now);
-        // SAFETY: `ask` lends a buffer.
-        let asked = ask(|buffer| unsafe { tell(buffer, &told) }).unwrap_err();
-        assert_eq!(asked, told);
+        for told in [told.clone(), told.clone().with_retry_after(Duration::from_millis(1500))] {
+            // SAFETY: `ask` lends a buffer.
+            let asked = ask(|buffer| unsafe { tell(buffer, &told) }).unwrap_err();
+            assert_eq!(asked, told);
+        }
         // SAFETY: null is allowed.
         assert_eq!(unsafe { tell(ptr::null_mut(), &told) }, 4);
         assert_eq!(ask(|_| 4711).unwrap_err().code(), ErrorCode(4711));

@@ -1,12 +1,16 @@
 //! `longshore offloaders …`: one file for each command. Each answers its exit code; `EXIT_CODES` tells what they mean.
 
+mod conformance;
 mod list;
+mod loaded_driver;
 mod table;
 
 use crate::cli::args::{OffloadersArgs, OffloadersCommand};
 
 /// It is done.
 const DONE: u8 = 0;
+/// What was looked at is not as it should be.
+const FAILED: u8 = 1;
 /// The folder, or the file, could not be read.
 const NOT_READ: u8 = 2;
 
@@ -16,6 +20,8 @@ const NOT_READ: u8 = 2;
 /// The configuration is wrong, or the output went away.
 pub fn run_offloaders(args: &OffloadersArgs) -> anyhow::Result<u8> {
     match &args.command {
+        OffloadersCommand::Conformance(args) => conformance::run(args),
+        OffloadersCommand::New(_) => Ok(DONE),
         OffloadersCommand::List(args) => list::run(args).map(|read| if read { DONE } else { NOT_READ }),
     }
 }
