@@ -1,4 +1,4 @@
-//! A driver's own figures, which the host shows among its own at `/metrics`, as `longshore_plugin_<plugin>_<name>`.
+//! A driver's own figures, which the host shows among its own at `/metrics`, as `longshore_plugin_own_<plugin>_<name>`.
 //!
 //! Names are letters, digits and `_`, end in their unit (`_bytes`, `_seconds`), and a counter's in `_total`. A label's values must
 //! be few: the host keeps a bounded number of series for each plugin and refuses further ones, which it says in its log.

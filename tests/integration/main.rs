@@ -3,6 +3,7 @@
 // Helpers of tests stand outside the functions that clippy knows as tests.
 #![allow(clippy::unwrap_used)]
 
+mod authors;
 mod containment;
 mod crash;
 mod damage;

@@ -40,7 +40,7 @@ fn may_know() -> BTreeMap<&'static str, &'static [&'static str]> {
         ("namespace", &["config", "managed_ledger", "metadata", "storage", "topic"]),
         ("protocol", &["managed_ledger", "storage", "topic"]),
         ("client", &["protocol", "topic"]),
-        ("admin", &["managed_ledger", "metadata", "namespace", "offload", "storage", "topic"]),
+        ("admin", &["managed_ledger", "metadata", "namespace", "offload", "storage", "topic", "trace"]),
         ("cli", &["broker", "client", "config", "namespace", "plugin", "storage"]),
         (
             "broker",

@@ -30,6 +30,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use error::AdminError;
 pub use health::{HealthCheck, StoreHealth};
+pub use metrics::{Kind, MetricFamily, MetricSeries, MetricValue};
 pub use routes::router;
 
 use connections::BoundedListener;
@@ -77,6 +78,9 @@ impl BrokerFacts {
 pub trait OffloaderReport: Send + Sync {
     /// A row for every file that was looked at.
     fn report(&self) -> serde_json::Value;
+
+    /// What is counted of plugins at this moment.
+    fn metrics(&self) -> Vec<MetricFamily>;
 
     /// The plugin that claims a driver, by any spelling of its name.
     fn origin(&self, driver: &str) -> Option<DriverOrigin>;

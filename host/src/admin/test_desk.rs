@@ -28,6 +28,7 @@ use crate::storage::{
 };
 use crate::topic::message::tests::entry;
 use crate::topic::{LedgerFactory, Missing, Topic, TopicName, TopicSettings, Topics};
+use crate::trace::{self, TraceContext};
 
 /// Bytes of each entry, as in the recorded answers.
 pub(super) const ENTRY_BYTES: usize = 99;
@@ -122,8 +123,20 @@ impl Desk {
 
     /// Sends a request; `body` as the bytes that they are.
     pub(super) async fn send(&self, method: &str, path: &str, body: Option<Vec<u8>>) -> Got {
+        self.send_with(method, path, &[], body).await
+    }
+
+    /// Sends a request with further headers.
+    pub(super) async fn send_with(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Option<Vec<u8>>,
+    ) -> Got {
         let (agent, url) = (self.agent.clone(), format!("http://{}{path}", self.web_address));
         let request = ureq::http::Request::builder().method(method).uri(url);
+        let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
         tokio::task::spawn_blocking(move || {
             let sent = match body {
                 Some(body) => agent.run(request.header("content-type", "application/json").body(body).unwrap()),
@@ -227,6 +240,10 @@ impl LedgerFactory for Ledgers {
 struct OnlyReport;
 
 impl OffloaderReport for OnlyReport {
+    fn metrics(&self) -> Vec<super::MetricFamily> {
+        Vec::new()
+    }
+
     fn report(&self) -> Value {
         json!([{ "file": "held.so", "state": "loaded", "drivers": ["aws-s3"] }])
     }
@@ -243,12 +260,14 @@ fn origin() -> DriverOrigin {
 /// A driver that copies to memory, while its gate is open.
 pub(super) struct HeldDriver {
     copies: Mutex<BTreeMap<LedgerId, (LedgerMetadata, Vec<Entry>)>>,
+    /// The traces that its offloads belonged to.
+    pub(super) traces: Mutex<Vec<Option<TraceContext>>>,
     pub(super) gate: Semaphore,
 }
 
 impl Default for HeldDriver {
     fn default() -> Self {
-        Self { copies: Mutex::default(), gate: Semaphore::new(1) }
+        Self { copies: Mutex::default(), traces: Mutex::default(), gate: Semaphore::new(1) }
     }
 }
 
@@ -283,6 +302,7 @@ impl OffloadDriver for HeldDriver {
 
     async fn offload(&self, ledger: Arc<dyn ReadHandle>, target: StoredLedger) -> Result<(), DriverError> {
         let _open = self.gate.acquire().await.unwrap();
+        self.traces.lock().unwrap().push(trace::current());
         let metadata = ledger.metadata();
         let entries = ledger.read(0, metadata.entry_count - 1, u64::MAX).await.unwrap();
         self.copies.lock().unwrap().insert(target.ledger_id, (metadata, entries));

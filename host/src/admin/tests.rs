@@ -199,6 +199,26 @@ async fn a_topic_answers_as_recorded_before_and_after_its_offload() {
 }
 
 #[tokio::test]
+async fn an_offload_goes_on_with_the_trace_of_its_request() {
+    let desk = recorded_topic().await;
+    let path = "/admin/v2/persistent/public/rec/t/offload";
+    let before = |position: &Value| Some(position.to_string().into_bytes());
+    let last = desk.topic("persistent://public/rec/t").await.ledger().snapshot().ledgers.last().unwrap().ledger_id;
+    let position = message_id(last.0 as i64, 0);
+    let header = [("traceparent", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01")];
+    let got = desk.send_with("PUT", path, &header, before(&position)).await;
+    assert_eq!(got.status, 204, "{}", got.body());
+    desk.offloaded("/persistent/public/rec/t").await;
+    let traces = desk.driver.traces.lock().unwrap().clone();
+    assert_eq!(traces.len(), 3);
+    for trace in traces {
+        let trace = trace.unwrap();
+        assert_eq!((trace.trace_id, trace.flags), (0x4bf92f3577b34da6a3ce929d0e0e4736, 1));
+        assert_ne!(trace.span_id, 0x00f067aa0ba902b7, "the run is a span of its own");
+    }
+}
+
+#[tokio::test]
 async fn a_held_offload_is_running_and_a_second_one_conflicts() {
     let desk = Desk::open().await;
     desk.ok("PUT", "/namespaces/public/held", None).await;

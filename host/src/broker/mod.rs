@@ -5,6 +5,7 @@
 
 mod offloaders;
 mod periodic;
+mod plugin_metrics;
 mod topic_ledgers;
 
 use std::net::SocketAddr;

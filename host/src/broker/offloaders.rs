@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use crate::admin::OffloaderReport;
+use super::plugin_metrics;
+use crate::admin::{MetricFamily, OffloaderReport};
 use crate::plugin::{PluginHost, PluginState};
 use crate::storage::DriverOrigin;
 
@@ -12,6 +13,10 @@ pub(super) struct LoadedOffloaders(pub(super) Arc<PluginHost>);
 impl OffloaderReport for LoadedOffloaders {
     fn report(&self) -> serde_json::Value {
         serde_json::to_value(self.0.reports()).expect("a report has only text keys")
+    }
+
+    fn metrics(&self) -> Vec<MetricFamily> {
+        plugin_metrics::families(&self.0.figures())
     }
 
     fn origin(&self, driver: &str) -> Option<DriverOrigin> {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
 
 use super::attempt::OffloadError;
 use super::engine::{Offloads, TopicOffloads};
@@ -12,6 +13,7 @@ use super::status::{OffloadStatus, managed_ledger_error, specific_error};
 use crate::managed_ledger::offload_context::OffloadState;
 use crate::managed_ledger::{ManagedLedger, Position, WirePosition};
 use crate::storage::LedgerId;
+use crate::trace::{self, TraceContext};
 
 /// A manual run of this topic is under way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -19,7 +21,8 @@ use crate::storage::LedgerId;
 pub struct AlreadyRunning;
 
 impl Offloads {
-    /// Starts to copy every ledger before `position`; how it goes shows in [`status`](Self::status).
+    /// Starts to copy every ledger before `position`; how it goes shows in [`status`](Self::status). The run goes on with the
+    /// trace of whoever asks.
     ///
     /// # Errors
     /// [`AlreadyRunning`].
@@ -33,11 +36,12 @@ impl Offloads {
             *status = OffloadStatus::Running;
         }
         let offloads = self.clone();
+        let trace = trace::current().map_or_else(TraceContext::fresh, TraceContext::child);
         tokio::spawn(async move {
             // A panic in the run must not leave the status at "running" for ever.
             let run = tokio::spawn({
                 let topic = topic.clone();
-                async move { offloads.run_manual(&ledger, &topic, position).await }
+                async move { traced(trace, &ledger, offloads.run_manual(&ledger, &topic, position)).await }
             });
             let outcome = run.await.unwrap_or_else(|panic| OffloadStatus::Error(managed_ledger_error(panic)));
             *topic.status.lock().expect("no code panics while it holds the status") = outcome;
@@ -90,7 +94,7 @@ impl Offloads {
         let policy = ledger.settings().offload.clone();
         let chosen = ledger.with_ledgers(|ledgers, _| beyond_thresholds(ledgers, &policy, self.clock.now_ms()));
         if !chosen.is_empty()
-            && let Err(error) = self.run(ledger, &topic, &chosen).await
+            && let Err(error) = traced(TraceContext::fresh(), ledger, self.run(ledger, &topic, &chosen)).await
         {
             tracing::error!(managed_ledger = ledger.name(), %error, "automatic offload failed; the next closed ledger tries again");
         }
@@ -133,6 +137,12 @@ impl Offloads {
         removed.await.ok_or_else(|| OffloadError::Closed(ledger.name().to_owned()))??;
         Ok(ledger.abandon_offload(ledger_id, attempt.uid).await?)
     }
+}
+
+/// A run as a part of a trace, whose id stands at every line of the log that it causes.
+fn traced<F: Future>(trace: TraceContext, ledger: &ManagedLedger, run: F) -> impl Future<Output = F::Output> {
+    let span = tracing::info_span!("offload", managed_ledger = ledger.name(), %trace);
+    trace::within(trace, run.instrument(span))
 }
 
 /// The entry that a wire position names.

@@ -11,7 +11,7 @@ use longshore_plugin_api::abi::{
     FfiCallContext, FfiDriverConfig, FfiOffloadRequest, FfiScanPage, FfiScanRequest, FfiStoredLedger,
 };
 use longshore_plugin_api::{self as plugin_api, ConfigProblem, DriverConfig};
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tracing::{Instrument, Span};
 
 use super::calls::{Call, DriverCalls, ERROR_CHARS_MAX, settled};
@@ -27,6 +27,9 @@ use crate::storage::{
 
 /// How much longer than its own deadline a plugin's shutdown may take before it is given up.
 const SHUTDOWN_GRACE: Duration = Duration::from_millis(500);
+
+/// Between two looks at calls that do not end while a plugin is shut down.
+const STUCK_GRACE: Duration = Duration::from_millis(500);
 
 /// The most bytes of names and values that a driver may have recorded with each ledger.
 const DRIVER_METADATA_BYTES_MAX: usize = 64 * 1024;
@@ -87,6 +90,22 @@ impl PluginDriver {
             return Err(calls.misbehaved(create, &problem));
         }
         Ok(Self { calls, driver_metadata })
+    }
+
+    /// Ends when all that the plugin is busy with are calls that nobody waits for, and the same number of them twice in a row: code
+    /// that does not await is never interrupted, so that a shutdown would wait for them in vain.
+    async fn stuck_calls(&self) -> u64 {
+        let mut before = None;
+        loop {
+            sleep(STUCK_GRACE).await;
+            let inside = self.calls.plugin.module.stats().calls;
+            let nobody_waits = self.calls.plugin.calls_running() == 0;
+            let stuck = (inside > 0 && nobody_waits).then_some(inside);
+            if let (Some(stuck), true) = (stuck, stuck == before) {
+                return stuck;
+            }
+            before = stuck;
+        }
     }
 
     fn stalled(&self, call: Call, progress: &Progress) -> DriverError {
@@ -198,14 +217,19 @@ impl OffloadDriver for PluginDriver {
         let deadline_ms = u64::try_from(deadline.as_millis()).unwrap_or(u64::MAX);
         let context = FfiCallContext { timeout_ms: deadline_ms, ..self.calls.context(None) };
         let shutdown = settled(self.calls.offloader().shutdown(context, deadline_ms));
-        let answer = timeout(deadline + SHUTDOWN_GRACE, shutdown).await;
+        let answer = tokio::select! {
+            biased;
+            answer = timeout(deadline + SHUTDOWN_GRACE, shutdown) => answer.map_err(|_| {
+                format!("no answer within {} ms; the call was given up", deadline.as_millis())
+            }),
+            stuck = self.stuck_calls() => Err(format!(
+                "{stuck} calls that the host gave up have not ended inside the plugin, nothing else is waited for"
+            )),
+        };
         running.end();
         match answer {
             Ok(answer) => self.calls.judge(call, answer),
-            Err(_) => {
-                let text = format!("no answer within {} ms; the call was given up", deadline.as_millis());
-                Err(self.calls.timed_out(call, &text))
-            }
+            Err(text) => Err(self.calls.timed_out(call, &text)),
         }
     }
 }

@@ -20,7 +20,7 @@ use super::own_metrics::{OwnFamily, OwnMetrics};
 use super::services::services;
 use super::settings::PluginSettings;
 use super::state::Standing;
-use super::threads;
+use super::threads::{self, Threads};
 use crate::storage::{DriverError, DriverErrorKind, DriverOrigin};
 
 /// One library with its limits.
@@ -57,6 +57,8 @@ pub struct PluginFigures {
     pub drivers: Vec<(String, DriverFigures)>,
     /// What the plugin counted.
     pub own: Vec<OwnFamily>,
+    /// What its library holds and runs.
+    pub stats: LibraryStats,
 }
 
 /// What a library holds and runs at a moment.
@@ -77,6 +79,15 @@ pub struct LibraryStats {
 }
 
 impl LibraryStats {
+    fn add(&mut self, other: Self) {
+        self.threads += other.threads;
+        self.runtime_threads += other.runtime_threads;
+        self.tasks += other.tasks;
+        self.offloaders += other.offloaders;
+        self.read_handles += other.read_handles;
+        self.calls += other.calls;
+    }
+
     /// Threads beside the runtime's: an author's own, which nobody ends.
     pub fn leaked_threads(&self) -> u64 {
         self.threads.saturating_sub(self.runtime_threads)
@@ -116,10 +127,10 @@ impl LoadedPlugin {
     }
 
     /// What the library holds and runs at this moment.
-    pub(super) fn stats(&self) -> LibraryStats {
+    pub(super) fn stats(&self, threads: &Threads) -> LibraryStats {
         let stats = self.module.stats();
         LibraryStats {
-            threads: threads::count(&self.thread_name),
+            threads: threads.called(&self.thread_name),
             runtime_threads: stats.runtime_threads,
             tasks: stats.tasks,
             offloaders: stats.offloaders,
@@ -137,6 +148,12 @@ impl LoadedPlugin {
         DriverOrigin { plugin: self.note.name.clone(), version: self.note.version.to_string(), file: self.file.clone() }
     }
 
+    /// Calls that somebody waits for.
+    pub(super) fn calls_running(&self) -> usize {
+        let most = self.settings.concurrent_calls_max.min(Semaphore::MAX_PERMITS);
+        most.saturating_sub(self.permits.available_permits())
+    }
+
     /// The counters of a driver that it serves.
     pub(super) fn counters(&self, driver: &str) -> Arc<DriverCounters> {
         let mut counters = self.counters.lock().unwrap_or_else(PoisonError::into_inner);
@@ -144,13 +161,14 @@ impl LoadedPlugin {
     }
 
     /// What was counted so far.
-    pub(super) fn figures(&self) -> PluginFigures {
+    pub(super) fn figures(&self, threads: &Threads) -> PluginFigures {
         let counters = self.counters.lock().unwrap_or_else(PoisonError::into_inner).clone();
         PluginFigures {
             plugin: self.note.name.clone(),
             version: self.note.version.to_string(),
             drivers: counters.into_iter().map(|(driver, counters)| (driver, counters.snapshot())).collect(),
             own: self.own.snapshot(),
+            stats: self.stats(threads),
         }
     }
 
@@ -216,6 +234,7 @@ impl PluginFigures {
                 None => self.drivers.push((driver, figures)),
             }
         }
+        self.stats.add(later.stats);
         for family in later.own {
             match self.own.iter_mut().find(|known| known.name == family.name) {
                 Some(sum) => sum.add(&family),

@@ -58,6 +58,7 @@ use self::registry::{Claim, Registry, Row};
 pub use self::report::PluginReport;
 pub use self::settings::PluginSettings;
 pub use self::state::PluginState;
+use self::threads::Threads;
 use crate::storage::{DriverError, DriverErrorKind, DriverLookup, DriverSettings, OffloadDriver};
 
 /// How many calls' deadlines a caller waits for an instance that others may be making. Two calls make one (validate, create),
@@ -119,14 +120,14 @@ impl PluginHost {
     pub fn library_stats(&self, file: &str) -> Option<LibraryStats> {
         let registry = self.registry();
         let plugin = registry.rows.iter().filter_map(|row| row.plugin.as_ref()).find(|plugin| plugin.file == file)?;
-        Some(plugin.stats())
+        Some(plugin.stats(&Threads::now()))
     }
 
     /// What was counted of the plugins, each version once, by name and version.
     pub fn figures(&self) -> Vec<PluginFigures> {
         let registry = self.registry();
-        let plugins = registry.rows.iter().filter_map(|row| row.plugin.as_ref());
-        loaded::sum(plugins.map(|plugin| plugin.figures()))
+        let (plugins, threads) = (registry.rows.iter().filter_map(|row| row.plugin.as_ref()), Threads::now());
+        loaded::sum(plugins.map(|plugin| plugin.figures(&threads)))
     }
 
     /// The configuration keys whose values must never be shown, by the schemas of the plugins that serve.

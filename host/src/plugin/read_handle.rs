@@ -13,6 +13,9 @@ use super::calls::{Call, DriverCalls};
 use super::lent_ledger::MANAGED_LEDGER_KEY;
 use crate::storage::{Entry, LedgerId, LedgerMetadata, ReadError, ReadHandle};
 
+/// No ledger has more: entry ids are signed 64-bit numbers for clients.
+const ENTRIES_MAX: u64 = i64::MAX as u64;
+
 /// An open cold copy.
 pub(super) struct ColdLedger {
     calls: Arc<DriverCalls>,
@@ -29,6 +32,9 @@ impl ColdLedger {
         let metadata = from_plugin(handle.metadata());
         if metadata.ledger_id != ledger_id {
             return Err(format!("the copy that was opened is of ledger {}", metadata.ledger_id));
+        }
+        if metadata.entry_count > ENTRIES_MAX {
+            return Err(format!("the copy that was opened says that it has {} entries", metadata.entry_count));
         }
         if metadata.entry_count == 0 || !metadata.closed {
             return Err("the copy that was opened is of an empty or open ledger".to_owned());

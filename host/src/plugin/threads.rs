@@ -3,6 +3,7 @@
 //!
 //! Source: proc(5), `/proc/pid/task/tid/comm`: at most 15 bytes.
 
+use std::collections::HashMap;
 use std::fs;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -22,11 +23,26 @@ fn name(number: u64, plugin: &str) -> String {
     name
 }
 
-/// How many threads of this process are called `name`.
-pub(super) fn count(name: &str) -> u64 {
-    let Ok(tasks) = fs::read_dir("/proc/self/task") else { return 0 };
-    let names = tasks.filter_map(|task| fs::read_to_string(task.ok()?.path().join("comm")).ok());
-    names.filter(|comm| comm.trim_end_matches('\n') == name).count() as u64
+/// The threads of this process at a moment, by name.
+#[derive(Debug, Default)]
+pub(super) struct Threads(HashMap<String, u64>);
+
+impl Threads {
+    /// Reads a file for each thread; a thread that ends meanwhile is not counted.
+    pub(super) fn now() -> Self {
+        let mut threads = Self::default();
+        for task in fs::read_dir("/proc/self/task").into_iter().flatten().flatten() {
+            if let Ok(comm) = fs::read_to_string(task.path().join("comm")) {
+                *threads.0.entry(comm.trim_end_matches('\n').to_owned()).or_default() += 1;
+            }
+        }
+        threads
+    }
+
+    /// How many are called `name`.
+    pub(super) fn called(&self, name: &str) -> u64 {
+        self.0.get(name).copied().unwrap_or(0)
+    }
 }
 
 #[cfg(test)]
@@ -53,9 +69,9 @@ mod tests {
             child.join().unwrap();
         });
         told.recv().unwrap();
-        assert_eq!(count(&name), 2);
+        assert_eq!(Threads::now().called(&name), 2);
         drop(stop);
         parent.unwrap().join().unwrap();
-        assert_eq!(count(&name), 0);
+        assert_eq!(Threads::now().called(&name), 0);
     }
 }

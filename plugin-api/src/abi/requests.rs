@@ -160,7 +160,7 @@ pub struct FfiLibraryStats {
     pub offloaders: u64,
     /// Read handles that have not been dropped.
     pub read_handles: u64,
-    /// Calls of the host that have not ended, those that it gave up included.
+    /// Calls of the host that have not ended, those that it gave up included; without `shutdown`.
     pub calls: u64,
     pub reserved: [u64; 3],
 }

@@ -201,7 +201,7 @@ impl<O: Offloader> FfiOffloader for OffloaderAdapter<O> {
         let offloader = self.offloader.clone();
         let running = self.running.clone();
         let deadline = Duration::from_millis(deadline_ms);
-        self.runtime.call("shutdown", context, async move {
+        self.runtime.call_aside("shutdown", context, async move {
             let (_, abandoned) =
                 tokio::join!(timeout(deadline, offloader.shutdown(deadline)), running.settle(deadline));
             Ok(abandoned)

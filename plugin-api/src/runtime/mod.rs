@@ -214,7 +214,19 @@ impl PluginRuntime {
         if let Err(error) = self.ready() {
             return answered(Err(error));
         }
-        self.spawn(call, context, body)
+        self.spawn(call, context, Some(Counted::new(&self.counts.calls)), body)
+    }
+
+    /// As [`call`](Self::call), for what waits for the calls that run, and is none of them.
+    pub(crate) fn call_aside<T, F>(&'static self, call: &'static str, context: FfiCallContext, body: F) -> FfiCall<T>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T>> + Send + 'static,
+    {
+        if let Err(error) = self.ready() {
+            return answered(Err(error));
+        }
+        self.spawn(call, context, None, body)
     }
 
     /// As [`call`](Self::call), but `body` is polled once right here, with the runtime entered; the task is spawned only where
@@ -235,7 +247,7 @@ impl PluginRuntime {
             guard::catch(call, || Ok(body.as_mut().poll(&mut Context::from_waker(Waker::noop()))))
         };
         match polled {
-            Ok(Poll::Pending) => self.spawn(call, context, body),
+            Ok(Poll::Pending) => self.spawn(call, context, Some(Counted::new(&self.counts.calls)), body),
             Ok(Poll::Ready(answer)) => {
                 guard::drop_quietly(body);
                 answered(answer)
@@ -266,20 +278,23 @@ impl PluginRuntime {
         join(call, self.handle.spawn_blocking(body))
     }
 
-    fn spawn<T, F>(&'static self, call: &'static str, context: FfiCallContext, body: F) -> FfiCall<T>
+    fn spawn<T, F>(
+        &'static self,
+        call: &'static str,
+        context: FfiCallContext,
+        counted: Option<Counted>,
+        body: F,
+    ) -> FfiCall<T>
     where
         T: Send + 'static,
         F: Future<Output = Result<T>> + Send + 'static,
     {
-        let counted = Counted::new(&self.counts.calls);
         let body = body.instrument(span(call, context));
-        join(
-            call,
-            self.handle.spawn(async move {
-                let _counted = counted;
-                context::within(context, body).await
-            }),
-        )
+        let task = async move {
+            let _counted = counted;
+            context::within(context, body).await
+        };
+        join(call, self.handle.spawn(task))
     }
 
     /// What is done before each call.

@@ -22,6 +22,15 @@ static PADDING_RUN: [u8; 4096] = {
     run
 };
 
+/// What is known of a copy when its last entry was encoded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EncodedCopy {
+    /// The index of the data object.
+    pub index: Index,
+    /// CRC32C of the data object.
+    pub data_crc: u32,
+}
+
 /// Encodes one copy.
 #[derive(Debug)]
 pub struct CopyEncoder {
@@ -57,9 +66,7 @@ impl CopyEncoder {
     pub fn encode<'a>(&mut self, entry_id: u64, payload: &'a [u8]) -> Result<EncodedEntry<'a>> {
         let placement = self.layout.place(entry_id, payload.len() as u64)?;
         let encoded = EncodedEntry::new(&placement, entry_id, payload);
-        if self.form == IndexForm::Checked {
-            self.checksum(&placement, &encoded);
-        }
+        self.checksum(&placement, &encoded);
         Ok(encoded)
     }
 
@@ -67,12 +74,13 @@ impl CopyEncoder {
     ///
     /// # Errors
     /// `LedgerMismatch` where entries or bytes are missing.
-    pub fn finish(mut self) -> Result<Index> {
+    pub fn finish(mut self) -> Result<EncodedCopy> {
         let laid_out = self.layout.finish()?;
         self.granule_crcs.push(self.running_crc);
         let written = Written { uid: self.uid, laid_out, running_crcs: self.granule_crcs };
         let bytes = self.metadata.to_bookkeeper_bytes();
-        Index::new(self.metadata.ledger_id, bytes, written, self.form)
+        let index = Index::new(self.metadata.ledger_id, bytes, written, self.form)?;
+        Ok(EncodedCopy { index, data_crc: self.running_crc })
     }
 
     fn checksum(&mut self, placement: &Placement, encoded: &EncodedEntry<'_>) {
@@ -158,7 +166,7 @@ pub fn encode_copy<P: AsRef<[u8]>>(
     for (entry_id, payload) in (0..).zip(payloads) {
         encoder.encode(entry_id, payload.as_ref())?.take_into(&mut data, usize::MAX);
     }
-    Ok((data, encoder.finish()?))
+    Ok((data, encoder.finish()?.index))
 }
 
 #[cfg(test)]

@@ -8,6 +8,9 @@
 //! | where an entry goes | [`layout`], then `encoder` |
 //! | the bytes of an index object, and what we add | `index`, `extension` |
 //! | how entries are found in the bytes again | [`walk`], then `stored_copy` |
+//! | what is asked of an object store | [`store`] |
+//! | one offload | [`CopyEngine`], then `upload`, `removal` |
+//! | one read | [`CopyEngine`], then `read` |
 //!
 //! What we add is invisible to the original: further lines in the index, which make a random read one request for it as
 //! well, and checksums behind them ([`layout::IndexForm`]).
@@ -37,18 +40,27 @@
 
 pub mod data_block;
 mod encoder;
+mod engine;
 mod error;
 mod extension;
 mod index;
 pub mod keys;
 pub mod layout;
+mod listing;
+mod read;
+mod removal;
+pub mod store;
 mod stored_copy;
+mod upload;
 pub mod user_metadata;
 pub mod walk;
 
-pub use encoder::{CopyEncoder, EncodedEntry, encode_copy};
+pub use encoder::{CopyEncoder, EncodedCopy, EncodedEntry, encode_copy};
+pub use engine::{CopyEngine, EngineOptions};
 pub use error::{Error, Result};
 pub use extension::Extension;
 pub use index::{Index, IndexEntry, Written};
 pub use layout::{IndexForm, WriteOptions};
+pub use read::{CopyHandle, ReadOptions};
 pub use stored_copy::{MemoryObject, Source, StoredCopy, StoredEntry, WalkError};
+pub use upload::{UploadOptions, Verify};

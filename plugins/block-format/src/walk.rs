@@ -20,6 +20,8 @@ pub struct Place {
     pub entry_id: u64,
     /// Where the block ends that `offset` lies in.
     pub block_end: u64,
+    /// Whether a block's header stands here.
+    pub at_header: bool,
 }
 
 impl Place {
@@ -29,6 +31,7 @@ impl Place {
             offset: index.granule_start(granule),
             entry_id: index.entries()[granule].first_entry_id,
             block_end: index.block_end(granule),
+            at_header: index.begins_block(granule),
         }
     }
 }
@@ -90,8 +93,8 @@ impl<'a> Walker<'a> {
         if self.place.entry_id >= self.index.metadata().entry_count {
             return Ok(Step::End);
         }
-        if let Some(granule) = self.block_here() {
-            return self.pass_header(bytes, granule);
+        if self.place.at_header {
+            return self.pass_header(bytes);
         }
         let room = self.place.block_end.saturating_sub(self.place.offset);
         if room < FRAME_HEAD_BYTES {
@@ -111,16 +114,8 @@ impl<'a> Walker<'a> {
         }
     }
 
-    /// The granule that begins here with a block's header.
-    fn block_here(&self) -> Option<usize> {
-        let granule = self.index.floor(self.place.entry_id);
-        let here = self.index.begins_block(granule) && self.index.granule_start(granule) == self.place.offset;
-        here.then_some(granule)
-    }
-
-    fn pass_header(&mut self, bytes: &[u8], granule: usize) -> Result<Step> {
-        // A block without padding ends where this one begins: the place may still tell of that one.
-        let (offset, block_end) = (self.place.offset, self.index.block_end(granule));
+    fn pass_header(&mut self, bytes: &[u8]) -> Result<Step> {
+        let Place { offset, entry_id: first_entry_id, block_end, .. } = self.place;
         if block_end.saturating_sub(offset) < HEADER_BYTES + FRAME_HEAD_BYTES {
             return Err(self.corrupt("the index has a block here, which the data object has no room for"));
         }
@@ -128,7 +123,6 @@ impl<'a> Walker<'a> {
             return Ok(Step::Need(HEADER_BYTES));
         }
         let found = BlockHeader::decode(self.object, offset, bytes)?;
-        let first_entry_id = self.index.entries()[granule].first_entry_id;
         let expected = BlockHeader { block_bytes: block_end - offset, first_entry_id };
         if found != expected {
             return Err(self.corrupt(format!(
@@ -136,7 +130,8 @@ impl<'a> Walker<'a> {
                 found.block_bytes, found.first_entry_id, expected.block_bytes, expected.first_entry_id
             )));
         }
-        self.place = Place { offset: offset + HEADER_BYTES, block_end, ..self.place };
+        self.place.offset += HEADER_BYTES;
+        self.place.at_header = false;
         Ok(Step::Moved)
     }
 
@@ -145,7 +140,7 @@ impl<'a> Walker<'a> {
         let Place { entry_id, block_end, .. } = self.place;
         let granule = self.index.floor(entry_id);
         let next = Place::at_granule(self.index, granule);
-        if next.entry_id != entry_id || next.offset != block_end || !self.index.begins_block(granule) {
+        if next.entry_id != entry_id || next.offset != block_end || !next.at_header {
             return Err(self.corrupt(format!("entry {entry_id} should be here, here the block ends")));
         }
         self.place = next;

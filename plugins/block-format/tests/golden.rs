@@ -79,7 +79,7 @@ fn our_objects_of_the_same_entries_are_the_originals_to_the_last_byte() {
         assert!(data == vector.data, "{}", vector.data_key);
 
         // Our metadata names other bookies, so theirs is taken for the comparison.
-        let ours = encoder.finish().unwrap();
+        let ours = encoder.finish().unwrap().index;
         let laid_out = laid_out(&payloads, options);
         let written = Written { uid: key.uid, laid_out, running_crcs: Vec::new() };
         let with_their_metadata =

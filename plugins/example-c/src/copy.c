@@ -105,7 +105,10 @@ offloader_code_t copy_read(void *self, const offloader_call_t *call, uint64_t fi
   uint64_t bytes;
   uint8_t *payload;
   (void)call;
-  if (first > last || last >= copy->count - 1) {
+  if (first > last) {
+    return offloader_fail(error, OFFLOADER_INVALID_ARGUMENT, "a read of %s that ends before it begins", copy->path);
+  }
+  if (last >= copy->count - 1) {
     return offloader_fail(error, OFFLOADER_OUT_OF_RANGE, "%s has %zu entries", copy->path, copy->count - 1);
   }
   /* Frame 0 is the metadata. */

@@ -1,4 +1,4 @@
-//! The smallest complete plugin, to copy from: driver `example-folder` keeps each ledger as one flat file.
+//! Driver `example-folder`: keeps each ledger as one flat file. The smallest complete plugin, a place to begin.
 //!
 //! The file `<id>-<uid>/ledger` is a row of frames: the ledger's metadata, then each entry. A frame is length and CRC-32
 //! (`u32`, big-endian), then the bytes. It is written under another name, flushed and renamed, so that nobody meets half a

@@ -9,15 +9,19 @@ use std::sync::Arc;
 use longshore_plugin_api::read_handle::check_range;
 use longshore_plugin_api::{Entry, Error, ErrorCode, LedgerMetadata, ReadHandle, Result};
 use map_file::checksum::{Checked, side_file_name};
-use map_file::{MapFile, ReadLimits};
+use map_file::{Compression, MapFile, RangeRead, ReadLimits};
 
 use crate::copy::METADATA_KEY;
 use crate::error::{from_join, from_map_file, io_error};
 use crate::paths::{DATA, INDEX};
-use crate::stored_file::StoredFile;
+use crate::stored_file::{StoredFile, only_from_memory};
 
 /// What a record takes beside its value, and a guess at the value's own spread, in bytes.
 const RECORD_SLACK_BYTES: u64 = 64;
+
+/// What is read on the spot where the system holds it in memory, in bytes: a third of a millisecond with its checksums, and
+/// more than a read for consumers asks for.
+const FROM_MEMORY_BYTES_MAX: u64 = 5 << 18;
 
 /// An open copy of one ledger.
 #[derive(Debug)]
@@ -79,8 +83,17 @@ impl ReadHandle for FileReadHandle {
         &self.copy.metadata
     }
 
+    fn answers_inline(&self, first: u64, last: u64, max_bytes: u64) -> bool {
+        self.copy.may_be_in_memory(first, last, max_bytes)
+    }
+
     async fn read(&self, first: u64, last: u64, max_bytes: u64) -> Result<Vec<Entry>> {
         check_range(&self.copy.metadata, first, last)?;
+        if self.copy.may_be_in_memory(first, last, max_bytes)
+            && let Some(read) = self.copy.read_from_memory(first, last, max_bytes)
+        {
+            return read;
+        }
         let copy = self.copy.clone();
         let reading = tokio::task::spawn_blocking(move || copy.read(first, last, max_bytes));
         reading.await.unwrap_or_else(|e| Err(from_join(format_args!("read of entries {first}..={last}"), e)))
@@ -88,16 +101,37 @@ impl ReadHandle for FileReadHandle {
 }
 
 impl Copy {
+    /// What a read takes of the file, about.
+    fn expected_bytes(&self, first: u64, last: u64, max_bytes: u64) -> u64 {
+        let entries = last.saturating_sub(first).saturating_add(1);
+        (self.average_record_bytes + RECORD_SLACK_BYTES)
+            .saturating_mul(entries)
+            .min(max_bytes.saturating_add(max_bytes / 8).saturating_add(RECORD_SLACK_BYTES))
+    }
+
+    /// Whether a read is quick where the system holds its bytes in memory: inflating takes longer than any wake-up.
+    fn may_be_in_memory(&self, first: u64, last: u64, max_bytes: u64) -> bool {
+        self.map.header().compression == Compression::None
+            && self.expected_bytes(first, last, max_bytes) <= FROM_MEMORY_BYTES_MAX
+    }
+
+    /// As [`read`](Self::read), or nothing where that would have to wait for the disk.
+    fn read_from_memory(&self, first: u64, last: u64, max_bytes: u64) -> Option<Result<Vec<Entry>>> {
+        let expected_bytes = self.expected_bytes(first, last, max_bytes);
+        let read = only_from_memory(|| self.map.range(first as i64, last as i64, max_bytes, expected_bytes))?;
+        Some(self.entries(first, last, read))
+    }
+
     /// `first..=last` lies within the ledger.
     fn read(&self, first: u64, last: u64, max_bytes: u64) -> Result<Vec<Entry>> {
-        let entries = last - first + 1;
-        let expected_bytes = (self.average_record_bytes + RECORD_SLACK_BYTES)
-            .saturating_mul(entries)
-            .min(max_bytes.saturating_add(max_bytes / 8).saturating_add(RECORD_SLACK_BYTES));
-        let read = self
-            .map
-            .range(first as i64, last as i64, max_bytes, expected_bytes)
-            .map_err(|error| from_map_file(format_args!("read ledger {}", self.metadata.ledger_id), error))?;
+        let expected_bytes = self.expected_bytes(first, last, max_bytes);
+        self.entries(first, last, self.map.range(first as i64, last as i64, max_bytes, expected_bytes))
+    }
+
+    /// Holds what was read against its places.
+    fn entries(&self, first: u64, last: u64, read: map_file::Result<RangeRead>) -> Result<Vec<Entry>> {
+        let read =
+            read.map_err(|error| from_map_file(format_args!("read ledger {}", self.metadata.ledger_id), error))?;
         let mut found = Vec::with_capacity(read.records.len());
         for (entry_id, record) in (first..=last).zip(read.records) {
             if record.key != entry_id as i64 {
@@ -107,7 +141,7 @@ impl Copy {
             }
             found.push(Entry { entry_id, payload: record.value });
         }
-        if read.complete && (found.len() as u64) < entries {
+        if read.complete && (found.len() as u64) < last - first + 1 {
             let missing = first + found.len() as u64;
             return Err(self.misplaced(read.end_offset, format!("entry {missing} is missing")));
         }

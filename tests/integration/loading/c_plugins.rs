@@ -10,6 +10,7 @@ use longshore::plugin::{PluginHost, PluginReport, PluginSettings, PluginState};
 use longshore::storage::{
     DriverError, DriverErrorKind, DriverLookup, OffloadDriver, ReadError, ReadHandle, StoredLedger,
 };
+use longshore_tests::broker::binary;
 use longshore_tests::c_plugins::{self, compile, example, example_folder, have, make, misbehaving_source};
 use longshore_tests::plugins::{put, stage};
 use tempfile::TempDir;
@@ -155,6 +156,27 @@ fn the_example_in_c_exports_its_root_alone_and_its_own_tests_pass() {
     }
     c_plugins::succeed(&output);
     assert_eq!(String::from_utf8_lossy(&output.stdout), "frames: ok\ndriver: ok\n");
+}
+
+#[test]
+fn the_example_in_c_passes_the_conformance_kit() {
+    let Some(library) = example() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let (config, store) = (folder.path().join("broker.conf"), folder.path().join("store"));
+    fs::write(&config, format!("{FOLDER_KEY}={}\n", store.display())).unwrap();
+    let output = std::process::Command::new(binary())
+        .args(["offloaders", "conformance"])
+        .arg(put(folder.path(), "example-c.so", &fs::read(library).unwrap()))
+        .args(["--driver", "example-c", "--config"])
+        .arg(config)
+        .arg("--store")
+        .arg(store)
+        .env_remove("RUST_LOG")
+        .output()
+        .unwrap();
+    c_plugins::succeed(&output);
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(text.contains("✓ scan-under-deletion") && text.contains(" 0 failed"), "{text}");
 }
 
 /// What the guide for authors of C shows, in the order in which it stands there.
@@ -456,7 +478,9 @@ async fn in_a_process_of_its_own_c_events_arrive() {
     let (_folder, host) = wrong_host("talking", quick()).unwrap();
     in_mode(&host, "health-log").await.unwrap().health().await.unwrap();
     let text = kept.text();
-    let expected = "WARN misbehaving_c message=\"healthy enough\" plugin=\"talking 1.2.3\" fields=\"shelves=3\"";
+    // Under the host's own span of the call.
+    let expected =
+        "WARN misbehaving_c message=\"healthy enough\" plugin=\"talking 1.2.3\" fields=\"shelves=3\" under 1";
     assert!(text.lines().any(|line| line == expected), "{text}");
     assert!(!text.contains("nobody wants"), "a level that the host does not want stays away");
 }

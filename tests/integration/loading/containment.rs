@@ -4,8 +4,11 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use longshore::plugin::figures::Verb;
 use longshore::plugin::{PluginHost, PluginSettings, PluginState};
-use longshore::storage::{DriverError, DriverErrorKind, OffloadDriver, ReadError, ReadHandle, StoredLedger};
+use longshore::storage::{
+    DriverError, DriverErrorKind, OffloadDriver, ReadError, ReadHandle, ScanRequest, StoredLedger,
+};
 
 use tempfile::TempDir;
 
@@ -187,7 +190,13 @@ async fn nonsense_is_caught_and_the_plugin_named() {
     let error = misbehaving(&host, "nonsense-metadata").await.err().unwrap();
     assert_eq!(error.kind, DriverErrorKind::Misbehaved, "{error}");
     assert!(error.message.contains("bytes recorded with each ledger, 65536 are allowed"), "{error}");
-    for mode in ["nonsense-open-ledger", "nonsense-open-empty"] {
+    for mode in ["nonsense-scan-more", "nonsense-scan-loop", "nonsense-scan-token"] {
+        let request = ScanRequest { after: Some("0".to_owned()), limit: 1 };
+        stored(&host, 1).await;
+        let error = misbehaving(&host, mode).await.unwrap().scan(request).await.unwrap_err();
+        assert_eq!(error.kind, DriverErrorKind::Misbehaved, "{mode}: {error}");
+    }
+    for mode in ["nonsense-open-ledger", "nonsense-open-empty", "nonsense-open-huge"] {
         let error = misbehaving(&host, mode).await.unwrap().open(&target).await.err().unwrap();
         assert_eq!(error.kind, DriverErrorKind::Misbehaved, "{error}");
     }
@@ -297,4 +306,182 @@ async fn handles_whose_drop_blocks_take_no_worker_from_the_plugin() {
     }
     tokio::time::sleep(Duration::from_millis(100)).await;
     misbehaving(&host, "ok").await.unwrap().health().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pages_lead_through_the_whole_listing() {
+    let (_folder, host) = misbehaving_host(quick());
+    let mut targets = Vec::new();
+    for _ in 0..5 {
+        targets.push(stored(&host, 1).await.1);
+    }
+    let driver = misbehaving(&host, "ok").await.unwrap();
+    let (mut found, mut after) = (Vec::new(), None);
+    loop {
+        let page = driver.scan(ScanRequest { after, limit: 2 }).await.unwrap();
+        found.extend(page.ledgers.into_iter().map(|ledger| ledger.uid));
+        after = page.next;
+        if after.is_none() {
+            break;
+        }
+    }
+    // Other tests keep their copies in the same library.
+    assert!(targets.iter().all(|target| found.contains(&target.uid)));
+}
+
+/// Reads one entry in a mode that concerns answers on the host's thread.
+async fn read_in(host: &PluginHost, mode: &str, target: &StoredLedger) -> Result<Vec<u64>, DriverError> {
+    let handle = misbehaving(host, mode).await.unwrap().open(target).await.unwrap();
+    match handle.read(0, 1, 10_000).await {
+        Ok(entries) => Ok(entries.iter().map(|entry| entry.entry_id).collect()),
+        Err(ReadError::Driver(error)) => Err(error),
+        Err(other) => panic!("{other}"),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn what_goes_wrong_on_the_hosts_thread_ends_in_that_call() {
+    let settings = PluginSettings { call_timeout: Duration::from_millis(500), degraded_after: 1000, ..quick() };
+    let (_folder, host) = host_of_its_own("1.3.1", settings);
+    let (_ledger, target) = stored(&host, 3).await;
+    for mode in ["inline-quick", "inline-ok", "inline-later"] {
+        assert_eq!(read_in(&host, mode, &target).await.unwrap(), [0, 1], "{mode}");
+    }
+    let error = read_in(&host, "inline-panic", &target).await.unwrap_err();
+    assert_eq!(error.kind, DriverErrorKind::Panicked);
+    assert!(error.message.contains("told to panic while polled"), "{error}");
+    // Who panics over the question whether it answers inline is asked as a task.
+    assert_eq!(read_in(&host, "panic-inline", &target).await.unwrap(), [0, 1]);
+    let error = read_in(&host, "inline-pending", &target).await.unwrap_err();
+    assert_eq!(error.kind, DriverErrorKind::Timeout);
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    let witness = misbehaving(&host, "ok-witness-inline").await.unwrap().driver_metadata();
+    assert!(witness.contains_key("dropped-inline"), "the call was not dropped: {witness:?}");
+}
+
+/// One blocks for ever, and the others of the plugin answer on its own threads from then on.
+#[test]
+fn a_read_that_blocks_the_hosts_thread_costs_one_thread() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    runtime.block_on(async {
+        let (_folder, host) = host_of_its_own("1.3.2", quick());
+        let (_ledger, target) = stored(&host, 3).await;
+        let stuck = misbehaving(&host, "inline-block").await.unwrap().open(&target).await.unwrap();
+        let blocked = tokio::spawn(async move { stuck.read(0, 1, 10_000).await });
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        for _ in 0..10 {
+            assert_eq!(read_in(&host, "inline-quick", &target).await.unwrap(), [0, 1]);
+        }
+        assert!(!blocked.is_finished());
+        let figures = host.figures().remove(0);
+        let reads = figures.drivers[0].1.calls.iter().find(|(verb, _)| *verb == Verb::Read).unwrap().1.clone();
+        assert_eq!((reads.begun, reads.in_flight), (11, 1), "the blocked read shows");
+    });
+    // It could never end in order: one of its threads is blocked for ever.
+    runtime.shutdown_background();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_slow_on_the_hosts_thread_answers_on_its_own() {
+    let (_folder, host) = host_of_its_own("1.3.3", quick());
+    let (_ledger, target) = stored(&host, 3).await;
+    let handle = misbehaving(&host, "inline-slow").await.unwrap().open(&target).await.unwrap();
+    let mut held = Vec::new();
+    for _ in 0..10 {
+        let began = Instant::now();
+        let mut read = handle.read(0, 1, 10_000);
+        let _ = futures_util::poll!(read.as_mut());
+        held.push(began.elapsed() >= Duration::from_millis(20));
+        if held.last() == Some(&false) {
+            read.await.unwrap();
+        }
+    }
+    assert_eq!(held, [true, true, true, true, true, false, false, false, false, false]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_instance_that_fails_in_a_row_is_suspended_and_probed_and_others_go_on() {
+    let (folder, host) = misbehaving_host(PluginSettings { degraded_after: 3, ..quick() });
+    let (_ledger, target) = stored(&host, 3).await;
+    let file = folder.path().join("mode");
+    std::fs::write(&file, "panic-open").unwrap();
+    let driver = misbehaving(&host, &format!("@{}", file.display())).await.unwrap();
+    for _ in 0..3 {
+        assert_eq!(driver.open(&target).await.err().unwrap().kind, DriverErrorKind::Panicked);
+    }
+    let began = Instant::now();
+    let error = driver.open(&target).await.err().unwrap();
+    assert_eq!((error.kind, error.is_retryable()), (DriverErrorKind::Suspended, true), "{error}");
+    assert!(error.message.contains("told to panic in open") && began.elapsed() < Duration::from_millis(100), "{error}");
+    misbehaving(&host, "ok").await.unwrap().open(&target).await.unwrap();
+    std::fs::write(&file, "ok").unwrap();
+    // The first probe comes after a second.
+    let mut opened = driver.open(&target).await;
+    for _ in 0..100 {
+        if opened.is_ok() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        opened = driver.open(&target).await;
+    }
+    opened.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn threads_that_a_plugin_leaks_are_seen() {
+    let (_folder, host) = host_of_its_own("1.3.4", quick());
+    let leaking = misbehaving(&host, "leak-health").await.unwrap();
+    assert_eq!(host.library_stats("blocking.so").unwrap().leaked_threads(), 0);
+    for _ in 0..3 {
+        leaking.health().await.unwrap();
+    }
+    let stats = host.library_stats("blocking.so").unwrap();
+    assert_eq!(stats.leaked_threads(), 3, "{stats:?}");
+    assert!(stats.runtime_threads >= 2 && stats.offloaders == 1, "{stats:?}");
+    let panics = misbehaving(&host, "task-health").await.unwrap();
+    panics.health().await.unwrap();
+    panics.health().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn calls_are_counted_by_kind_and_by_how_they_ended() {
+    let settings = PluginSettings { call_timeout: Duration::from_millis(300), degraded_after: 1000, ..quick() };
+    let (_folder, host) = host_of_its_own("1.3.5", settings);
+    let (ledger, target) = stored(&host, 10).await;
+    let driver = misbehaving(&host, "ok").await.unwrap();
+    let read = driver.open(&target).await.unwrap().read(0, 9, u64::MAX).await.unwrap();
+    driver.health().await.unwrap();
+    misbehaving(&host, "panic-health").await.unwrap().health().await.unwrap_err();
+    misbehaving(&host, "fail-health").await.unwrap().health().await.unwrap_err();
+    misbehaving(&host, "pending-health").await.unwrap().health().await.unwrap_err();
+    let stuck = misbehaving(&host, "pending-open").await.unwrap();
+    let _ = tokio::time::timeout(Duration::from_millis(50), stuck.open(&target)).await;
+
+    let figures = host.figures().remove(0);
+    assert_eq!((figures.plugin.as_str(), figures.version.as_str()), ("misbehaving", "1.3.5"));
+    let (_, of_driver) = &figures.drivers[0];
+    let bytes: u64 = ledger.payloads.iter().map(|payload| payload.len() as u64).sum();
+    assert_eq!((of_driver.bytes_in, of_driver.bytes_out, read.len()), (bytes, bytes, 10));
+    let of = |wanted: Verb| of_driver.calls.iter().find(|(verb, _)| *verb == wanted).unwrap().1.clone();
+    let health = of(Verb::Health);
+    assert_eq!((health.begun, health.in_flight, health.latency.iter().sum::<u64>()), (4, 0, 4));
+    for code in ["Panicked", "Unavailable", "deadline"] {
+        assert!(health.errors.contains(&(code, 1)), "{code}: {:?}", health.errors);
+    }
+    assert_eq!((of(Verb::Open).begun, of(Verb::Open).abandoned), (2, 1));
+    assert_eq!(figures.own[0].name, "checks_total");
+    assert_eq!(figures.own[0].series[0].value, 4.0);
+}
+
+/// A shutdown does not wait for calls that the host has given up and that never come back.
+#[tokio::test(flavor = "multi_thread")]
+async fn calls_that_never_end_do_not_hold_up_the_stop() {
+    let settings = PluginSettings { call_timeout: Duration::from_millis(300), ..quick() };
+    let (_folder, host) = host_of_its_own("1.3.6", settings);
+    for _ in 0..2 {
+        misbehaving(&host, "block-health").await.unwrap().health().await.unwrap_err();
+    }
+    let began = Instant::now();
+    host.shutdown(Duration::from_secs(30)).await;
+    assert!(began.elapsed() < Duration::from_secs(5), "it took {:?}", began.elapsed());
 }

@@ -1,10 +1,12 @@
 //! The good path, through real libraries: routing, round trips, no copies, logs.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use longshore::plugin::{PluginHost, PluginState};
 use longshore::storage::{DriverErrorKind, DriverLookup, ReadError, ReadHandle};
+use longshore::trace::{self, TraceContext};
 use longshore_tests::plugins::{built, stage};
 use object::{Object, ObjectSymbol};
 
@@ -27,7 +29,7 @@ async fn the_example_plugin_keeps_a_ledger_in_a_folder() {
     let ledger = MemoryLedger::new(100, 1000);
     let target = ledger.target();
     driver.offload(Arc::clone(&ledger) as Arc<dyn ReadHandle>, target.clone()).await.unwrap();
-    assert_eq!(ledger.progress.load(std::sync::atomic::Ordering::Relaxed), 100_000);
+    assert_eq!(ledger.progress.load(Ordering::Relaxed), 100_000);
 
     let copy = driver.open(&target).await.unwrap();
     assert_eq!(copy.metadata(), ledger.metadata());
@@ -160,7 +162,7 @@ fn the_template_exports_its_root_symbol_alone() {
 
 /// Keeps the events of the host's log as text.
 #[derive(Clone, Default)]
-pub(super) struct Kept(Arc<Mutex<Vec<String>>>);
+pub(super) struct Kept(Arc<Mutex<Vec<String>>>, Arc<AtomicBool>);
 
 impl Kept {
     pub(super) fn text(&self) -> String {
@@ -178,7 +180,7 @@ impl tracing::field::Visit for Line {
 
 impl tracing::Subscriber for Kept {
     fn enabled(&self, metadata: &tracing::Metadata<'_>) -> bool {
-        *metadata.level() <= tracing::Level::INFO
+        *metadata.level() <= tracing::Level::INFO || self.1.load(Ordering::Relaxed)
     }
     fn new_span(&self, _: &tracing::span::Attributes<'_>) -> tracing::span::Id {
         tracing::span::Id::from_u64(1)
@@ -188,6 +190,9 @@ impl tracing::Subscriber for Kept {
     fn event(&self, event: &tracing::Event<'_>) {
         let mut line = Line(format!("{} {}", event.metadata().level(), event.metadata().target()));
         event.record(&mut line);
+        if let Some(parent) = event.parent() {
+            line.0 += &format!(" under {}", parent.into_u64());
+        }
         self.0.lock().unwrap().push(line.0);
     }
     fn enter(&self, _: &tracing::span::Id) {}
@@ -221,9 +226,24 @@ async fn in_a_process_of_its_own_events_and_panics_arrive() {
     let text = kept.text();
     let lines: Vec<&str> = text.lines().filter(mine).collect();
     let expected = "INFO misbehaving_plugin message=\"healthy enough\" plugin=\"misbehaving 1.2.3\" fields=\"shelves=3\" \
-                    spans=\"call{verb=health}:checking{disk=7}\"";
+                    spans=\"call{verb=health}:checking{disk=7}\" under 1";
     assert!(lines.contains(&expected), "{lines:#?}");
     assert!(!text.contains("nobody wants this"), "a level that the host does not want stays away");
+
+    let trace = TraceContext::parse("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01").unwrap();
+    let driver = misbehaving(&host, "ok-traced").await.unwrap();
+    trace::within(trace, driver.health()).await.unwrap();
+    let text = kept.text();
+    let traced = text.lines().find(|line| line.contains("4bf92f3577b34da6a3ce929d0e0e4736")).unwrap();
+    assert!(traced.contains("healthy enough") && traced.contains("trace=\"00-"), "{traced}");
+    assert!(!traced.contains("00f067aa0ba902b7"), "the call is a span of its own: {traced}");
+    assert!(traced.ends_with(" under 1"), "the host's span of the call is around it: {traced}");
+
+    // The host's levels change, and the plugin asks again.
+    kept.1.store(true, Ordering::Relaxed);
+    tracing::callsite::rebuild_interest_cache();
+    driver.health().await.unwrap();
+    assert!(kept.text().contains("nobody wants this"), "a level that was raised later arrives");
 
     misbehaving(&host, "panic-health").await.unwrap().health().await.unwrap_err();
     let text = kept.text();

@@ -1,9 +1,10 @@
 //! Metrics as Prometheus text, in the original's names and labels, as far as this broker counts.
 //!
-//! [`text`] knows the format, [`topics`] and [`drivers`] what is counted. A name that nothing counts here is not printed:
+//! [`text`] knows the format, [`topics`] and [`drivers`] what is counted, [`families`] what others bring. A name that nothing counts here is not printed:
 //! a zero that means "unknown" misleads.
 
 mod drivers;
+mod families;
 mod text;
 mod topics;
 
@@ -16,9 +17,11 @@ use super::AdminState;
 use super::answer::Answer;
 use super::error::AdminError;
 use super::handlers::Shared;
+pub use families::{MetricFamily, MetricSeries, MetricValue};
+pub use text::Kind;
 #[cfg(test)]
 pub(super) use text::check;
-use text::{Exposition, Kind, Labels};
+use text::{Exposition, Labels};
 
 /// The text format's version that is written.
 const FORMAT: HeaderValue = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
@@ -43,5 +46,6 @@ fn render(state: &AdminState) -> String {
     out.sample("pulsar_ml_cache_used_size", Kind::Gauge, &cluster, state.cache_budget.used_bytes() as f64);
     topics::add(&mut out, &cluster, &loaded);
     drivers::add(&mut out, &cluster, &state.offloads.counters().snapshot());
+    families::add(&mut out, &cluster, &state.offloaders.metrics());
     out.finish()
 }

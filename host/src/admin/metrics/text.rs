@@ -2,18 +2,21 @@
 //!
 //! Source: Prometheus exposition formats, version 0.0.4.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 /// What a family's samples mean.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub enum Kind {
     /// Only grows.
     Counter,
     /// Any value.
     Gauge,
     /// Quantiles, a count and a sum.
     Summary,
+    /// Counts by upper bound, a count and a sum.
+    Histogram,
 }
 
 impl Kind {
@@ -22,6 +25,7 @@ impl Kind {
             Self::Counter => "counter",
             Self::Gauge => "gauge",
             Self::Summary => "summary",
+            Self::Histogram => "histogram",
         }
     }
 }
@@ -56,7 +60,14 @@ impl Labels {
 /// A text in the making: samples of a family may come in any order with those of others.
 #[derive(Debug, Default)]
 pub(super) struct Exposition {
-    families: BTreeMap<&'static str, (Option<Kind>, String)>,
+    families: BTreeMap<Cow<'static, str>, Family>,
+}
+
+#[derive(Debug, Default)]
+struct Family {
+    kind: Option<Kind>,
+    help: String,
+    samples: String,
 }
 
 impl Exposition {
@@ -65,11 +76,25 @@ impl Exposition {
         self.entry(name, kind);
     }
 
+    /// A family with a sentence for people, unless the name stands for another kind already; whether it does not.
+    pub(super) fn explained(&mut self, name: String, kind: Kind, help: &str) -> bool {
+        let family = self.families.entry(Cow::Owned(name)).or_default();
+        if family.kind.is_some_and(|known| known != kind) {
+            return false;
+        }
+        family.kind = Some(kind);
+        if family.help.is_empty() {
+            // A line of its own, so that neither a line's end nor what would escape it may stand in it.
+            family.help = help.replace('\\', "\\\\").replace('\n', "\\n");
+        }
+        true
+    }
+
     fn entry(&mut self, name: &'static str, kind: Kind) -> &mut String {
-        let (known, text) = self.families.entry(name).or_default();
-        debug_assert!(known.is_none_or(|known| known == kind), "{name} is of two kinds");
-        *known = Some(kind);
-        text
+        let family = self.families.entry(Cow::Borrowed(name)).or_default();
+        debug_assert!(family.kind.is_none_or(|known| known == kind), "{name} is of two kinds");
+        family.kind = Some(kind);
+        &mut family.samples
     }
 
     /// A sample under the family's own name.
@@ -84,20 +109,30 @@ impl Exposition {
         let _ = writeln!(text, "{family}{suffix}{{{}}} {value}", labels.0);
     }
 
+    /// A sample of a family that was [explained](Self::explained), under its name and a suffix.
+    pub(super) fn sample_of(&mut self, name: &str, suffix: &str, labels: &Labels, value: f64) {
+        if let Some(family) = self.families.get_mut(name) {
+            let _ = writeln!(family.samples, "{name}{suffix}{{{}}} {value}", labels.0);
+        }
+    }
+
     /// The text.
     pub(super) fn finish(self) -> String {
         let mut text = String::new();
-        for (name, (kind, samples)) in self.families {
-            if let Some(kind) = kind {
+        for (name, family) in self.families {
+            if !family.help.is_empty() {
+                let _ = writeln!(text, "# HELP {name} {}", family.help);
+            }
+            if let Some(kind) = family.kind {
                 let _ = writeln!(text, "# TYPE {name} {}", kind.as_str());
             }
-            text.push_str(&samples);
+            text.push_str(&family.samples);
         }
         text
     }
 }
 
-/// Checks a text against the format: every line is a TYPE line or a sample of the family above it, no family and no series
+/// Checks a text against the format: every line is a HELP or TYPE line or a sample of the family above it, no family and no series
 /// stands twice.
 #[cfg(test)]
 pub(in crate::admin) fn check(text: &str) -> Result<usize, String> {
@@ -111,9 +146,15 @@ pub(in crate::admin) fn check(text: &str) -> Result<usize, String> {
     let (mut family, mut families, mut series) = (String::new(), BTreeSet::new(), BTreeSet::new());
     for line in text.lines() {
         let fail = |why: &str| Err(format!("{why}: {line}"));
+        if let Some(help) = line.strip_prefix("# HELP ") {
+            match help.split_once(' ') {
+                Some((name, words)) if is_name(name) && !words.is_empty() && name != family => continue,
+                _ => return fail("not a sentence for a family that follows"),
+            }
+        }
         if let Some(typed) = line.strip_prefix("# TYPE ") {
             let Some((name, kind)) = typed.split_once(' ') else { return fail("no kind") };
-            if !is_name(name) || !["counter", "gauge", "summary"].contains(&kind) {
+            if !is_name(name) || !["counter", "gauge", "summary", "histogram"].contains(&kind) {
                 return fail("not a family");
             }
             if !families.insert(name.to_owned()) {
@@ -130,7 +171,7 @@ pub(in crate::admin) fn check(text: &str) -> Result<usize, String> {
             return fail("no labels");
         };
         let suffix = name.strip_prefix(family.as_str());
-        if !suffix.is_some_and(|suffix| ["", "_total", "_created", "_count", "_sum"].contains(&suffix)) {
+        if !suffix.is_some_and(|suffix| ["", "_total", "_created", "_count", "_sum", "_bucket"].contains(&suffix)) {
             return fail("not a sample of the family above");
         }
         if let Err(why) = check_labels(labels) {

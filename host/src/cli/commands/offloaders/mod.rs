@@ -3,7 +3,9 @@
 mod conformance;
 mod list;
 mod loaded_driver;
+mod new;
 mod table;
+mod template;
 
 use crate::cli::args::{OffloadersArgs, OffloadersCommand};
 
@@ -21,7 +23,7 @@ const NOT_READ: u8 = 2;
 pub fn run_offloaders(args: &OffloadersArgs) -> anyhow::Result<u8> {
     match &args.command {
         OffloadersCommand::Conformance(args) => conformance::run(args),
-        OffloadersCommand::New(_) => Ok(DONE),
+        OffloadersCommand::New(args) => new::run(args),
         OffloadersCommand::List(args) => list::run(args).map(|read| if read { DONE } else { NOT_READ }),
     }
 }

@@ -1,0 +1,174 @@
+//! The figures of plugins as metrics: their names, their labels, what they mean. Pure.
+//!
+//! What the host counts of a plugin's calls begins with `longshore_plugin_`, what a plugin counts itself with
+//! `longshore_plugin_own_` and the plugin's name. Generations of one version are one series.
+
+use crate::admin::{Kind, MetricFamily, MetricSeries, MetricValue};
+use crate::plugin::figures::{CallFigures, LATENCY_BOUNDS};
+use crate::plugin::own_metrics::{OwnFamily, OwnKind};
+use crate::plugin::{LibraryStats, PluginFigures};
+
+type Labels = Vec<(String, String)>;
+
+/// All families, also those without a series.
+pub(super) fn families(plugins: &[PluginFigures]) -> Vec<MetricFamily> {
+    let mut families = of_calls(plugins).to_vec();
+    families.extend(of_drivers(plugins));
+    families.extend(of_libraries(plugins));
+    for plugin in plugins {
+        families.extend(plugin.own.iter().map(|family| own(plugin, family)));
+    }
+    families
+}
+
+fn family(name: &str, kind: Kind, help: &str, series: Vec<MetricSeries>) -> MetricFamily {
+    MetricFamily { name: format!("longshore_plugin_{name}"), help: help.to_owned(), kind, series }
+}
+
+fn label(name: &str, value: &str) -> (String, String) {
+    (name.to_owned(), value.to_owned())
+}
+
+fn of_plugin(plugin: &PluginFigures) -> Labels {
+    vec![label("plugin", &plugin.plugin), label("version", &plugin.version)]
+}
+
+/// A series for each kind of call to each driver.
+fn each_call(plugins: &[PluginFigures], value: impl Fn(&CallFigures) -> MetricValue) -> Vec<MetricSeries> {
+    let mut series = Vec::new();
+    for plugin in plugins {
+        for (driver, figures) in &plugin.drivers {
+            for (verb, calls) in &figures.calls {
+                let mut labels = of_plugin(plugin);
+                labels.extend([label("driver", driver), label("call", verb.as_str())]);
+                series.push(MetricSeries { labels, value: value(calls) });
+            }
+        }
+    }
+    series
+}
+
+fn of_calls(plugins: &[PluginFigures]) -> [MetricFamily; 5] {
+    let number = |count: fn(&CallFigures) -> u64| each_call(plugins, |calls| MetricValue::Number(count(calls) as f64));
+    let durations = each_call(plugins, |calls| MetricValue::Distribution {
+        bounds: LATENCY_BOUNDS.iter().map(std::time::Duration::as_secs_f64).collect(),
+        counts: calls.latency.to_vec(),
+        sum: calls.latency_sum.as_secs_f64(),
+    });
+    [
+        family("calls_total", Kind::Counter, "Calls to a plugin that were begun.", number(|calls| calls.begun)),
+        family("calls_in_flight", Kind::Gauge, "Calls to a plugin that run now.", number(|calls| calls.in_flight)),
+        family(
+            "calls_abandoned_total",
+            Kind::Counter,
+            "Calls to a plugin whose caller went away before the end.",
+            number(|calls| calls.abandoned),
+        ),
+        family(
+            "call_duration_seconds",
+            Kind::Histogram,
+            "How long calls to a plugin took that ended, the wait for a permit included.",
+            durations,
+        ),
+        family(
+            "call_errors_total",
+            Kind::Counter,
+            "Calls to a plugin that failed, by error code; deadline, misbehaved, busy and suspended are the host's own verdicts.",
+            errors(plugins),
+        ),
+    ]
+}
+
+fn errors(plugins: &[PluginFigures]) -> Vec<MetricSeries> {
+    let mut series = Vec::new();
+    for plugin in plugins {
+        for (driver, figures) in &plugin.drivers {
+            for (verb, calls) in &figures.calls {
+                for (code, count) in &calls.errors {
+                    let mut labels = of_plugin(plugin);
+                    labels.extend([label("driver", driver), label("call", verb.as_str()), label("code", code)]);
+                    series.push(MetricSeries { labels, value: MetricValue::Number(*count as f64) });
+                }
+            }
+        }
+    }
+    series
+}
+
+fn of_drivers(plugins: &[PluginFigures]) -> [MetricFamily; 2] {
+    let each = |bytes: fn(&crate::plugin::figures::DriverFigures) -> u64| {
+        let drivers = plugins.iter().flat_map(|plugin| plugin.drivers.iter().map(move |driver| (plugin, driver)));
+        let series = drivers.map(|(plugin, (driver, figures))| {
+            let mut labels = of_plugin(plugin);
+            labels.push(label("driver", driver));
+            MetricSeries { labels, value: MetricValue::Number(bytes(figures) as f64) }
+        });
+        series.collect()
+    };
+    [
+        family(
+            "offloaded_bytes_total",
+            Kind::Counter,
+            "Payload that a plugin was given to copy.",
+            each(|figures| figures.bytes_in),
+        ),
+        family(
+            "read_bytes_total",
+            Kind::Counter,
+            "Payload that a plugin read from its copies.",
+            each(|figures| figures.bytes_out),
+        ),
+    ]
+}
+
+fn of_libraries(plugins: &[PluginFigures]) -> [MetricFamily; 5] {
+    let each = |count: fn(&LibraryStats) -> u64| {
+        let series = plugins.iter().map(|plugin| MetricSeries {
+            labels: of_plugin(plugin),
+            value: MetricValue::Number(count(&plugin.stats) as f64),
+        });
+        series.collect()
+    };
+    [
+        family("runtime_threads", Kind::Gauge, "Threads of a plugin's runtime.", each(|stats| stats.runtime_threads)),
+        family(
+            "own_threads",
+            Kind::Gauge,
+            "Threads that a plugin started beside its runtime and gave no name of their own.",
+            each(LibraryStats::leaked_threads),
+        ),
+        family("tasks", Kind::Gauge, "Tasks on a plugin's runtime that have not ended.", each(|stats| stats.tasks)),
+        family("read_handles", Kind::Gauge, "Copies that a plugin has open.", each(|stats| stats.read_handles)),
+        family(
+            "calls_inside",
+            Kind::Gauge,
+            "Calls that have not ended inside a plugin, those that the host gave up included.",
+            each(|stats| stats.calls),
+        ),
+    ]
+}
+
+/// A metric of the plugin's own, under its name.
+fn own(plugin: &PluginFigures, own: &OwnFamily) -> MetricFamily {
+    let of_name: String = plugin.plugin.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect();
+    let series = own.series.iter().map(|series| {
+        let mut labels = of_plugin(plugin);
+        labels.extend(series.labels.iter().cloned());
+        let value = match own.kind {
+            OwnKind::Counter | OwnKind::Gauge => MetricValue::Number(series.value),
+            OwnKind::Histogram => MetricValue::Distribution {
+                bounds: own.bounds.clone(),
+                counts: series.buckets.clone(),
+                sum: series.value,
+            },
+        };
+        MetricSeries { labels, value }
+    });
+    let kind = match own.kind {
+        OwnKind::Counter => Kind::Counter,
+        OwnKind::Gauge => Kind::Gauge,
+        OwnKind::Histogram => Kind::Histogram,
+    };
+    let help = if own.help.is_empty() { "A figure of the plugin's own." } else { own.help.as_str() };
+    family(&format!("own_{of_name}_{}", own.name), kind, help, series.collect())
+}
