@@ -20,7 +20,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::admin::{self, AdminState, BrokerFacts, StoreHealth};
-use crate::config::{Config, OffloadVerify};
+use crate::config::{Config, DriverPin, OffloadVerify};
 use crate::ledger::{FileLedgerStore, LedgerStoreSettings};
 use crate::managed_ledger::cache::CacheBudget;
 use crate::managed_ledger::factory::LedgerIds;
@@ -30,12 +30,12 @@ use crate::metadata::{Expect, MetadataStore};
 use crate::namespace::Namespaces;
 use crate::offload::{OffloadSettings, Offloads, VerifyMode};
 use crate::plugin::admission::AdmissionSettings;
-use crate::plugin::{PluginHost, PluginSettings, PluginState};
+use crate::plugin::{Pin, Pins, PluginHost, PluginSettings, PluginState};
 use crate::protocol::{self, ProtocolSettings};
 use crate::storage::{Clock, DriverLookup, DriverSettings, SystemClock};
 use crate::topic::{TopicSettings, Topics};
 
-use offloaders::LoadedOffloaders;
+use offloaders::LiveOffloaders;
 use topic_ledgers::TopicLedgers;
 
 /// How long plugins may take to finish when the broker stops.
@@ -116,6 +116,9 @@ impl Broker {
         let mut servers = JoinSet::new();
         let protocol_settings = protocol_settings(&config, &advertised);
         servers.spawn(protocol::serve(protocol_listener, topics.clone(), protocol_settings, stop.clone()));
+        let rescan_interval = Duration::from_secs(config.offloaders_rescan_seconds);
+        let live_offloaders = LiveOffloaders::new(plugins.clone(), topics.clone(), rescan_interval);
+        servers.spawn(live_offloaders.clone().look_by_the_clock(stop.clone()));
         let state = Arc::new(AdminState {
             facts: advertised.facts(&config),
             namespaces: namespaces.clone(),
@@ -123,7 +126,7 @@ impl Broker {
             managed_ledgers: managed.clone(),
             offloads: offloads.clone(),
             cache_budget,
-            offloaders: Arc::new(LoadedOffloaders(plugins.clone())),
+            offloaders: live_offloaders,
             health: Arc::new(StoreHealth::new(metadata, store.clone())),
             clock,
         });
@@ -253,6 +256,9 @@ pub fn plugin_settings(config: &Config) -> PluginSettings {
         file_bytes_max: config.offloaders_file_bytes_max,
         ledger_read_bytes_max: config.offloaders_ledger_read_bytes_max,
         driver_instances_max: config.offloaders_driver_instances_max as usize,
+        drain_timeout: Duration::from_millis(config.offloaders_drain_timeout_ms),
+        retired_bytes_max: config.offloaders_retired_bytes_max,
+        pins: Pins(config.driver_pins.iter().map(|(driver, pin)| (driver.clone(), pin_of(pin))).collect()),
         admission: admission_settings(config),
     }
 }
@@ -275,13 +281,17 @@ fn admission_settings(config: &Config) -> AdmissionSettings {
     }
 }
 
+fn pin_of(pin: &DriverPin) -> Pin {
+    Pin { plugin: pin.plugin.clone(), version: pin.version.clone() }
+}
+
 /// A driver that nobody claims, or a plugin that is not loaded, never stops the start, unless it is named as required.
 fn check_required(config: &Config, plugins: &PluginHost) -> Result<()> {
-    let loaded: Vec<_> = plugins.reports().into_iter().filter(|report| report.state == PluginState::Loaded).collect();
-    let claimed: Vec<&str> =
-        loaded.iter().flat_map(|report| report.drivers.iter().flatten()).map(String::as_str).collect();
-    let names = loaded.iter().filter_map(|report| report.name.as_deref());
-    let there: Vec<&str> = claimed.iter().copied().chain(names).collect();
+    let reports = plugins.reports();
+    let loaded = reports.iter().filter(|report| matches!(report.state, PluginState::Loaded | PluginState::Conflict));
+    let claimed = plugins.served();
+    let names = loaded.filter_map(|report| report.name.as_deref());
+    let there: Vec<&str> = claimed.iter().map(String::as_str).chain(names).collect();
     let is_there = |name: &str| there.iter().any(|there| there.eq_ignore_ascii_case(name));
     let missing: Vec<&str> =
         config.offloaders_required.iter().map(String::as_str).filter(|name| !is_there(name)).collect();

@@ -3,6 +3,9 @@
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 
+use semver::Version;
+
+use super::driver_pin;
 use super::key::{Key, Value};
 use super::near::nearest;
 use super::no_effect;
@@ -114,6 +117,7 @@ impl Loader {
 
     fn finish(mut self) -> Result<(Config, Vec<Warning>), ConfigErrors> {
         let mut config = Config::assemble(|key| self.value_of(key));
+        self.read_pins(&mut config);
         self.check_together(&config);
         self.note_other_keys();
         self.note_lost_line_breaks();
@@ -157,6 +161,35 @@ impl Loader {
     /// What is given for `name`, unless it is empty.
     fn given(&self, name: &str) -> Option<&Placed> {
         self.values.get(name).filter(|placed| !placed.property.value.is_empty())
+    }
+
+    /// Fills `driver_pins`. One plugin serves in one version, so pins of a plugin agree on it.
+    fn read_pins(&mut self, config: &mut Config) {
+        let mut first_of: HashMap<String, (Version, String)> = HashMap::new();
+        let mut mistakes = Vec::new();
+        let is_pin = |placed: &&Placed| placed.property.key.starts_with(driver_pin::PREFIX);
+        for placed in self.values.values().filter(is_pin).filter(|placed| !placed.property.value.is_empty()) {
+            let Property { key, value, .. } = &placed.property;
+            let (driver, pin) = match driver_pin::read(key, value) {
+                Ok(read) => read,
+                Err(problem) => {
+                    mistakes.push(placed.mistake(problem));
+                    continue;
+                }
+            };
+            if let Some(version) = &pin.version {
+                let first = first_of.entry(pin.plugin.clone()).or_insert_with(|| (version.clone(), key.clone()));
+                if first.0 != *version {
+                    let problem =
+                        format!("{} asks for version {} of the same plugin; allowed: one version", first.1, first.0);
+                    mistakes.push(placed.mistake(problem));
+                }
+            }
+            if config.driver_pins.insert(driver, pin).is_some() {
+                mistakes.push(placed.mistake("the driver is pinned by another line; allowed: one line".to_owned()));
+            }
+        }
+        self.mistakes.extend(mistakes);
     }
 
     /// Rules between keys.
@@ -278,13 +311,16 @@ fn known_names() -> impl Iterator<Item = &'static str> {
 }
 
 fn has_effect(name: &str) -> bool {
-    name.starts_with(EXTRA_CONFIG_PREFIX) || known_names().any(|known| known == name)
+    name.starts_with(EXTRA_CONFIG_PREFIX)
+        || name.starts_with(driver_pin::PREFIX)
+        || known_names().any(|known| known == name)
 }
 
 /// Whether storage drivers get the key: those of the table, and every other one that is named as an offload key, since a
 /// third party's driver has keys of its own.
 fn is_for_drivers(name: &str) -> bool {
-    name.to_ascii_lowercase().contains("managedledgeroffload")
+    let is_pin = name.starts_with(driver_pin::PREFIX);
+    !is_pin && name.to_ascii_lowercase().contains("managedledgeroffload")
         || name.starts_with("fileSystem")
         || known_keys().any(|key| key.for_driver && (key.name == name || key.other_name == Some(name)))
 }
@@ -310,12 +346,21 @@ fn glued_key(value: &str) -> Option<&'static str> {
     })
 }
 
+/// A key of a family up to its point.
+fn family(key: &str) -> &str {
+    key.split_inclusive('.').next().unwrap_or(key)
+}
+
+fn pins() -> impl Iterator<Item = &'static str> {
+    std::iter::once(driver_pin::PREFIX)
+}
+
 /// `a (file:1, did you mean b?), c (file:2)`.
 fn unknown_keys(unknown: &[&Placed]) -> String {
     let named = unknown.iter().enumerate().map(|(index, placed)| {
         let Property { key, line, .. } = &placed.property;
         let near = (index < NEAR_MATCHES_MAX)
-            .then(|| nearest(key, known_names().chain(no_effect::names())))
+            .then(|| nearest(key, known_names().chain(no_effect::names())).or_else(|| nearest(family(key), pins())))
             .flatten()
             .map(|near| format!(", did you mean `{near}`?"));
         format!("`{key}` ({}:{line}{})", placed.file, near.unwrap_or_default())

@@ -6,6 +6,7 @@
 //!
 //! To add a setting, add a row to `settings.rs` and let the shipped file be written again (`shipped.rs` says how).
 
+mod driver_pin;
 mod key;
 mod load;
 mod near;
@@ -21,6 +22,7 @@ mod source;
 #[cfg(test)]
 mod tests;
 
+pub use driver_pin::DriverPin;
 pub use key::{Key, Kind, Value};
 pub use paths::{absolute_file_uri, resolve_existing};
 pub use report::{ConfigErrors, Mistake, Severity, Warning};

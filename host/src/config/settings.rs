@@ -10,6 +10,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use super::driver_pin::DriverPin;
 use super::key::{Key, Value};
 use super::setting::{OffloadVerify, ReadPriority, Setting, TopicKind};
 
@@ -31,6 +32,8 @@ macro_rules! settings {
             /// Every key of the files that concerns storage drivers, in Pulsar's spelling; empty values left out. A
             /// folder of `fileSystemURI` is absolute.
             pub offload_properties: BTreeMap<String, String>,
+            /// Which plugin alone may serve a driver: `managedLedgerOffloadDriverPlugin.<driver>`, by driver in lower case.
+            pub driver_pins: BTreeMap<String, DriverPin>,
             /// Where a relative path is looked for: the working folder, then the configuration file's.
             pub search_folders: Vec<PathBuf>,
             /// Every key and its value in force, as text; secrets are stars.
@@ -50,6 +53,7 @@ macro_rules! settings {
                         "the row of ", stringify!($field), " pairs a type with a kind that it cannot hold"
                     )), )+)+
                     offload_properties: BTreeMap::new(),
+                    driver_pins: BTreeMap::new(),
                     search_folders: Vec::new(),
                     shown: BTreeMap::new(),
                 }
@@ -185,6 +189,15 @@ settings! {
         /// Driver instances (one for each driver and its settings) that are kept; beyond it those that nobody uses go.
         offloaders_driver_instances_max: u64 =
             Key::number("offloadersDriverInstancesMax", "1024", "instances", 1, 1_000_000);
+        /// How often offloadersDirectory is looked at for new, changed and removed files while the broker runs; 0 is never,
+        /// `longshore offloaders rescan` looks at once.
+        offloaders_rescan_seconds: u64 = Key::number("offloadersRescanIntervalSeconds", "30", "seconds", 0, INT_MAX);
+        /// How long reads and offloads that began with a replaced plugin may go on before they are called late; none is cut off.
+        offloaders_drain_timeout_ms: u64 =
+            Key::number("offloadersDrainTimeoutMs", "60000", "milliseconds", 0, INT_MAX);
+        /// Libraries that were replaced stay in memory until the restart; beyond so many bytes nothing is replaced any more.
+        offloaders_retired_bytes_max: u64 =
+            Key::number("offloadersRetiredBytesMax", "268435456", "bytes", 0, i64::MAX);
     }
     "Which plugins may be loaded" {
         /// File with the SHA-256 of each plugin file that may be loaded, one a line as sha256sum writes it; unset, every one may.

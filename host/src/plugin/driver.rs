@@ -92,6 +92,11 @@ impl PluginDriver {
         Ok(Self { calls, driver_metadata })
     }
 
+    /// Whoever holds the rules of its calls beside the driver itself: open copies.
+    pub(super) fn user_count(&self) -> usize {
+        Arc::strong_count(&self.calls) - 1
+    }
+
     /// Ends when all that the plugin is busy with are calls that nobody waits for, and the same number of them twice in a row: code
     /// that does not await is never interrupted, so that a shutdown would wait for them in vain.
     async fn stuck_calls(&self) -> u64 {

@@ -10,6 +10,7 @@ use abi_stable::std_types::RErr;
 use longshore_plugin_api::abi::{FfiStartOptions, Pairs};
 use longshore_plugin_api::note::PluginNote;
 use longshore_plugin_api::{Error, runtime};
+use serde::{Deserialize, Serialize};
 use tokio::sync::Semaphore;
 
 use super::calls::{Call, ERROR_CHARS_MAX};
@@ -62,7 +63,7 @@ pub struct PluginFigures {
 }
 
 /// What a library holds and runs at a moment.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LibraryStats {
     /// Threads of the process that the library started and that its author gave no name of their own.
     pub threads: u64,

@@ -6,6 +6,8 @@ mod containment;
 mod refusals;
 mod schemas;
 mod serving;
+mod swapping;
+mod under_load;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -62,6 +62,16 @@ pub(in crate::admin) async fn offloaders(State(state): Shared) -> Answer {
     Ok(json(&state.offloaders.report()))
 }
 
+/// Our own: how each plugin and each driver stands.
+pub(in crate::admin) async fn offloaders_status(State(state): Shared) -> Answer {
+    Ok(json(&state.offloaders.status()))
+}
+
+/// Our own: looks at the folder of plugins at once, and answers what changed when everything is in force.
+pub(in crate::admin) async fn rescan_offloaders(State(state): Shared) -> Answer {
+    Ok(json(&state.offloaders.rescan().await))
+}
+
 pub(in crate::admin) async fn lookup(State(state): Shared, params: Params) -> Answer {
     params.topic()?;
     Ok(json(&json!({

@@ -9,7 +9,9 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use crate::client::{MessageId, Start};
 
 use super::EXIT_CODES;
-pub use offloaders::{ConformanceArgs, NewOffloaderArgs, OffloadersArgs, OffloadersCommand, OffloadersListArgs};
+pub use offloaders::{
+    ConformanceArgs, NewOffloaderArgs, OffloadersArgs, OffloadersBrokerArgs, OffloadersCommand, OffloadersListArgs,
+};
 
 /// A Pulsar-compatible standalone broker whose tiered storage drivers are shared libraries.
 #[derive(Debug, Parser)]

@@ -1,9 +1,11 @@
-//! `longshore offloaders …`: one file for each command. Each answers its exit code; `EXIT_CODES` tells what they mean.
+//! `longshore offloaders …`: one file for each command. Each answers its exit code; `OFFLOADERS_EXIT_CODES` tells what they mean.
 
 mod conformance;
 mod list;
 mod loaded_driver;
 mod new;
+mod rescan;
+mod status;
 mod table;
 mod template;
 
@@ -15,6 +17,8 @@ const DONE: u8 = 0;
 const FAILED: u8 = 1;
 /// The folder, or the file, could not be read.
 const NOT_READ: u8 = 2;
+/// It is done, and something wants an operator.
+const NOT_WELL: u8 = 3;
 
 /// Runs one command; answers its exit code.
 ///
@@ -25,5 +29,7 @@ pub fn run_offloaders(args: &OffloadersArgs) -> anyhow::Result<u8> {
         OffloadersCommand::Conformance(args) => conformance::run(args),
         OffloadersCommand::New(args) => new::run(args),
         OffloadersCommand::List(args) => list::run(args).map(|read| if read { DONE } else { NOT_READ }),
+        OffloadersCommand::Rescan(args) => rescan::run(args),
+        OffloadersCommand::Status(args) => status::run(args),
     }
 }
