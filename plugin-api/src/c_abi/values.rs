@@ -1,4 +1,4 @@
-//! Values and records: plain data, each [lent] for one call unless the header says otherwise.
+//! Values and records: plain data, each lent for one call unless the header says otherwise.
 
 use std::ffi::{c_char, c_void};
 use std::ptr;
