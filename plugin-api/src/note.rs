@@ -224,6 +224,14 @@ pub enum EntryKind {
 }
 
 impl EntryKind {
+    /// The symbol that a library of this kind exports, and the only one.
+    pub fn root_symbol(self) -> &'static str {
+        match self {
+            Self::Rust => crate::abi::ROOT_SYMBOL,
+            Self::C => crate::c_abi::ROOT_SYMBOL,
+        }
+    }
+
     /// The panic strategy that a library of this kind must have.
     pub fn panic_wanted(self) -> &'static str {
         match self {

@@ -15,3 +15,4 @@ mod offload;
 mod sizes;
 mod startup;
 mod tidy;
+mod verifying;

@@ -179,6 +179,19 @@ fn the_example_in_c_passes_the_conformance_kit() {
     assert!(text.contains("✓ scan-under-deletion") && text.contains(" 0 failed"), "{text}");
 }
 
+#[test]
+fn verifying_and_inspecting_the_example_in_c_find_nothing_wrong() {
+    let Some(library) = example() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let file = put(folder.path(), "example-c.so", &fs::read(library).unwrap());
+    for verb in ["verify", "inspect"] {
+        let output = std::process::Command::new(binary()).args(["offloaders", verb]).arg(&file).output().unwrap();
+        c_plugins::succeed(&output);
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(text.contains("example-c") && !text.contains("error"), "{verb}: {text}");
+    }
+}
+
 /// What the guide for authors of C shows, in the order in which it stands there.
 fn source_in_the_guide() -> String {
     let guide = include_str!("../../../docs/plugin-guide-c.md");

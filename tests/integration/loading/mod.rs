@@ -3,7 +3,7 @@
 
 mod c_plugins;
 mod containment;
-mod refusals;
+pub(crate) mod refusals;
 mod schemas;
 mod serving;
 mod swapping;

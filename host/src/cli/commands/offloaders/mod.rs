@@ -1,6 +1,8 @@
 //! `longshore offloaders …`: one file for each command. Each answers its exit code; `OFFLOADERS_EXIT_CODES` tells what they mean.
 
 mod conformance;
+mod files;
+mod inspect;
 mod list;
 mod loaded_driver;
 mod new;
@@ -8,6 +10,7 @@ mod rescan;
 mod status;
 mod table;
 mod template;
+mod verify;
 
 use crate::cli::args::{OffloadersArgs, OffloadersCommand};
 
@@ -31,5 +34,8 @@ pub fn run_offloaders(args: &OffloadersArgs) -> anyhow::Result<u8> {
         OffloadersCommand::List(args) => list::run(args).map(|read| if read { DONE } else { NOT_READ }),
         OffloadersCommand::Rescan(args) => rescan::run(args),
         OffloadersCommand::Status(args) => status::run(args),
+        OffloadersCommand::Inspect(args) => inspect::run(args),
+        OffloadersCommand::Verify(args) => verify::run(args),
+        OffloadersCommand::TryLoad(args) => verify::run_child(args),
     }
 }
