@@ -256,9 +256,13 @@ impl DriverCalls {
             },
             Settled::Error(error) => {
                 let error = Error::from(error);
-                let (kind, failure) = (kind_of(error.code()), Failure::Code(error.code()));
+                let kind = kind_of(error.code());
+                let failure = match kind {
+                    DriverErrorKind::Misbehaved => Failure::Misbehaved,
+                    _ => Failure::Code(error.code()),
+                };
                 let text = format!("{error} ({})", error.code());
-                if kind == DriverErrorKind::Panicked {
+                if matches!(kind, DriverErrorKind::Panicked | DriverErrorKind::Misbehaved) {
                     return Err(self.fault(call, kind, failure, &text, error.is_retryable()));
                 }
                 self.counters.failed(call.verb, failure);
@@ -346,6 +350,7 @@ fn kind_of(code: ErrorCode) -> DriverErrorKind {
         ErrorCode::NotFound => DriverErrorKind::NotFound,
         ErrorCode::Corrupt => DriverErrorKind::Corrupt,
         ErrorCode::Panicked => DriverErrorKind::Panicked,
+        ErrorCode::Misbehaved => DriverErrorKind::Misbehaved,
         ErrorCode::Timeout => DriverErrorKind::Timeout,
         ErrorCode::InvalidConfig => DriverErrorKind::InvalidConfig,
         ErrorCode::Unsupported => DriverErrorKind::Unsupported,

@@ -74,13 +74,12 @@ impl PluginDriver {
             properties: settings.properties.clone(),
             search_folders: settings.search_folders.clone(),
         });
-        let problems =
-            calls.call(Call::of(Verb::Validate), |context| module.validate()(context, config.clone())).await?;
+        let problems = calls.call(Call::of(Verb::Validate), |context| module.validate(context, config.clone())).await?;
         if !problems.is_empty() {
             let problems: Vec<ConfigProblem> = problems.into_iter().map(ConfigProblem::from).collect();
             return Err(invalid(&calls.plugin, name, &problems));
         }
-        let create = |context| module.create()(context, config);
+        let create = |context| module.create(context, config);
         let (offloader, driver_metadata) = calls.call_for(Call::of(Verb::Create), create, with_metadata).await?;
         calls.keep(offloader);
         Ok(Self { calls, driver_metadata })
@@ -97,7 +96,7 @@ impl PluginDriver {
         let mut before = None;
         loop {
             sleep(STUCK_GRACE).await;
-            let inside = self.calls.plugin.module.stats()().calls;
+            let inside = self.calls.plugin.module.stats().calls;
             let nobody_waits = self.calls.plugin.calls_running() == 0;
             let stuck = (inside > 0 && nobody_waits).then_some(inside);
             if let (Some(stuck), true) = (stuck, stuck == before) {

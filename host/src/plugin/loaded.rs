@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use abi_stable::std_types::RErr;
-use longshore_plugin_api::abi::{FfiStartOptions, OffloaderModuleRef, Pairs};
+use longshore_plugin_api::abi::{FfiStartOptions, Pairs};
 use longshore_plugin_api::note::PluginNote;
 use longshore_plugin_api::{Error, runtime};
 use serde::{Deserialize, Serialize};
@@ -16,6 +16,7 @@ use tokio::sync::Semaphore;
 use super::calls::{Call, ERROR_CHARS_MAX};
 use super::figures::{DriverCounters, DriverFigures};
 use super::inline::InlineCalls;
+use super::module::Module;
 use super::own_metrics::{OwnFamily, OwnMetrics};
 use super::services::services;
 use super::settings::PluginSettings;
@@ -27,7 +28,7 @@ use crate::storage::{DriverError, DriverErrorKind, DriverOrigin};
 pub(super) struct LoadedPlugin {
     pub(super) note: PluginNote,
     pub(super) file: String,
-    pub(super) module: OffloaderModuleRef,
+    pub(super) module: Module,
     pub(super) settings: Arc<PluginSettings>,
     pub(super) standing: Standing,
     /// `name version`.
@@ -102,7 +103,7 @@ impl LoadedPlugin {
     pub(super) fn start(
         note: PluginNote,
         file: String,
-        module: OffloaderModuleRef,
+        module: Module,
         settings: Arc<PluginSettings>,
     ) -> Result<Self, String> {
         let thread_name = threads::name_for(&note.name);
@@ -116,7 +117,7 @@ impl LoadedPlugin {
         let label = format!("{} {}", note.name, note.version);
         let own = Arc::new(OwnMetrics::new(&label));
         let services = services(&label, Arc::clone(&own));
-        if let RErr(error) = module.start()(services, options) {
+        if let RErr(error) = module.start(services, options) {
             return Err(format!("it could not be started: {}", Error::from(error)));
         }
         let standing = Standing::new(settings.degraded_after);
@@ -128,7 +129,7 @@ impl LoadedPlugin {
 
     /// What the library holds and runs at this moment.
     pub(super) fn stats(&self, threads: &Threads) -> LibraryStats {
-        let stats = self.module.stats()();
+        let stats = self.module.stats();
         LibraryStats {
             threads: threads.called(&self.thread_name),
             runtime_threads: stats.runtime_threads,

@@ -16,6 +16,7 @@
 pub mod admission;
 pub mod anatomy;
 mod assemble;
+mod c_module;
 mod calls;
 pub mod change;
 mod choose;
@@ -37,6 +38,7 @@ mod load;
 mod loaded;
 mod look;
 mod lookout;
+mod module;
 #[cfg(test)]
 mod one_process;
 pub mod own_metrics;
@@ -64,7 +66,6 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use futures_util::FutureExt;
-use longshore_plugin_api::abi::OffloaderModuleRef;
 use tokio::sync::Mutex;
 use tokio::time::timeout;
 
@@ -78,6 +79,7 @@ use self::instances::{InstanceKey, Instances};
 pub use self::loaded::{LibraryStats, PluginFigures};
 pub use self::lookout::Cause;
 use self::lookout::{Looked, Lookout, now_ms};
+use self::module::Module;
 pub use self::pins::{Pin, Pins};
 use self::registry::Registry;
 pub use self::report::PluginReport;
@@ -262,12 +264,12 @@ fn log_drivers(registry: &Registry, before: Option<&Registry>) {
 
 /// A library that was loaded, for questions that need no driver.
 #[derive(Clone, Copy)]
-pub struct Library(OffloaderModuleRef);
+pub struct Library(Module);
 
 impl Library {
     /// What the library says about itself: the JSON of its note. Calls into the library.
     pub fn describe(&self) -> &'static str {
-        self.0.describe()().as_str()
+        self.0.describe()
     }
 }
 

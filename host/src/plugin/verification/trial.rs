@@ -265,9 +265,9 @@ fn missing(name: &str) -> Option<(&'static Kind, String)> {
 
 fn kind_of(error: &LoadError) -> &'static Kind {
     match error {
-        LoadError::NoRoot => finding::NO_ROOT,
+        LoadError::NoRoot | LoadError::NoCRoot => finding::NO_ROOT,
         LoadError::Header(_) => finding::ENTRY,
-        LoadError::Layout { .. } => finding::LAYOUT,
+        LoadError::Layout { .. } | LoadError::Tables(_) => finding::LAYOUT,
         LoadError::Version { .. } => finding::NOTE_VERSION,
         LoadError::Root(_) => finding::ROOT_MODULE,
         LoadError::NoteLies(_) => finding::NOTE_LIES,
