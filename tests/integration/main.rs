@@ -3,6 +3,7 @@
 // Helpers of tests stand outside the functions that clippy knows as tests.
 #![allow(clippy::unwrap_used)]
 
+mod abi;
 mod authors;
 mod containment;
 mod crash;
@@ -16,3 +17,4 @@ mod offload;
 mod sizes;
 mod startup;
 mod tidy;
+mod verifying;

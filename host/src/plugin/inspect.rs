@@ -42,9 +42,9 @@ pub enum Refusal {
     /// The operating system refuses.
     #[error("it cannot be read: {0}")]
     Unreadable(#[from] io::Error),
-    /// It became something else after the folder was listed.
-    #[error("it is no regular file any more")]
-    NotAFile,
+    /// It is something else than a file.
+    #[error("{0}")]
+    NotAFile(&'static str),
     /// Longer than the setting allows.
     #[error("it has {len} bytes, more than offloadersFileBytesMax={max}")]
     TooLong {
@@ -97,7 +97,7 @@ pub fn read(path: &Path, file_bytes_max: u64) -> Result<Image, Refusal> {
     let mut file = File::from(rustix::fs::open(path, flags, Mode::empty()).map_err(io::Error::from)?);
     let before = file.metadata()?;
     if !before.is_file() {
-        return Err(Refusal::NotAFile);
+        return Err(Refusal::NotAFile("it is no regular file any more"));
     }
     if before.len() > file_bytes_max {
         return Err(Refusal::TooLong { len: before.len(), max: file_bytes_max });
@@ -157,7 +157,7 @@ mod tests {
         std::os::unix::fs::symlink(&file, &link).unwrap();
         assert!(matches!(read(&file, MAX), Err(Refusal::TooLong { len: 1001, max: MAX })));
         assert!(matches!(read(&link, MAX), Err(Refusal::Unreadable(_))));
-        assert!(matches!(read(folder.path(), MAX), Err(Refusal::NotAFile)));
+        assert!(matches!(read(folder.path(), MAX), Err(Refusal::NotAFile(_))));
     }
 
     #[test]

@@ -20,6 +20,7 @@ use rustix::fs::{MemfdFlags, SealFlags};
 use super::elf::FoundNote;
 use super::inspect::Image;
 use super::layout;
+use super::private_copy;
 
 /// `RTLD_NODELETE` of glibc and musl on Linux: the library stays mapped whatever closes it.
 const RTLD_NODELETE: i32 = 0x1000;
@@ -31,7 +32,7 @@ const MFD_EXEC: u32 = 0x10;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub(super) enum LoadError {
-    /// No memory file.
+    /// No memory file, and no private copy.
     #[error("copying it to memory failed: {0}")]
     Memory(#[from] io::Error),
     /// The system's loader refuses (a missing library, an undefined symbol).
@@ -118,13 +119,7 @@ fn open_module(name: &str, image: &Image, found: &FoundNote) -> Result<Offloader
 
 /// Maps the library for ever and finds abi_stable's header in it.
 fn open_header(name: &str, image: &Image) -> Result<&'static LibHeader, LoadError> {
-    let memory = sealed_memory(name, &image.bytes)?;
-    let path = format!("/proc/self/fd/{}", memory.as_raw_fd());
-    // SAFETY: constructors of the library run here. That is what loading a plugin means; inspection has admitted the file.
-    let library = unsafe { Library::open(Some(&path), RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE) };
-    let library = library.map_err(|e| LoadError::System(system_words(&e, &path, name)))?;
-    // Leaked: the loader knows the library by this number's name.
-    let _number: &'static OwnedFd = Box::leak(Box::new(memory));
+    let library = open_in_memory(name, image).or_else(|error| open_copy(name, image, error))?;
     // SAFETY: only a library made by the export macro has this symbol, and there it is a `LibHeader`, whose first part is
     // the header that `AbiHeaderRef` points to; `upgrade` checks its mark before it looks any further.
     let header = unsafe { library.get::<AbiHeaderRef>(ROOT_MODULE_LOADER_NAME_WITH_NUL.as_bytes()) };
@@ -132,6 +127,41 @@ fn open_header(name: &str, image: &Image) -> Result<&'static LibHeader, LoadErro
     // Leaked: a library is never closed.
     let _raw = library.into_raw();
     header.upgrade().map_err(|e| LoadError::Header(first_line(&e.to_string())))
+}
+
+/// Opens the bytes from a sealed memory file.
+fn open_in_memory(name: &str, image: &Image) -> Result<Library, LoadError> {
+    let memory = sealed_memory(name, &image.bytes)?;
+    let library = open_at(&format!("/proc/self/fd/{}", memory.as_raw_fd()), name)?;
+    // Leaked: the loader knows the library by this number's name.
+    let _number: &'static OwnedFd = Box::leak(Box::new(memory));
+    Ok(library)
+}
+
+/// Opens the bytes from a private copy where the system does not let memory files be executed; else it is the first error.
+fn open_copy(name: &str, image: &Image, error: LoadError) -> Result<Library, LoadError> {
+    let forbidden = match &error {
+        LoadError::Memory(_) => true,
+        LoadError::System(words) => private_copy::may_help(words),
+        _ => false,
+    };
+    if !forbidden {
+        return Err(error);
+    }
+    let path = match private_copy::of(image) {
+        Ok(path) => path,
+        Err(problem) => {
+            return Err(LoadError::System(format!("{error}; and keeping a private copy of it failed: {problem}")));
+        }
+    };
+    tracing::debug!(file = name, %error, copy = %path.display(), "a memory file cannot be executed here; a copy is opened");
+    open_at(&path.to_string_lossy(), name)
+}
+
+fn open_at(path: &str, name: &str) -> Result<Library, LoadError> {
+    // SAFETY: constructors of the library run here. That is what loading a plugin means; inspection has admitted the file.
+    let library = unsafe { Library::open(Some(path), RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE) };
+    library.map_err(|e| LoadError::System(system_words(&e, path, name)))
 }
 
 /// A memory file with these bytes that nobody can change any more.

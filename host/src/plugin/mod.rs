@@ -29,6 +29,7 @@ mod gate;
 mod generation;
 mod inline;
 pub mod inspect;
+pub mod inspection;
 mod instances;
 mod layout;
 mod lent_ledger;
@@ -36,8 +37,11 @@ mod load;
 mod loaded;
 mod look;
 mod lookout;
+#[cfg(test)]
+mod one_process;
 pub mod own_metrics;
 pub mod pins;
+mod private_copy;
 mod read_handle;
 mod registry;
 pub mod report;
@@ -50,6 +54,7 @@ pub mod state;
 pub mod status;
 mod takeover;
 mod threads;
+pub mod verification;
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fmt;

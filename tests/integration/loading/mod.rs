@@ -2,7 +2,7 @@
 //! plugin that panics, blocks or lies costs one failed operation.
 
 mod containment;
-mod refusals;
+pub(crate) mod refusals;
 mod schemas;
 mod serving;
 mod swapping;

@@ -13,7 +13,7 @@ use object::{Object, ObjectSection};
 use super::{quick, row, settings};
 
 /// A copy of the misbehaving plugin with `from` replaced by `to`, of equal length, in its note alone.
-fn with_note(from: &str, to: &str) -> Vec<u8> {
+pub(crate) fn with_note(from: &str, to: &str) -> Vec<u8> {
     assert_eq!(from.len(), to.len());
     let mut bytes = fs::read(built("misbehaving-plugin")).unwrap();
     let (start, length) = {
@@ -25,7 +25,7 @@ fn with_note(from: &str, to: &str) -> Vec<u8> {
 }
 
 /// A copy of the misbehaving plugin with `from` replaced by `to`, of equal length, in note and library alike.
-pub(super) fn everywhere(from: &str, to: &str) -> Vec<u8> {
+pub(crate) fn everywhere(from: &str, to: &str) -> Vec<u8> {
     rebuilt("misbehaving-plugin", from, to)
 }
 
