@@ -22,6 +22,7 @@ use uuid::Uuid;
 
 use super::figures::{DriverCounters, Failure, RunningCall, Verb};
 use super::gate::Gate;
+use super::isolation::{CRASHED, CRASHED_BESIDE};
 use super::loaded::LoadedPlugin;
 use crate::storage::{DriverError, DriverErrorKind, LedgerId, StoredLedger};
 use crate::trace;
@@ -259,14 +260,20 @@ impl DriverCalls {
                 let kind = kind_of(error.code());
                 let failure = match kind {
                     DriverErrorKind::Misbehaved => Failure::Misbehaved,
+                    DriverErrorKind::Crashed => Failure::Crashed,
                     _ => Failure::Code(error.code()),
                 };
-                let text = format!("{error} ({})", error.code());
-                if matches!(kind, DriverErrorKind::Panicked | DriverErrorKind::Misbehaved) {
+                let text = match kind {
+                    DriverErrorKind::Crashed => error.to_string(),
+                    _ => format!("{error} ({})", error.code()),
+                };
+                if matches!(kind, DriverErrorKind::Panicked | DriverErrorKind::Misbehaved | DriverErrorKind::Crashed) {
                     return Err(self.fault(call, kind, failure, &text, error.is_retryable()));
                 }
                 self.counters.failed(call.verb, failure);
-                self.answered();
+                if kind != DriverErrorKind::Crashed {
+                    self.answered();
+                }
                 Err(self.error(call, kind, &text, error.is_retryable()))
             }
             Settled::Unwound => {
@@ -354,6 +361,7 @@ fn kind_of(code: ErrorCode) -> DriverErrorKind {
         ErrorCode::Timeout => DriverErrorKind::Timeout,
         ErrorCode::InvalidConfig => DriverErrorKind::InvalidConfig,
         ErrorCode::Unsupported => DriverErrorKind::Unsupported,
+        CRASHED | CRASHED_BESIDE => DriverErrorKind::Crashed,
         _ => DriverErrorKind::Failed,
     }
 }

@@ -198,7 +198,7 @@ fn open_at(path: &str, name: &str) -> Result<Library, LoadError> {
 }
 
 /// A memory file with these bytes that nobody can change any more.
-fn sealed_memory(name: &str, bytes: &[u8]) -> io::Result<OwnedFd> {
+pub(super) fn sealed_memory(name: &str, bytes: &[u8]) -> io::Result<OwnedFd> {
     let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
     // A kernel older than 6.3 does not know the flag, and does not need it.
     let memory = rustix::fs::memfd_create(name, flags | MemfdFlags::from_bits_retain(MFD_EXEC))
