@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use longshore::plugin::isolation::{Isolation, IsolationSettings, ProcessReport};
-use longshore::plugin::{PluginHost, PluginSettings, PluginState};
+use longshore::plugin::{Cause, PluginHost, PluginSettings, PluginState};
 use longshore::storage::{DriverError, DriverErrorKind, DriverLookup, OffloadDriver, ReadError, ReadHandle};
 use longshore_tests::broker::binary;
 use longshore_tests::plugins::stage;
@@ -22,7 +22,7 @@ use super::loading::{MODE_KEY, MemoryLedger, quick, read_all, row, settings};
 const FOLDER_KEY: &str = "managedLedgerOffloadExtraConfigFolder";
 
 /// Every driver in a process, with deadlines for tests.
-fn isolated() -> PluginSettings {
+pub(super) fn isolated() -> PluginSettings {
     let isolation = IsolationSettings {
         everywhere: Isolation::Process,
         binary: binary(),
@@ -418,6 +418,41 @@ async fn a_process_gets_the_variables_that_are_named_and_no_descriptor_of_the_ho
     let limits = std::fs::read_to_string(format!("/proc/{pid}/limits")).unwrap();
     let core = limits.lines().find(|line| line.starts_with("Max core file size")).unwrap();
     assert!(core.split_whitespace().nth(4) == Some("0"), "{core}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_library_counts_in_its_process_the_host_shows() {
+    let stage = misbehaving_host(isolated());
+    let driver = stage.misbehaving("ok").await.unwrap();
+    for _ in 0..50 {
+        driver.health().await.unwrap();
+    }
+    let checks = || {
+        let figures = stage.host.figures().remove(0);
+        let family = figures.own.into_iter().find(|family| family.name == "checks_total");
+        family.map_or(0.0, |family| family.series[0].value)
+    };
+    until("the counter arrives", || checks() >= 50.0).await;
+    assert_eq!(checks(), 50.0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replaced_plugin_leaves_no_process_behind() {
+    let stage = misbehaving_host(isolated());
+    let old = stage.misbehaving("ok").await.unwrap();
+    old.health().await.unwrap();
+    let before = stage.pid();
+    let newer = super::loading::refusals::everywhere("\"version\":\"1.2.3\"", "\"version\":\"1.2.4\"");
+    longshore_tests::plugins::put(stage.folder.path(), "misbehaving.so", &newer);
+    stage.host.rescan(Cause::Operator).await;
+    let new = stage.misbehaving("ok").await.unwrap();
+    assert_eq!((old.origin().version.as_str(), new.origin().version.as_str()), ("1.2.3", "1.2.4"));
+    new.health().await.unwrap();
+    old.health().await.unwrap();
+    assert!(!is_gone(before), "the old process serves whoever began with it");
+    drop(old);
+    until("the old process ends", || is_gone(before)).await;
+    new.health().await.unwrap();
 }
 
 /// The pids whose parent is `parent`.

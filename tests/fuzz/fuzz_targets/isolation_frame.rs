@@ -7,7 +7,8 @@ use libfuzzer_sys::fuzz_target;
 use longshore::plugin::isolation::entries;
 use longshore::plugin::isolation::frame::{self, Frame, Header, Kind, ProtocolError};
 use longshore::plugin::isolation::message::{
-    self, Config, Event, Failure, Hello, Metadata, Number, Offload, Page, Pairs, Problems, Range, Scan, Stored,
+    self, Config, Event, Failure, Hello, Metadata, Metric, Number, Offload, Page, Pairs, Problems, Range, Samples, Scan,
+    Stored,
 };
 
 const ENTRIES_BYTES_MAX: usize = 64 << 10;
@@ -42,7 +43,7 @@ fn written_again(taken: &Frame, from: &[u8]) {
 
 fn read(taken: &Frame) -> Result<(), ProtocolError> {
     match taken.kind {
-        Kind::Hello => drop(message::read::<Hello>(taken)?),
+        Kind::Hello => drop(asked::<Hello>(taken)?),
         // Whoever asked knows which one it is.
         Kind::Answer => {
             let _ = message::read::<Number>(taken);
@@ -67,14 +68,27 @@ fn read(taken: &Frame) -> Result<(), ProtocolError> {
             let again = longshore_plugin_api::Error::from(Failure::from(error.clone()));
             assert_eq!(error, again);
         }
-        Kind::Validate | Kind::Create => drop(longshore_plugin_api::DriverConfig::from(message::read::<Config>(taken)?)),
-        Kind::Offload => drop(message::read::<Offload>(taken)?.target.into_request()?),
-        Kind::Open | Kind::Delete => drop(message::read::<Stored>(taken)?.into_stored(taken.kind)?),
-        Kind::Read | Kind::ReadLedger => _ = message::read::<Range>(taken)?,
-        Kind::Scan => drop(message::read::<Scan>(taken)?),
-        Kind::Shutdown | Kind::LogLevel | Kind::Progress => _ = message::read::<Number>(taken)?,
+        Kind::Validate | Kind::Create => drop(longshore_plugin_api::DriverConfig::from(asked::<Config>(taken)?)),
+        Kind::Offload => drop(asked::<Offload>(taken)?.target.into_request()?),
+        Kind::Open | Kind::Delete => drop(asked::<Stored>(taken)?.into_stored(taken.kind)?),
+        Kind::Read | Kind::ReadLedger => _ = asked::<Range>(taken)?,
+        Kind::Scan => drop(asked::<Scan>(taken)?),
+        Kind::Shutdown | Kind::Health => _ = asked::<Number>(taken)?,
+        Kind::LogLevel | Kind::Progress => _ = message::read::<Number>(taken)?,
         Kind::Log => drop(message::read::<Event>(taken)?),
-        Kind::Health | Kind::Cancel | Kind::Close => {}
+        Kind::Metric => drop(message::read::<Metric>(taken)?),
+        Kind::Samples => drop(message::read::<Samples>(taken)?),
+        Kind::Cancel | Kind::Close => {}
     }
     Ok(())
+}
+
+/// The body of a call; what goes along with it comes back the same.
+fn asked<M: prost::Message + Default>(taken: &Frame) -> Result<M, ProtocolError> {
+    let (context, asked) = message::read_call::<M>(taken)?;
+    let body = message::call_body(&context, &asked).into();
+    let (again, _) = message::read_call::<M>(&Frame { kind: taken.kind, id: taken.id, body })?;
+    assert_eq!(context, again);
+    let _ = longshore_plugin_api::abi::FfiCallContext::from(&context).trace();
+    Ok(asked)
 }

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use longshore::plugin::{PluginHost, PluginState};
+use longshore::plugin::{PluginHost, PluginSettings, PluginState};
 use longshore::storage::{DriverErrorKind, DriverLookup, ReadError, ReadHandle};
 use longshore::trace::{self, TraceContext};
 use longshore_tests::plugins::{built, stage};
@@ -202,6 +202,7 @@ impl tracing::Subscriber for Kept {
 #[test]
 fn events_and_panics_of_a_plugin_arrive_in_the_hosts_log() {
     in_a_process_of_its_own("loading::serving::in_a_process_of_its_own_events_and_panics_arrive");
+    in_a_process_of_its_own("loading::serving::in_a_process_of_its_own_those_of_a_process_arrive");
 }
 
 /// Runs an ignored test in a process of its own, because a process has one log.
@@ -216,11 +217,21 @@ pub(super) fn in_a_process_of_its_own(test: &str) {
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "run by events_and_panics_of_a_plugin_arrive_in_the_hosts_log, which gives it a process of its own"]
 async fn in_a_process_of_its_own_events_and_panics_arrive() {
+    events_and_panics_arrive(quick()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "run by events_and_panics_of_a_plugin_arrive_in_the_hosts_log, which gives it a process of its own"]
+async fn in_a_process_of_its_own_those_of_a_process_arrive() {
+    events_and_panics_arrive(crate::isolation::isolated()).await;
+}
+
+async fn events_and_panics_arrive(settings: PluginSettings) {
     let kept = Kept::default();
     tracing::subscriber::set_global_default(kept.clone()).unwrap();
     let folder = tempfile::tempdir().unwrap();
     stage("misbehaving-plugin", folder.path(), "talking.so");
-    let host = PluginHost::load(folder.path(), quick());
+    let host = PluginHost::load(folder.path(), settings);
     misbehaving(&host, "ok-log").await.unwrap().health().await.unwrap();
     let mine = |line: &&str| line.contains("misbehaving_plugin") || line.contains("told to");
     let text = kept.text();
