@@ -1,7 +1,6 @@
 //! The same driver linked into this process and through its `.so`: reading a copy that the system holds in memory.
 
 use std::collections::BTreeMap;
-use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
 use bytes::Bytes;
@@ -12,7 +11,7 @@ use longshore_plugin_api::{
 };
 use tiered_storage_file_system::FileSystemFactory;
 
-use crate::{Row, median, stored};
+use crate::{Row, cpu_ns, median, stored};
 
 const ENTRIES: usize = 2048;
 const ENTRY_BYTES: usize = 64 * 1024;
@@ -50,20 +49,20 @@ pub(crate) async fn figures(host: &PluginHost) -> Result<Vec<Row>> {
     let (mut here, mut across, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
     // The first round warms both up.
     for round in 0..=ROUNDS {
-        let began = Instant::now();
+        let began = cpu_ns()?;
         let mut next = 0;
         while next <= last {
             next += near.read(next, last, READ_BYTES).await?.len() as u64;
         }
-        let linked_s = began.elapsed().as_secs_f64();
-        let began = Instant::now();
+        let linked_s = (cpu_ns()? - began) / 1e9;
+        let began = cpu_ns()?;
         let mut next = 0;
         while next <= last {
             let batch = far.read(next, last, READ_BYTES).await?;
             ensure!(!batch.is_empty(), "nothing was read");
             next += batch.len() as u64;
         }
-        let loaded_s = began.elapsed().as_secs_f64();
+        let loaded_s = (cpu_ns()? - began) / 1e9;
         if round > 0 {
             here.push(linked_s);
             across.push(loaded_s);
