@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, Write};
 use std::mem::ManuallyDrop;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, IntoRawFd, OwnedFd};
 use std::sync::{Mutex, PoisonError};
 
 use abi_stable::StableAbi;
@@ -166,8 +166,8 @@ fn open_header(library: &Library) -> Result<&'static LibHeader, LoadError> {
 fn open_in_memory(name: &str, image: &Image) -> Result<Library, LoadError> {
     let memory = sealed_memory(name, &image.bytes)?;
     let library = open_at(&format!("/proc/self/fd/{}", memory.as_raw_fd()), name)?;
-    // Leaked: the loader knows the library by this number's name.
-    let _number: &'static OwnedFd = Box::leak(Box::new(memory));
+    // Never closed: the loader knows the library by this number's name.
+    let _number = memory.into_raw_fd();
     Ok(library)
 }
 
