@@ -12,8 +12,8 @@ use bytes::{Buf, Bytes};
 use tokio::net::UnixStream;
 use tokio::sync::Notify;
 
-/// Pieces of one write.
-const PIECES_MAX: usize = 64;
+/// Pieces of one write: as many as the system takes (`IOV_MAX`), since entries may be small.
+const PIECES_MAX: usize = 1024;
 
 /// Pieces in the queue from which on notices that can be done without are left out.
 const CONGESTED_PIECES: usize = 1024;
