@@ -100,7 +100,7 @@ pub(super) unsafe fn bytes<'a>(ptr: *const u8, len: usize, max: usize, what: &st
 /// `Misbehaved` for more than `max` bytes, or bytes that are not UTF-8.
 ///
 /// # Safety
-/// As for [`bytes`].
+/// As for [`bytes()`].
 pub(super) unsafe fn text(text: Str, max: usize, what: &str) -> Result<Option<String>, Error> {
     // SAFETY: the caller's promise.
     let Some(bytes) = (unsafe { bytes(text.ptr.cast(), text.len, max, what)? }) else { return Ok(None) };
@@ -113,7 +113,7 @@ pub(super) unsafe fn text(text: Str, max: usize, what: &str) -> Result<Option<St
 /// A text for people: cut after `max` bytes, with marks where it is not UTF-8; empty for null.
 ///
 /// # Safety
-/// As for [`bytes`].
+/// As for [`bytes()`].
 pub(super) unsafe fn shown(text: Str, max: usize) -> String {
     // SAFETY: the caller's promise; fewer bytes than there are may be read.
     let bytes = unsafe { bytes(text.ptr.cast(), text.len.min(max), max, "") };
