@@ -110,6 +110,22 @@ fn the_guide_leads_from_nothing_to_a_driver_that_serves_a_topic() {
     assert!(copies >= 4, "{copies} copies in the driver's folder");
 }
 
+#[test]
+fn a_crate_is_compiled_with_the_sdk_that_travels_with_the_program() {
+    let folder = tempfile::tempdir().unwrap();
+    let sdk = folder.path().join("sdk");
+    let staged = Command::new(root().join("scripts/stage-sdk")).arg("--to").arg(&sdk).output().unwrap();
+    assert!(staged.status.success(), "{}", text_of(&staged));
+    let mut new = Command::new(binary());
+    new.args(["offloaders", "new", "elsewhere", "--directory"]).arg(folder.path()).arg("--sdk").arg(&sdk);
+    let written = new.output().unwrap();
+    assert!(written.status.success(), "{}", text_of(&written));
+    let mut cargo = Command::new("cargo");
+    cargo.args(["check", "--offline", "--all-targets", "--target-dir"]).arg(target().0);
+    let checked = cargo.current_dir(folder.path().join("elsewhere")).output().unwrap();
+    assert!(checked.status.success(), "{}", text_of(&checked));
+}
+
 fn text_of(output: &Output) -> String {
     format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
 }

@@ -3,11 +3,13 @@
 // Helpers of tests stand outside the functions that clippy knows as tests.
 #![allow(clippy::unwrap_used)]
 
+mod abi;
 mod authors;
 mod containment;
 mod crash;
 mod damage;
 mod debris;
+mod dropping_in;
 mod isolation;
 mod kill;
 mod loading;
@@ -16,3 +18,4 @@ mod offload;
 mod sizes;
 mod startup;
 mod tidy;
+mod verifying;

@@ -222,7 +222,7 @@ settings! {
     }
     "Drivers in processes of their own" {
         /// Where drivers run: in the broker, or each in a process, which costs time and memory and keeps crashes to itself.
-        /// A driver's own key overrules it: offloadersIsolation.<driver>=process, or none.
+        /// A driver's own key overrules it, such as offloadersIsolation.filesystem=process, or none.
         offloaders_isolation: DriverIsolation = Key::choice("offloadersIsolation", "none", DriverIsolation::WORDS);
         /// How long a process may take to load its library.
         isolation_start_timeout_ms: u64 =

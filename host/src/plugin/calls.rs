@@ -122,10 +122,26 @@ impl DriverCalls {
         call: Call,
         start: impl FnOnce(FfiCallContext) -> FfiCall<T>,
     ) -> Result<T, DriverError> {
+        self.call_for(call, start, Ok).await
+    }
+
+    /// As [`call`](Self::call), for an answer that `accept` has to find possible; the sentence says why it is not.
+    pub(super) async fn call_for<T, A>(
+        self: &Arc<Self>,
+        call: Call,
+        start: impl FnOnce(FfiCallContext) -> FfiCall<T>,
+        accept: impl FnOnce(T) -> Result<A, String>,
+    ) -> Result<A, DriverError> {
         self.pass(call)?;
         let running = self.counters.begin(call.verb);
         let deadline = Instant::from_std(running.began) + self.plugin.settings.call_timeout;
-        let permit = self.permit(call, deadline).await?;
+        let permit = match self.permit(call, deadline).await {
+            Ok(permit) => permit,
+            Err(busy) => {
+                running.end();
+                return Err(busy);
+            }
+        };
         let outcome = self.outcome(call, &running, deadline, start).await;
         drop(permit);
         let took = running.end();
@@ -134,9 +150,9 @@ impl DriverCalls {
                 if inline {
                     self.plugin.inline.took(took, &self.plugin.label);
                 }
-                self.judge(call, answer)
+                self.judge(call, answer, accept)
             }
-            Outcome::Answered(answer) => self.judge(call, answer),
+            Outcome::Answered(answer) => self.judge(call, answer, accept),
             Outcome::TimedOut => {
                 let limit = self.plugin.settings.call_timeout.as_millis();
                 let text = format!("no answer within offloadersCallTimeoutMs={limit}; the call was given up");
@@ -221,17 +237,29 @@ impl DriverCalls {
         context
     }
 
-    /// Turns an answer into a value or an error, and remembers whose fault it was.
-    pub(super) fn judge<T>(self: &Arc<Self>, call: Call, answer: Settled<T>) -> Result<T, DriverError> {
+    /// Turns an answer into a value or an error, and remembers whose fault it was. An answer that cannot be is a fault as a panic
+    /// is: it says nothing good of the plugin.
+    pub(super) fn judge<T, A>(
+        self: &Arc<Self>,
+        call: Call,
+        answer: Settled<T>,
+        accept: impl FnOnce(T) -> Result<A, String>,
+    ) -> Result<A, DriverError> {
         match answer {
-            Settled::Answer(value) => {
-                self.answered();
-                Ok(value)
-            }
+            Settled::Answer(value) => match accept(value) {
+                Ok(accepted) => {
+                    self.answered();
+                    Ok(accepted)
+                }
+                Err(problem) => {
+                    Err(self.fault(call, DriverErrorKind::Misbehaved, Failure::Misbehaved, &problem, false))
+                }
+            },
             Settled::Error(error) => {
                 let error = Error::from(error);
                 let kind = kind_of(error.code());
                 let failure = match kind {
+                    DriverErrorKind::Misbehaved => Failure::Misbehaved,
                     DriverErrorKind::Crashed => Failure::Crashed,
                     _ => Failure::Code(error.code()),
                 };
@@ -239,7 +267,7 @@ impl DriverCalls {
                     DriverErrorKind::Crashed => error.to_string(),
                     _ => format!("{error} ({})", error.code()),
                 };
-                if kind == DriverErrorKind::Panicked || error.code() == CRASHED {
+                if matches!(kind, DriverErrorKind::Panicked | DriverErrorKind::Misbehaved | DriverErrorKind::Crashed) {
                     return Err(self.fault(call, kind, failure, &text, error.is_retryable()));
                 }
                 self.counters.failed(call.verb, failure);
@@ -254,11 +282,6 @@ impl DriverCalls {
                 Err(self.fault(call, DriverErrorKind::Panicked, failure, text, false))
             }
         }
-    }
-
-    /// The plugin broke its contract.
-    pub(super) fn misbehaved(self: &Arc<Self>, call: Call, text: &str) -> DriverError {
-        self.fault(call, DriverErrorKind::Misbehaved, Failure::Misbehaved, text, false)
     }
 
     /// The plugin did not answer in time.
@@ -334,6 +357,7 @@ fn kind_of(code: ErrorCode) -> DriverErrorKind {
         ErrorCode::NotFound => DriverErrorKind::NotFound,
         ErrorCode::Corrupt => DriverErrorKind::Corrupt,
         ErrorCode::Panicked => DriverErrorKind::Panicked,
+        ErrorCode::Misbehaved => DriverErrorKind::Misbehaved,
         ErrorCode::Timeout => DriverErrorKind::Timeout,
         ErrorCode::InvalidConfig => DriverErrorKind::InvalidConfig,
         ErrorCode::Unsupported => DriverErrorKind::Unsupported,

@@ -8,7 +8,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use longshore_plugin_api::abi::requests::from_pairs;
 use longshore_plugin_api::abi::{
-    FfiCallContext, FfiDriverConfig, FfiOffloadRequest, FfiScanPage, FfiScanRequest, FfiStoredLedger,
+    FfiCallContext, FfiDriverConfig, FfiOffloadRequest, FfiScanPage, FfiScanRequest, FfiStoredLedger, OffloaderBox,
 };
 use longshore_plugin_api::{self as plugin_api, ConfigProblem, DriverConfig};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
@@ -82,16 +82,9 @@ impl PluginDriver {
             let problems: Vec<ConfigProblem> = problems.into_iter().map(ConfigProblem::from).collect();
             return Err(invalid(&calls.plugin, name, &problems));
         }
-        let create = Call::of(Verb::Create);
-        let offloader = calls.call(create, |context| maker.create(context, config)).await?;
-        let driver_metadata = from_pairs(calls.keep(offloader).driver_metadata());
-        let bytes: usize = driver_metadata.iter().map(|(name, value)| name.len() + value.len()).sum();
-        if bytes > DRIVER_METADATA_BYTES_MAX {
-            let problem = format!(
-                "the plugin wants {bytes} bytes recorded with each ledger, {DRIVER_METADATA_BYTES_MAX} are allowed"
-            );
-            return Err(calls.misbehaved(create, &problem));
-        }
+        let create = |context| maker.create(context, config);
+        let (offloader, driver_metadata) = calls.call_for(Call::of(Verb::Create), create, with_metadata).await?;
+        calls.keep(offloader);
         Ok(Self { calls, driver_metadata })
     }
 
@@ -106,7 +99,8 @@ impl PluginDriver {
         let mut before = None;
         loop {
             sleep(STUCK_GRACE).await;
-            let inside = self.calls.plugin.homes.library.map_or(0, |library| library.stats()().calls);
+            let library = self.calls.plugin.homes.library;
+            let inside = library.map_or(0, |library| library.stats().calls);
             let nobody_waits = self.calls.plugin.calls_running() == 0;
             let stuck = (inside > 0 && nobody_waits).then_some(inside);
             if let (Some(stuck), true) = (stuck, stuck == before) {
@@ -178,7 +172,7 @@ impl OffloadDriver for PluginDriver {
                 biased;
                 answer = &mut offload => {
                     running.end();
-                    return self.calls.judge(call, answer);
+                    return self.calls.judge(call, answer, Ok);
                 }
                 () = sleep_until(stalls_at) => {}
             }
@@ -192,11 +186,8 @@ impl OffloadDriver for PluginDriver {
     async fn open(&self, stored: &StoredLedger) -> Result<Arc<dyn ReadHandle>, DriverError> {
         let call = Call::on(Verb::Open, stored);
         let open = |context| self.calls.offloader().open_read(context, for_plugin(stored));
-        let handle = self.calls.call(call, open).await?;
-        match ColdLedger::new(Arc::clone(&self.calls), stored.ledger_id, handle) {
-            Ok(handle) => Ok(Arc::new(handle)),
-            Err(problem) => Err(self.calls.misbehaved(call, &problem)),
-        }
+        let take = |handle| ColdLedger::new(Arc::clone(&self.calls), stored.ledger_id, handle);
+        Ok(Arc::new(self.calls.call_for(call, open, take).await?))
     }
 
     async fn delete(&self, stored: &StoredLedger) -> Result<(), DriverError> {
@@ -205,13 +196,14 @@ impl OffloadDriver for PluginDriver {
     }
 
     async fn scan(&self, request: ScanRequest) -> Result<ScanPage, DriverError> {
-        let call = Call::of(Verb::Scan);
-        let ScanRequest { after, limit } = request;
-        let asked = FfiScanRequest::from(plugin_api::ScanRequest { after: after.clone(), limit: limit.max(1) });
-        let page = self.calls.call(call, |context| self.calls.offloader().scan(context, asked)).await?;
-        let page = from_plugin(page);
-        check_page(&page, after.as_deref(), limit.max(1)).map_err(|problem| self.calls.misbehaved(call, &problem))?;
-        Ok(page)
+        let ScanRequest { after, limit } = ScanRequest { limit: request.limit.max(1), ..request };
+        let asked = FfiScanRequest::from(plugin_api::ScanRequest { after: after.clone(), limit });
+        let scan = |context| self.calls.offloader().scan(context, asked);
+        let take = |page| {
+            let page = from_plugin(page);
+            check_page(&page, after.as_deref(), limit).map(|()| page)
+        };
+        self.calls.call_for(Call::of(Verb::Scan), scan, take).await
     }
 
     async fn health(&self) -> Result<(), DriverError> {
@@ -236,10 +228,22 @@ impl OffloadDriver for PluginDriver {
         };
         running.end();
         match answer {
-            Ok(answer) => self.calls.judge(call, answer),
+            Ok(answer) => self.calls.judge(call, answer, Ok),
             Err(text) => Err(self.calls.timed_out(call, &text)),
         }
     }
+}
+
+/// An instance with the names and values that it wants recorded with each ledger; a sentence, where they are too many.
+fn with_metadata(offloader: OffloaderBox) -> Result<(OffloaderBox, BTreeMap<String, String>), String> {
+    let metadata = from_pairs(offloader.driver_metadata());
+    let bytes: usize = metadata.iter().map(|(name, value)| name.len() + value.len()).sum();
+    if bytes > DRIVER_METADATA_BYTES_MAX {
+        return Err(format!(
+            "the plugin wants {bytes} bytes recorded with each ledger, {DRIVER_METADATA_BYTES_MAX} are allowed"
+        ));
+    }
+    Ok((offloader, metadata))
 }
 
 fn for_plugin(stored: &StoredLedger) -> FfiStoredLedger {

@@ -1,8 +1,9 @@
 //! One library that was put in charge, and its way out: it serves, then it drains, then it is retired.
 //!
-//! A generation keeps the only share of its [`LoadedPlugin`] that means nothing. Every other share is a user: a driver's
-//! instance, an open copy, a call that makes an instance. So counting shares is counting users, exactly, and nobody has to
-//! report in or out. Whoever keeps a share for another purpose must keep a `Weak` one.
+//! A generation keeps the only share of its [`LoadedPlugin`] that means nothing. Every other share is an instance, kept or in
+//! the making, and an instance is shared by its callers and its open copies. So counting shares is counting users
+//! ([`Instances::user_count`]), and nobody has to report in or out. Whoever keeps a share for another purpose must keep a
+//! `Weak` one.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -71,13 +72,18 @@ impl Generation {
         Arc::clone(&self.plugin)
     }
 
-    /// Shares beside its own: instances, open copies, instances in the making.
+    /// Shares beside its own: instances, kept or in the making.
     pub(super) fn share_count(&self) -> usize {
         Arc::strong_count(&self.plugin) - 1
     }
 
     pub(super) fn phase(&self) -> Phase {
         self.phase.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Whether it went and nobody is left.
+    pub(super) fn is_over(&self) -> bool {
+        matches!(self.phase(), Phase::Retired { left_count: 0, .. })
     }
 
     /// Takes it out of charge, once.

@@ -8,7 +8,7 @@ use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use longshore_plugin_api::note::{PANIC_UNWIND, PluginNote, TARGET};
+use longshore_plugin_api::note::{EntryKind, PluginNote, TARGET};
 use longshore_plugin_api::version::{ABI_VERSION, Incompatible, check_compatible};
 use rustix::fs::{Mode, OFlags};
 use sha2::{Digest, Sha256};
@@ -42,9 +42,9 @@ pub enum Refusal {
     /// The operating system refuses.
     #[error("it cannot be read: {0}")]
     Unreadable(#[from] io::Error),
-    /// It became something else after the folder was listed.
-    #[error("it is no regular file any more")]
-    NotAFile,
+    /// It is something else than a file.
+    #[error("{0}")]
+    NotAFile(&'static str),
     /// Longer than the setting allows.
     #[error("it has {len} bytes, more than offloadersFileBytesMax={max}")]
     TooLong {
@@ -68,6 +68,11 @@ pub enum Refusal {
     /// Its panics would end the process.
     #[error("it is built with panic = \"{0}\", which would end the host on a panic; build it with panic = \"unwind\"")]
     PanicStrategy(String),
+    /// A C library that does not promise that nothing unwinds out of it.
+    #[error(
+        "its entry is C and its note says panic = \"{0}\"; nothing may unwind out of it, which is said as \"none\""
+    )]
+    Unwinds(String),
     /// Its configuration schema contradicts itself.
     #[error("its configuration schema cannot be used: {}; see plugin_api::schema", .0.join("; "))]
     Schema(Vec<String>),
@@ -97,7 +102,7 @@ pub fn read(path: &Path, file_bytes_max: u64) -> Result<Image, Refusal> {
     let mut file = File::from(rustix::fs::open(path, flags, Mode::empty()).map_err(io::Error::from)?);
     let before = file.metadata()?;
     if !before.is_file() {
-        return Err(Refusal::NotAFile);
+        return Err(Refusal::NotAFile("it is no regular file any more"));
     }
     if before.len() > file_bytes_max {
         return Err(Refusal::TooLong { len: before.len(), max: file_bytes_max });
@@ -125,15 +130,18 @@ pub fn identify(image: &Image) -> Result<FoundNote, Refusal> {
 /// Decides on the note alone whether this host can run the plugin.
 ///
 /// # Errors
-/// `Incompatible`, `Target`, `PanicStrategy`, `Schema`.
+/// `Incompatible`, `Target`, `PanicStrategy`, `Unwinds`, `Schema`.
 pub fn admit(note: &PluginNote) -> Result<(), Refusal> {
     let host = ABI_VERSION.parse().expect("our own version is semver");
     check_compatible(&host, &note.api, &note.api_min)?;
     if note.target != TARGET {
         return Err(Refusal::Target(note.target.clone()));
     }
-    if note.panic != PANIC_UNWIND {
-        return Err(Refusal::PanicStrategy(note.panic.clone()));
+    if note.panic != note.entry.panic_wanted() {
+        return Err(match note.entry {
+            EntryKind::Rust => Refusal::PanicStrategy(note.panic.clone()),
+            EntryKind::C => Refusal::Unwinds(note.panic.clone()),
+        });
     }
     if let Some(schema) = &note.config_schema {
         ConfigSchema::parse(schema).map_err(Refusal::Schema)?;
@@ -157,7 +165,7 @@ mod tests {
         std::os::unix::fs::symlink(&file, &link).unwrap();
         assert!(matches!(read(&file, MAX), Err(Refusal::TooLong { len: 1001, max: MAX })));
         assert!(matches!(read(&link, MAX), Err(Refusal::Unreadable(_))));
-        assert!(matches!(read(folder.path(), MAX), Err(Refusal::NotAFile)));
+        assert!(matches!(read(folder.path(), MAX), Err(Refusal::NotAFile(_))));
     }
 
     #[test]

@@ -1,12 +1,17 @@
 //! The layout check of a plugin's types against ours, in both directions, with a reason that fits one line.
 
-use std::cmp::Reverse;
 use std::fmt;
 
 use abi_stable::abi_stability::abi_checking::{
     AbiInstability, AbiInstabilityError, AbiInstabilityErrors, CheckingGlobals, check_layout_compatibility_with_globals,
 };
 use abi_stable::type_layout::{TLFieldOrFunction, TypeLayout};
+
+/// What abi_stable calls the table of an interface's methods, inside the object that it names after the interface.
+const METHOD_TABLE: &str = "VTable";
+
+/// What that object's name ends in.
+const INTERFACE_SUFFIX: &str = "_TO";
 
 /// Accepts a plugin whose types extend ours, or ours its: a newer plugin on an older host, and the reverse.
 ///
@@ -28,10 +33,9 @@ pub(super) fn check_both_ways(ours: &'static TypeLayout, theirs: &'static TypeLa
 
 /// The deepest difference that is not growth: which type, which field, what against what.
 fn one_line(errors: &AbiInstabilityErrors) -> String {
-    let mut differences: Vec<&AbiInstabilityError> = errors.errors.iter().filter(|error| !is_growth(error)).collect();
-    // Of two that are equally deep the first.
-    differences.sort_by_key(|error| Reverse(error.stack_trace.len()));
-    match differences.first() {
+    // A type on the way to a difference has an error without a content. Of two that are equally deep the first.
+    let differences = errors.errors.iter().filter(|error| !error.errs.is_empty() && !is_growth(error));
+    match differences.rev().max_by_key(|error| error.stack_trace.len()) {
         Some(error) => describe(error, errors.interface),
         None => "this host and the plugin each have something that the other lacks".to_owned(),
     }
@@ -52,7 +56,7 @@ fn is_growth(error: &AbiInstabilityError) -> bool {
 fn describe(error: &AbiInstabilityError, interface: &'static TypeLayout) -> String {
     // The type that holds the step which is so far from the end.
     let holder = |back: usize| match error.stack_trace.iter().rev().nth(back + 1).map(|step| &step.expected) {
-        Some(TLFieldOrFunction::Field(field)) => field.layout().name(),
+        Some(TLFieldOrFunction::Field(field)) => told_name(error, field.layout().name()),
         Some(TLFieldOrFunction::Function(function)) => function.name.as_str(),
         None => interface.name(),
     };
@@ -62,7 +66,12 @@ fn describe(error: &AbiInstabilityError, interface: &'static TypeLayout) -> Stri
     match error.stack_trace.last().map(|step| (&step.expected, &step.found)) {
         Some((TLFieldOrFunction::Field(ours), TLFieldOrFunction::Field(theirs))) => {
             match first_unlike_field(ours.layout(), theirs.layout()) {
-                Some(difference) => difference,
+                Some((ours_field, theirs_field)) => {
+                    let name = told_name(error, ours.layout().name());
+                    format!(
+                        "the layout of `{name}` differs: here it has {ours_field} where the plugin has {theirs_field}"
+                    )
+                }
                 None => differs_in(holder(0), ours.name(), flat(ours.full_type()), flat(theirs.full_type())),
             }
         }
@@ -74,22 +83,32 @@ fn describe(error: &AbiInstabilityError, interface: &'static TypeLayout) -> Stri
     }
 }
 
+/// What a type is called to its author: a table of methods has the name of its interface.
+fn told_name(error: &AbiInstabilityError, name: &'static str) -> &'static str {
+    if name != METHOD_TABLE {
+        return name;
+    }
+    let interface = error.stack_trace.iter().rev().find_map(|step| match &step.expected {
+        TLFieldOrFunction::Field(field) => field.layout().name().strip_suffix(INTERFACE_SUFFIX),
+        TLFieldOrFunction::Function(_) => None,
+    });
+    interface.unwrap_or(name)
+}
+
 /// Of two types of one name: the first place where their fields have other names.
-fn first_unlike_field(ours: &TypeLayout, theirs: &TypeLayout) -> Option<String> {
+fn first_unlike_field(ours: &TypeLayout, theirs: &TypeLayout) -> Option<(String, String)> {
     if ours.name() != theirs.name() {
         return None;
     }
     let names = |layout: &TypeLayout| -> Vec<&'static str> {
         layout.get_fields().map(|fields| fields.iter().map(|field| field.name()).collect()).unwrap_or_default()
     };
-    let (ours_names, theirs_names) = (names(ours), names(theirs));
+    let (ours, theirs) = (names(ours), names(theirs));
     let told = |name: Option<&&str>| name.map_or("no more fields".to_owned(), |name| format!("`{name}`"));
-    let mut places = (0..ours_names.len().max(theirs_names.len()))
-        .map(|place| (ours_names.get(place), theirs_names.get(place)))
-        .skip_while(|(here, there)| here == there);
-    let (here, there) = places.next()?;
-    let owner = ours.name();
-    Some(format!("the layout of `{owner}` differs: here it has {} where the plugin has {}", told(here), told(there)))
+    (0..ours.len().max(theirs.len()))
+        .map(|place| (ours.get(place), theirs.get(place)))
+        .find(|(here, there)| here != there)
+        .map(|(here, there)| (told(here), told(there)))
 }
 
 /// At most 200 characters in one line.
@@ -103,22 +122,34 @@ mod tests {
 
     use super::check_both_ways;
 
-    /// A contract: a table whose one function answers with a type.
+    /// A contract: a table with an object, a function that answers with a type, and what they grew by.
     macro_rules! contract {
         ($name:ident, { $($field:ident: $type:ty),* }, { $($function:ident($($parameter:ident),*)),* }) => {
             // The fields are only looked at.
-            #[allow(dead_code)]
+            #[allow(dead_code, non_local_definitions, unused_qualifications, clippy::mem_forget)]
             mod $name {
+                use abi_stable::std_types::RBox;
+
                 #[repr(C)]
                 #[derive(abi_stable::StableAbi)]
                 pub(super) struct Answer {
                     $($field: $type),*
                 }
 
+                #[abi_stable::sabi_trait]
+                trait Object: Send {
+                    #[sabi(last_prefix_field)]
+                    fn ask(&self) -> u64;
+                    $(fn $function(&self) -> u64 {
+                        0
+                    })*
+                }
+
                 #[repr(C)]
                 #[derive(abi_stable::StableAbi)]
                 #[sabi(kind(Prefix(prefix_ref = TableRef, prefix_fields = TablePrefix)))]
                 pub(super) struct Table {
+                    object: extern "C" fn(object: Object_TO<RBox<()>>),
                     #[sabi(last_prefix_field)]
                     answer: extern "C" fn() -> Answer,
                     $($function: extern "C" fn($($parameter: u64),*)),*
@@ -176,7 +207,7 @@ mod tests {
         let reason = |ours, theirs| check_both_ways(ours, theirs).unwrap_err();
         assert_eq!(
             reason(grown::TableRef::LAYOUT, other_name::TableRef::LAYOUT),
-            "the layout of `Table` differs: here it has `tell` where the plugin has `say`"
+            "the layout of `Object` differs: here it has `tell` where the plugin has `say`"
         );
         for (ours, theirs) in [
             (grown::TableRef::LAYOUT, other_growth::TableRef::LAYOUT),

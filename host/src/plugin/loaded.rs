@@ -119,7 +119,7 @@ impl LoadedPlugin {
         let label = format!("{} {}", note.name, note.version);
         if let Some(library) = homes.library {
             let services = services(&label, Arc::clone(&own));
-            if let RErr(error) = library.start()(services, options) {
+            if let RErr(error) = library.start(services, options) {
                 return Err(format!("it could not be started: {}", Error::from(error)));
             }
         }
@@ -132,7 +132,7 @@ impl LoadedPlugin {
 
     /// What the library holds and runs at this moment, as far as it is open in this process.
     pub(super) fn stats(&self, threads: &Threads) -> LibraryStats {
-        let stats = self.homes.library.map(|library| library.stats()()).unwrap_or_default();
+        let stats = self.homes.library.map(|library| library.stats()).unwrap_or_default();
         LibraryStats {
             threads: threads.called(&self.thread_name),
             runtime_threads: stats.runtime_threads,

@@ -1,9 +1,11 @@
 //! One look at the folder and everything that follows from it: who is read, who is loaded, who takes over, who retires.
 //!
 //! The same story at the start and at every rescan. What was decided becomes a [`Registry`], which callers then read without
-//! waiting for any of this. The decisions are pure and stand elsewhere: [`look`](super::look) which files are read,
-//! [`choose`] which file of a plugin is tried, [`claims`] which plugin serves a driver, [`room`] whether another library
+//! waiting for any of this. The decisions are pure and stand elsewhere: [`look`](mod@super::look) which files are read,
+//! [`choose`] which file of a plugin is tried, [`claims`](super::claims) which plugin serves a driver, [`room`] whether another library
 //! fits. Looks are serialised by their owner; between them nothing here changes.
+
+mod drivers;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ffi::OsString;
@@ -15,12 +17,12 @@ use std::sync::Arc;
 use super::admission::Policy;
 use super::assemble::{self, Left};
 use super::choose::{self, Incumbent, Offer};
-use super::claims::{self, Claimant};
+use super::failure::{Failure, Retry};
 use super::generation::Generation;
 use super::instances::Instances;
 use super::look::{self, Content, Known, Work};
 use super::pins;
-use super::registry::{Claim, Registry, Service};
+use super::registry::Registry;
 use super::room;
 use super::rows;
 use super::scan::{self, Candidate};
@@ -28,8 +30,8 @@ use super::settings::PluginSettings;
 use super::takeover::{self, Failed, InUse};
 use crate::storage::{Clock, SystemClock};
 
-/// How often a plugin that failed for a reason that may pass is tried again without being asked for.
-const TRIES_MAX: u32 = 5;
+/// Generations that went and are told of even if the same bytes went again later.
+const RELIEVED_TOLD_MAX: usize = 100;
 
 /// Who asks for a look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,42 +49,6 @@ impl Cause {
     fn may_block(self) -> bool {
         self == Self::Start
     }
-}
-
-/// Why a content is not in charge although it was admitted.
-#[derive(Clone, Debug)]
-pub(super) struct Failure {
-    reason: String,
-    retry: Retry,
-    tries: u32,
-    /// The look of the last try.
-    look: u64,
-}
-
-impl Failure {
-    /// The reason, and what has it tried again.
-    pub(super) fn told(&self) -> String {
-        let again = match self.retry {
-            Retry::Never | Retry::Always => return self.reason.clone(),
-            Retry::Asked => "it is tried again by `longshore offloaders rescan`, or when its file changes".to_owned(),
-            Retry::Soon if self.tries < TRIES_MAX => "it is tried again".to_owned(),
-            Retry::Soon => format!("after {TRIES_MAX} tries it waits for `longshore offloaders rescan`"),
-        };
-        format!("{}; {again}", self.reason)
-    }
-}
-
-/// When a failure is tried again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Retry {
-    /// Not in this process: trying costs memory each time.
-    Never,
-    /// When an operator asks.
-    Asked,
-    /// A few times by itself.
-    Soon,
-    /// At each look: finding out costs nothing.
-    Always,
 }
 
 /// What is known of the folder, what runs, and what did not work.
@@ -147,6 +113,7 @@ impl Lookout {
     /// Looks, and settles everything. A folder that cannot be listed changes nothing but the registry's `folder_error`.
     pub(super) async fn look(&mut self, cause: Cause) -> Looked {
         self.look_count += 1;
+        self.forget_old_generations();
         let already_relieved = self.relieved.len();
         let mut files_read = 0;
         if let Some(round) = self.read_folder(cause).await {
@@ -287,17 +254,11 @@ impl Lookout {
     }
 
     fn failure(&self, before: Option<&Failure>, reason: String, retry: Retry) -> Failure {
-        Failure { reason, retry, tries: before.map_or(0, |before| before.tries) + 1, look: self.look_count }
+        Failure::new(before, reason, retry, self.look_count)
     }
 
     fn is_due(&self, failure: &Failure, cause: Cause) -> bool {
-        let wanted = match failure.retry {
-            Retry::Never => false,
-            Retry::Asked => cause == Cause::Operator,
-            Retry::Soon => cause == Cause::Operator || failure.tries < TRIES_MAX,
-            Retry::Always => true,
-        };
-        wanted && failure.look != self.look_count
+        failure.is_due(cause, self.look_count)
     }
 
     /// Loads a file and lets it take over what serves as the same plugin, if it passes the gate.
@@ -381,107 +342,6 @@ impl Lookout {
         }
     }
 
-    /// Decides who serves each driver, and remembers it.
-    async fn settle_drivers(&mut self, cause: Cause) -> Vec<Service> {
-        let mut drivers: BTreeMap<String, Vec<Claim>> = BTreeMap::new();
-        let mut generations: Vec<&Arc<Generation>> = self.serving.values().collect();
-        generations.sort_by(|a, b| a.plugin().file.cmp(&b.plugin().file));
-        for generation in generations {
-            for driver in &generation.plugin().note.drivers {
-                let claim = Claim { driver: driver.clone(), generation: Arc::clone(generation) };
-                drivers.entry(driver.to_ascii_lowercase()).or_default().push(claim);
-            }
-        }
-        let mut services = Vec::new();
-        for (driver, claims) in drivers {
-            let service = self.settle_driver(&driver, claims, cause).await;
-            services.push(service);
-        }
-        let served = services.iter().filter_map(|service: &Service| {
-            Some((service.driver.to_ascii_lowercase(), service.server()?.generation.plugin().note.name.clone()))
-        });
-        self.incumbents = served.collect();
-        services
-    }
-
-    /// Decides on one driver; whoever is to take it over from another plugin must pass the gate first.
-    async fn settle_driver(&mut self, driver: &str, claims: Vec<Claim>, cause: Cause) -> Service {
-        loop {
-            let ruling = self.rule(driver, &claims, cause);
-            let service = Service { driver: claims[0].driver.clone(), claims: claims.clone(), ruling };
-            let Some((server, before)) = service.server().zip(self.server_before(driver)) else { return service };
-            if Arc::ptr_eq(&server.generation, &before) {
-                return service;
-            }
-            let next = &server.generation;
-            let in_use = self.instances.in_use(&before, driver).into_iter().map(|(settings, instance)| InUse {
-                driver: server.driver.clone(),
-                settings,
-                instance,
-            });
-            match takeover::pass(next, in_use.collect()).await {
-                Ok(made) => {
-                    self.instances.keep(made);
-                    return service;
-                }
-                Err(Failed { reason, retryable }) => {
-                    let key = (driver.to_owned(), next.number);
-                    let retry = if retryable { Retry::Soon } else { Retry::Asked };
-                    let failure = self.failure(self.declined.get(&key), reason, retry);
-                    self.declined.insert(key, failure);
-                }
-            }
-        }
-    }
-
-    fn rule(&self, driver: &str, claims: &[Claim], cause: Cause) -> claims::Ruling {
-        let claimants: Vec<Claimant<'_>> = claims
-            .iter()
-            .map(|claim| {
-                let note = &claim.generation.plugin().note;
-                let declined = self.declined.get(&(driver.to_owned(), claim.generation.number));
-                Claimant {
-                    plugin: &note.name,
-                    version: &note.version,
-                    has_file: self.has_file(&claim.generation),
-                    declined: declined.is_some_and(|failure| !self.is_due(failure, cause)),
-                }
-            })
-            .collect();
-        claims::rule(&claimants, self.incumbents.get(driver).map(String::as_str), self.settings.pins.of(driver))
-    }
-
-    /// The generation in charge of the plugin that served a driver until now.
-    fn server_before(&self, driver: &str) -> Option<Arc<Generation>> {
-        self.serving.get(self.incumbents.get(driver)?).cloned()
-    }
-
-    /// Why `generation` did not take `driver` over.
-    pub(super) fn declined(&self, driver: &str, generation: &Generation) -> Option<&Failure> {
-        self.declined.get(&(driver.to_ascii_lowercase(), generation.number))
-    }
-
-    /// Relieves plugins whose file is gone and that serve no driver; answers whether there were any.
-    fn relieve_idle(&mut self, services: &[Service]) -> bool {
-        if self.folder_error.is_some() {
-            return false;
-        }
-        let serves = |generation: &Arc<Generation>| {
-            services.iter().filter_map(Service::server).any(|claim| Arc::ptr_eq(&claim.generation, generation))
-        };
-        let idle: Vec<String> = self
-            .serving
-            .iter()
-            .filter(|(_, generation)| !self.has_file(generation) && !serves(generation))
-            .map(|(plugin, _)| plugin.clone())
-            .collect();
-        for generation in idle.iter().filter_map(|plugin| self.serving.remove(plugin)) {
-            generation.relieve("its file is gone and other plugins serve its drivers", now_ms());
-            self.relieved.push(generation);
-        }
-        !idle.is_empty()
-    }
-
     /// Whether what was loaded is in the folder, under whatever name, and admitted.
     pub(super) fn has_file(&self, generation: &Generation) -> bool {
         self.known.values().filter_map(Known::admitted).any(|(_, content)| content == generation.content)
@@ -499,6 +359,22 @@ impl Lookout {
         self.failures.retain(|content, failure| failure.retry == Retry::Never || there.contains(content));
         let numbers: HashSet<u64> = self.serving.values().map(|generation| generation.number).collect();
         self.declined.retain(|(_, number), _| numbers.contains(number));
+    }
+
+    /// Of many generations that went, the ended ones whose bytes went again later, or serve again, need no telling any more. What
+    /// is left is bounded as their bytes are.
+    fn forget_old_generations(&mut self) {
+        if self.relieved.len() <= RELIEVED_TOLD_MAX {
+            return;
+        }
+        let mut later: HashSet<Content> = self.serving.values().map(|generation| generation.content).collect();
+        let mut kept: Vec<_> = std::mem::take(&mut self.relieved)
+            .into_iter()
+            .rev()
+            .filter(|generation| later.insert(generation.content) || !generation.is_over())
+            .collect();
+        kept.reverse();
+        self.relieved = kept;
     }
 
     fn retired_bytes(&self) -> u64 {

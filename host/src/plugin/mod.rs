@@ -2,7 +2,7 @@
 //!
 //! A look at the folder, in the order of its steps: [`scan`] lists it, `look` says which files may have changed, `assemble`
 //! reads and judges those ([`inspect`], [`elf`]), `choose` says which file of a plugin is tried, `load` opens its very bytes,
-//! `gate` lets it prove itself where a driver is in use, `claims` says who serves a driver. `lookout` tells that story; its
+//! `takeover` lets it prove itself where a driver is in use, `claims` says who serves a driver. `lookout` tells that story; its
 //! end is a `registry`, from which calls are routed without waiting for any of it. `driver` and `read_handle` put a plugin's
 //! tables behind the traits of [`crate::storage`], `isolation` does so across processes. A replaced `generation` drains: new calls go elsewhere, what began with it
 //! ends with it. Each file ends as one [`PluginReport`], the same in the log, in the admin API and on the command line.
@@ -16,6 +16,7 @@
 pub mod admission;
 pub mod anatomy;
 mod assemble;
+mod c_module;
 mod calls;
 pub mod change;
 mod choose;
@@ -23,11 +24,13 @@ mod claims;
 pub mod config_schema;
 mod driver;
 pub mod elf;
+mod failure;
 pub mod figures;
 mod gate;
 mod generation;
 mod inline;
 pub mod inspect;
+pub mod inspection;
 mod instances;
 pub mod isolation;
 mod layout;
@@ -36,8 +39,12 @@ mod load;
 mod loaded;
 mod look;
 mod lookout;
+mod module;
+#[cfg(test)]
+mod one_process;
 pub mod own_metrics;
 pub mod pins;
+mod private_copy;
 mod read_handle;
 mod registry;
 pub mod report;
@@ -50,8 +57,9 @@ pub mod state;
 pub mod status;
 mod takeover;
 mod threads;
+pub mod verification;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fmt;
 use std::path::Path;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -59,7 +67,6 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use futures_util::FutureExt;
-use longshore_plugin_api::abi::OffloaderModuleRef;
 use tokio::sync::Mutex;
 use tokio::time::timeout;
 
@@ -73,6 +80,7 @@ use self::instances::{InstanceKey, Instances};
 pub use self::loaded::{LibraryStats, PluginFigures};
 pub use self::lookout::Cause;
 use self::lookout::{Looked, Lookout, now_ms};
+use self::module::Module;
 pub use self::pins::{Pin, Pins};
 use self::registry::Registry;
 pub use self::report::PluginReport;
@@ -191,11 +199,20 @@ impl PluginHost {
         Some(generation.plugin().stats(&Threads::now()))
     }
 
-    /// What was counted of the plugins, those that went included, each version once, by name and version.
+    /// What was counted of the plugins, each version once, by name and version. Those that were replaced stay, so that no
+    /// counter ever falls.
     pub fn figures(&self) -> Vec<PluginFigures> {
         let (registry, threads) = (self.registry(), Threads::now());
-        let generations = registry.relieved.iter().chain(&registry.serving);
-        loaded::sum(generations.map(|generation| generation.plugin().figures(&threads)))
+        // Generations of one content are one library, which counts for all of them.
+        let mut told = HashSet::new();
+        let newest_first = registry.serving.iter().chain(registry.relieved.iter().rev());
+        loaded::sum(newest_first.map(|generation| {
+            let figures = generation.plugin().figures(&threads);
+            match told.insert(generation.content) {
+                true => figures,
+                false => PluginFigures { stats: LibraryStats::default(), ..figures },
+            }
+        }))
     }
 
     /// The configuration keys whose values must never be shown, by the schemas of the plugins that serve.
@@ -248,12 +265,12 @@ fn log_drivers(registry: &Registry, before: Option<&Registry>) {
 
 /// A library that was loaded, for questions that need no driver.
 #[derive(Clone, Copy)]
-pub struct Library(OffloaderModuleRef);
+pub struct Library(Module);
 
 impl Library {
     /// What the library says about itself: the JSON of its note. Calls into the library.
     pub fn describe(&self) -> &'static str {
-        self.0.describe()().as_str()
+        self.0.describe()
     }
 }
 

@@ -56,9 +56,9 @@ impl ReadHandle for ColdLedger {
         }
         let call = Call::read(ledger_id, first, last);
         let request = FfiReadRequest::new(first, last, max_bytes);
-        let batch = self.calls.call(call, |context| self.handle.read(context, request)).await?;
-        let (entries, bytes) =
-            take(batch, first, last, max_bytes).map_err(|problem| self.calls.misbehaved(call, &problem))?;
+        let read = |context| self.handle.read(context, request);
+        let take = |batch| take(batch, first, last, max_bytes);
+        let (entries, bytes) = self.calls.call_for(call, read, take).await?;
         self.calls.counters.bytes_out.fetch_add(bytes, Ordering::Relaxed);
         Ok(entries)
     }

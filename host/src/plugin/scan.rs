@@ -32,7 +32,7 @@ pub enum EntryKind {
 }
 
 impl EntryKind {
-    fn of(file_type: FileType) -> Self {
+    pub(super) fn of(file_type: FileType) -> Self {
         if file_type.is_file() {
             Self::File
         } else if file_type.is_symlink() {

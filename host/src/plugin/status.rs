@@ -1,6 +1,7 @@
 //! How the plugins of a running broker stand, as plain data for the admin API and the command line.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -8,6 +9,7 @@ use super::claims::Rule;
 use super::generation::{Generation, Phase};
 use super::instances::Instances;
 use super::loaded::LibraryStats;
+use super::lookout::now_ms;
 use super::pins;
 use super::registry::{Registry, Service};
 use super::report::PluginReport;
@@ -18,6 +20,8 @@ use super::threads::Threads;
 /// Everything at one moment. The JSON form is stable; times are milliseconds since 1970.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PluginStatus {
+    /// The broker's time, from which its other times count.
+    pub now_ms: u64,
     /// The folder.
     pub directory: String,
     /// Why it could not be listed at the last look.
@@ -138,12 +142,14 @@ pub(super) fn status(
     rescan: (u64, Option<u64>),
 ) -> PluginStatus {
     let threads = Threads::now();
-    let generations = registry.serving.iter().chain(&registry.relieved);
+    let of = |generation: &Arc<Generation>| of_generation(registry, instances, &threads, generation);
+    let (in_charge, went) = (registry.serving.iter().map(of), registry.relieved.iter().map(of));
     PluginStatus {
+        now_ms: now_ms(),
         directory: registry.directory.display().to_string(),
         folder_error: registry.folder_error.clone(),
         policy_problems: registry.policy_problems.clone(),
-        plugins: generations.map(|generation| of_generation(registry, instances, &threads, generation)).collect(),
+        plugins: in_charge.chain(went).collect(),
         drivers: drivers(registry),
         retired: RetiredStatus {
             count: registry.relieved.len(),

@@ -9,6 +9,7 @@ use crate::read::{CopyHandle, CopyId, Extents, OpenCopies, ReadOptions, Shared};
 use crate::removal;
 use crate::store::requests::{RequestOptions, Requests, in_context};
 use crate::store::{BlobStore, ListRequest};
+use crate::turns::Turns;
 use crate::upload::{self, UploadOptions};
 use crate::{Error, listing};
 
@@ -28,6 +29,7 @@ pub struct EngineOptions {
 pub struct CopyEngine {
     shared: Arc<Shared>,
     copies: OpenCopies,
+    turns: Arc<Turns>,
     upload: UploadOptions,
 }
 
@@ -41,7 +43,8 @@ impl CopyEngine {
         let requests = Arc::new(Requests::new(store, options.requests));
         let extents = Arc::new(Extents::new(options.read.extents_bytes_max));
         let copies = OpenCopies::new(options.read.indexes_bytes_max);
-        Ok(Self { shared: Arc::new(Shared { requests, extents }), copies, upload: options.upload })
+        let shared = Arc::new(Shared { requests, extents, entry_bytes_max: options.read.entry_bytes_max });
+        Ok(Self { shared, copies, turns: Arc::default(), upload: options.upload })
     }
 
     /// Copies one closed ledger. `Ok` means that both objects are in the store as they were written.
@@ -54,13 +57,15 @@ impl CopyEngine {
     /// Dropping the future stops the copy, and takes away what it wrote, in the background.
     pub async fn offload(&self, ledger: LedgerReader, request: OffloadRequest) -> Result<()> {
         let id = CopyId { uid: request.uid, ledger_id: request.ledger_id };
-        let result = upload::offload(self.shared.requests.clone(), self.upload, ledger, request).await;
+        let turn = self.turns.take(id).await;
+        let result = upload::offload(self.shared.requests.clone(), self.upload, ledger, request, turn).await;
         // A repeated attempt replaced what may be remembered of the one before.
         self.forget(id);
         result.map_err(|error| in_context(format_args!("copy ledger {} with uid {}", id.ledger_id, id.uid), &error))
     }
 
-    /// Opens a copy: one request, or none where its index is at hand.
+    /// Opens a copy: one request, or none where its index is at hand. A copy that another process deleted may so still be
+    /// opened; its entries are then `NotFound`, or come from what was fetched before.
     ///
     /// # Errors
     /// `NotFound` where there is no complete copy; `Corrupt` or `Unsupported` where its index is not one that is read here.
@@ -73,12 +78,14 @@ impl CopyEngine {
         Ok(CopyHandle::new(self.shared.clone(), copy))
     }
 
-    /// Deletes what an attempt left: index, data, uploads in parts. Deleting what is not there is a success.
+    /// Deletes what an attempt left: index, data, uploads in parts. Deleting what is not there is a success. Waits for an
+    /// attempt that is being made or taken away.
     ///
     /// # Errors
     /// Those of the store; everything was tried.
     pub async fn delete(&self, stored: &StoredLedger) -> Result<()> {
         let id = CopyId { uid: stored.uid, ledger_id: stored.ledger_id };
+        let _turn = self.turns.take(id).await;
         self.forget(id);
         let keys = CopyKeys::new(id.ledger_id, id.uid);
         let removed = removal::remove_attempt(&self.shared.requests, &keys).await;

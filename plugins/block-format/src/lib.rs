@@ -51,6 +51,7 @@ mod read;
 mod removal;
 pub mod store;
 mod stored_copy;
+mod turns;
 mod upload;
 pub mod user_metadata;
 pub mod walk;

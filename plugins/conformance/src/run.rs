@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::StreamExt as _;
 use futures_util::stream;
-use longshore_plugin_api::{DriverConfig, ErrorCode, OffloaderFactory, ScanRequest};
+use longshore_plugin_api::{DriverConfig, ErrorCode, OffloaderFactory, ScanRequest, StoredLedger};
 use tokio::task::JoinError;
 use tokio::time::timeout;
 use uuid::Uuid;
@@ -134,7 +134,7 @@ impl Suite {
             let part = self.pattern.unwrap_or_default();
             return Err(CouldNotRun(format!("no case has `{part}` in its name; --list shows the names")));
         }
-        let subject = create(&*bench).await?;
+        let subject = create(&bench).await?;
         let scans = offers_scan(&*subject).await;
         let namespace = format!("conformance/{}/persistent", Uuid::new_v4().simple());
         let next_ledger_id = Arc::new(AtomicU64::new(fastrand::u64(LEDGER_IDS)));
@@ -142,14 +142,20 @@ impl Suite {
     }
 }
 
-async fn create(bench: &dyn Bench) -> Result<Arc<dyn Subject>, CouldNotRun> {
-    if let Some(problems) = bench.validate(bench.config()).filter(|problems| !problems.is_empty()) {
-        let problems: Vec<String> = problems.iter().map(ToString::to_string).collect();
-        return Err(CouldNotRun(format!("the driver refuses the configuration: {}", problems.join("; "))));
-    }
-    match timeout(CREATE_DEADLINE, bench.create(bench.config().clone())).await {
-        Ok(Ok(subject)) => Ok(subject),
-        Ok(Err(error)) => Err(CouldNotRun(format!("no instance can be made: {error} ({})", error.code()))),
+/// Makes an instance, in a task of its own, because the driver may panic.
+async fn create(bench: &Arc<dyn Bench>) -> Result<Arc<dyn Subject>, CouldNotRun> {
+    let bench = Arc::clone(bench);
+    let making = tokio::spawn(async move {
+        if let Some(problems) = bench.validate(bench.config()).filter(|problems| !problems.is_empty()) {
+            let problems: Vec<String> = problems.iter().map(ToString::to_string).collect();
+            return Err(CouldNotRun(format!("the driver refuses the configuration: {}", problems.join("; "))));
+        }
+        let made = bench.create(bench.config().clone()).await;
+        made.map_err(|error| CouldNotRun(format!("no instance can be made: {error} ({})", error.code())))
+    });
+    match timeout(CREATE_DEADLINE, making).await {
+        Ok(Ok(made)) => made,
+        Ok(Err(lost)) => Err(CouldNotRun(format!("no instance can be made: the driver {}", panicked(lost)))),
         Err(_) => Err(CouldNotRun(format!("no instance was made within {} s", CREATE_DEADLINE.as_secs()))),
     }
 }
@@ -206,7 +212,7 @@ impl Run {
             Need::Validate if self.bench.validate(self.bench.config()).is_none() => Some(
                 "the host checks a configuration and makes the driver in one step; run the kit in the driver's own tests",
             ),
-            Need::Secret if cases::secret_keys(self.bench.config()).is_empty() => {
+            Need::Secret if cases::secret_keys(&*self.bench).is_empty() => {
                 Some("the configuration has no key that is named for a secret")
             }
             Need::Probe if self.suite.probe.is_none() => {
@@ -251,22 +257,24 @@ impl Run {
 
     /// Replaces the instance; where that fails the old one goes on.
     async fn renew(&mut self) {
-        if let Ok(subject) = create(&*self.bench).await {
+        if let Ok(subject) = create(&self.bench).await {
             self.subject = subject;
         }
     }
 
     /// Deletes everything that the case may have left; the answer is what could not be deleted.
     async fn clean(&self, case: &Case, stage: &Stage) -> Vec<String> {
-        let delete = async |stored: longshore_plugin_api::StoredLedger| -> Option<String> {
+        let delete = |stored: StoredLedger| {
             let what = format!("{}: ledger {} as {}", case.id, stored.ledger_id, stored.uid);
             let subject = Arc::clone(&self.subject);
             // In a task of its own, because the driver may panic.
-            let deleted = tokio::spawn(async move { subject.delete(stored).await }).await;
-            match deleted {
-                Ok(Ok(())) => None,
-                Ok(Err(error)) => Some(format!("{what}: {error}")),
-                Err(lost) => Some(format!("{what}: {}", panicked(lost))),
+            let task = tokio::spawn(async move { subject.delete(stored).await });
+            async move {
+                match task.await {
+                    Ok(Ok(())) => None,
+                    Ok(Err(error)) => Some(format!("{what}: {error}")),
+                    Err(lost) => Some(format!("{what}: {}", panicked(lost))),
+                }
             }
         };
         let deletes = stream::iter(stage.attempts()).map(delete).buffer_unordered(DELETES_AT_ONCE);

@@ -57,6 +57,11 @@ pub trait Bench: Send + Sync {
     /// Makes an instance that shares nothing with earlier ones but the store.
     fn create(&self, config: DriverConfig) -> BoxFuture<'_, Result<Arc<dyn Subject>>>;
 
+    /// Keys whose values are secret, beside those whose names say so.
+    fn secret_keys(&self) -> Vec<String> {
+        Vec::new()
+    }
+
     /// Whether somebody between the suite and the driver refuses bad ranges, so that the driver never hears of them.
     fn checks_ranges(&self) -> bool {
         false

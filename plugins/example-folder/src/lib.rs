@@ -10,8 +10,9 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::{fs, fs::File, io, io::Write, os::unix::fs::FileExt, path::Path, path::PathBuf};
 use tokio::task::block_in_place;
 
-export_offloader! { factory: Factory, name: "example-folder", drivers: ["example-folder"],
-schema: include_str!("../config.schema.json") }
+export_offloader! {
+    factory: Factory, name: "example-folder", drivers: ["example-folder"], schema: include_str!("../config.schema.json")
+}
 const FOLDER_KEY: &str = "managedLedgerOffloadExtraConfigFolder";
 struct Factory;
 struct Folder(PathBuf);
@@ -21,7 +22,8 @@ struct Copy(PathBuf, File, LedgerMetadata, Vec<u64>);
 impl OffloaderFactory for Factory {
     type Offloader = Folder;
     fn validate(config: &DriverConfig) -> Vec<ConfigProblem> {
-        config.get(FOLDER_KEY).map_or_else(|| vec![ConfigProblem::new(FOLDER_KEY, "is needed")], |_| Vec::new())
+        let missing = || vec![ConfigProblem::new(FOLDER_KEY, "is needed: the folder that keeps the ledgers")];
+        config.get(FOLDER_KEY).map_or_else(missing, |_| Vec::new())
     }
     async fn create(config: DriverConfig) -> Result<Folder> {
         let folder = PathBuf::from(config.get(FOLDER_KEY).unwrap_or_default());

@@ -428,6 +428,22 @@ async fn an_instance_that_fails_in_a_row_is_suspended_and_probed_and_others_go_o
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn nonsense_in_a_row_suspends_as_panics_do() {
+    let (_folder, host) = misbehaving_host(PluginSettings { degraded_after: 3, ..quick() });
+    let (_ledger, target) = stored(&host, 3).await;
+    let handle = misbehaving(&host, "nonsense-read-gap").await.unwrap().open(&target).await.unwrap();
+    let mut kinds = Vec::new();
+    for _ in 0..4 {
+        let ReadError::Driver(error) = handle.read(0, 2, 10_000).await.unwrap_err() else { panic!("another error") };
+        kinds.push(error.kind);
+    }
+    let bad = DriverErrorKind::Misbehaved;
+    assert_eq!(kinds, [bad, bad, bad, DriverErrorKind::Suspended]);
+    let row = row(&host, "misbehaving-1.2.3.so");
+    assert_eq!(row.state, PluginState::Degraded, "{row:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn threads_that_a_plugin_leaks_are_seen() {
     let (_folder, host) = host_of_its_own("1.3.4", quick());
     let leaking = misbehaving(&host, "leak-health").await.unwrap();

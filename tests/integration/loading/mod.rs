@@ -1,8 +1,9 @@
 //! Proves that plugins are loaded from real `.so` files, that bad files are refused each with its own sentence, and that a
 //! plugin that panics, blocks or lies costs one failed operation.
 
+mod c_plugins;
 mod containment;
-pub(super) mod refusals;
+pub(crate) mod refusals;
 mod schemas;
 mod serving;
 mod swapping;

@@ -147,7 +147,7 @@ async fn shutdown_waits_for_what_runs_and_gives_up_at_its_deadline() {
 }
 
 /// The symbols that a library offers to others.
-fn exported(library: &std::path::Path) -> Vec<String> {
+pub(super) fn exported(library: &std::path::Path) -> Vec<String> {
     let bytes = std::fs::read(library).unwrap();
     let file = object::File::parse(&*bytes).unwrap();
     let symbols = file.dynamic_symbols().filter(|symbol| symbol.is_definition());
@@ -162,10 +162,10 @@ fn the_template_exports_its_root_symbol_alone() {
 
 /// Keeps the events of the host's log as text.
 #[derive(Clone, Default)]
-struct Kept(Arc<Mutex<Vec<String>>>, Arc<AtomicBool>);
+pub(super) struct Kept(Arc<Mutex<Vec<String>>>, Arc<AtomicBool>);
 
 impl Kept {
-    fn text(&self) -> String {
+    pub(super) fn text(&self) -> String {
         self.0.lock().unwrap().join("\n")
     }
 }
@@ -199,20 +199,19 @@ impl tracing::Subscriber for Kept {
     fn exit(&self, _: &tracing::span::Id) {}
 }
 
-/// In a process of its own, because a process has one log.
 #[test]
 fn events_and_panics_of_a_plugin_arrive_in_the_hosts_log() {
-    for test in
-        ["in_a_process_of_its_own_events_and_panics_arrive", "in_a_process_of_its_own_those_of_a_process_arrive"]
-    {
-        let test = format!("loading::serving::{test}");
-        let child =
-            std::process::Command::new(std::env::current_exe().unwrap()).args(["--exact", &test, "--ignored"]).output();
-        let output = child.unwrap();
-        let text = String::from_utf8_lossy(&output.stdout);
-        let problem = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success() && text.contains("1 passed"), "{text}{problem}");
-    }
+    in_a_process_of_its_own("loading::serving::in_a_process_of_its_own_events_and_panics_arrive");
+    in_a_process_of_its_own("loading::serving::in_a_process_of_its_own_those_of_a_process_arrive");
+}
+
+/// Runs an ignored test in a process of its own, because a process has one log.
+pub(super) fn in_a_process_of_its_own(test: &str) {
+    let child =
+        std::process::Command::new(std::env::current_exe().unwrap()).args(["--exact", test, "--ignored"]).output();
+    let output = child.unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && text.contains("1 passed"), "{text}{}", String::from_utf8_lossy(&output.stderr));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -4,6 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
+use longshore::plugin::admission::AdmissionSettings;
 use longshore::plugin::status::GenerationPhase;
 use longshore::plugin::{Cause, ChangeKind, Pin, Pins, PluginHost, PluginSettings, PluginState, PluginStatus, Rescan};
 use longshore::storage::{DriverErrorKind, DriverLookup};
@@ -414,6 +415,46 @@ async fn a_copy_that_grows_is_incomplete_until_it_is_whole() {
     }
     fs::write(&path, &whole).unwrap();
     assert_eq!(words(&look(&host).await), [(ChangeKind::Added, "a.so")]);
+}
+
+/// A changed policy judges again the files that it concerns; what runs is not taken back by it, but says so.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_policy_that_changes_judges_again() {
+    let (folder, policy) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    put(folder.path(), "a.so", &version("3.9.0"));
+    put(folder.path(), "b.so", &version("3.8.9"));
+    let list = policy.path().join("allowed");
+    let allow = |files: &[&str]| {
+        let rows = PluginHost::load(folder.path(), quick()).reports();
+        let hash = |file: &&str| rows.iter().find(|row| row.file == **file).unwrap().sha256.clone().unwrap();
+        fs::write(&list, files.iter().map(|file| hash(file) + "\n").collect::<String>()).unwrap();
+    };
+    allow(&["a.so"]);
+    let admission = AdmissionSettings { allow_list: Some(list.clone()), ..AdmissionSettings::default() };
+    let host = PluginHost::load(folder.path(), PluginSettings { admission, ..quick() });
+    let states = || host.reports().into_iter().map(|row| (row.file, row.state)).collect::<Vec<_>>();
+    let state_of = |file: &str, state| (file.to_owned(), state);
+    assert_eq!(states(), [state_of("a.so", PluginState::Loaded), state_of("b.so", PluginState::Refused)]);
+    // Old enough that only the policy can make a look read the files.
+    tokio::time::sleep(Duration::from_millis(2100)).await;
+    look(&host).await;
+    assert_eq!(look(&host).await.files_read, 0);
+
+    allow(&[]);
+    let rescan = look(&host).await;
+    assert_eq!(rescan.files_read, 1, "the other one was refused before");
+    let expected = [PluginState::Refused, PluginState::Loaded, PluginState::Refused];
+    assert_eq!(host.reports().iter().map(|row| row.state).collect::<Vec<_>>(), expected);
+    let runs = &host.reports()[1];
+    assert!(runs.reason.as_ref().unwrap().contains("may not be loaded, since; it serves on"), "{runs:?}");
+    misbehaving(&host, "ok").await.unwrap().health().await.unwrap();
+
+    allow(&["b.so"]);
+    look(&host).await;
+    assert_eq!(served_by(&host).0, "3.8.9", "what is allowed takes over from what is not any more");
+    allow(&["a.so", "b.so"]);
+    look(&host).await;
+    assert_eq!(served_by(&host).0, "3.9.0");
 }
 
 #[tokio::test(flavor = "multi_thread")]

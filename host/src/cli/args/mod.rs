@@ -10,7 +10,8 @@ use crate::client::{MessageId, Start};
 
 use super::EXIT_CODES;
 pub use offloaders::{
-    ConformanceArgs, NewOffloaderArgs, OffloadersArgs, OffloadersBrokerArgs, OffloadersCommand, OffloadersListArgs,
+    ConformanceArgs, NewOffloaderArgs, OffloadersArgs, OffloadersBrokerArgs, OffloadersCommand, OffloadersFileArgs,
+    OffloadersInspectArgs, OffloadersListArgs, OffloadersTryLoadArgs, OffloadersVerifyArgs,
 };
 
 /// A Pulsar-compatible standalone broker whose tiered storage drivers are shared libraries.

@@ -26,6 +26,15 @@ pub struct OffloadersArgs {
 pub enum OffloadersCommand {
     /// Every *.so of the folder, and what became of it.
     List(OffloadersListArgs),
+    /// Everything about plugin files that can be told without running them.
+    #[command(after_help = INSPECT_EXIT_CODES)]
+    Inspect(OffloadersInspectArgs),
+    /// What can go wrong with plugin files: looks at them, and loads each in a child process.
+    #[command(after_help = VERIFY_EXIT_CODES)]
+    Verify(OffloadersVerifyArgs),
+    /// The child process of `verify`.
+    #[command(hide = true)]
+    TryLoad(OffloadersTryLoadArgs),
     /// Hold the driver of a plugin file against every promise of the contract.
     #[command(after_help = CONFORMANCE_EXIT_CODES)]
     Conformance(ConformanceArgs),
@@ -37,6 +46,68 @@ pub enum OffloadersCommand {
     /// How each plugin and each driver of the running broker stands.
     #[command(after_help = OFFLOADERS_EXIT_CODES)]
     Status(OffloadersBrokerArgs),
+}
+
+const INSPECT_EXIT_CODES: &str =
+    "Exit codes: 0 every file would be admitted; 1 one would not; 2 one could not be read.";
+const VERIFY_EXIT_CODES: &str = "Exit codes: 0 no errors; 1 errors were found; 2 a file could not be read.";
+
+/// Plugin files, and what they are judged by.
+#[derive(Debug, Args)]
+pub struct OffloadersFileArgs {
+    /// Plugin files.
+    #[arg(value_name = "FILE", required_unless_present = "directory")]
+    pub files: Vec<PathBuf>,
+    /// All *.so files of this folder.
+    #[arg(long, value_name = "DIR")]
+    pub directory: Option<PathBuf>,
+    /// Configuration file that says which plugins may be loaded; without it the defaults do.
+    #[arg(short, long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Print a JSON array.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Arguments of `offloaders inspect`.
+#[derive(Debug, Args)]
+pub struct OffloadersInspectArgs {
+    /// Which files.
+    #[command(flatten)]
+    pub target: OffloadersFileArgs,
+}
+
+/// Arguments of `offloaders verify`.
+#[derive(Debug, Args)]
+pub struct OffloadersVerifyArgs {
+    /// Which files.
+    #[command(flatten)]
+    pub target: OffloadersFileArgs,
+    /// Keep what was found in this folder, for offloadersVerdictsDirectory.
+    #[arg(long, value_name = "DIR")]
+    pub record: Option<PathBuf>,
+    /// How long loading a file may take.
+    #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=3600))]
+    pub timeout: u64,
+}
+
+/// Arguments of the child process.
+#[derive(Debug, Args)]
+pub struct OffloadersTryLoadArgs {
+    /// The plugin file.
+    pub file: PathBuf,
+    /// Its hash.
+    #[arg(long)]
+    pub sha256: String,
+    /// Where the answer goes.
+    #[arg(long)]
+    pub answer: PathBuf,
+    /// The longest file that is read.
+    #[arg(long)]
+    pub file_bytes_max: u64,
+    /// Processor time.
+    #[arg(long)]
+    pub seconds: u64,
 }
 
 /// Shown at the end of the help of `conformance`.

@@ -16,6 +16,7 @@ mod signature;
 mod trusted_file;
 mod verdict;
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
@@ -74,6 +75,17 @@ pub enum Rule {
     Verdict,
 }
 
+impl fmt::Display for Rule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Owner => "owner",
+            Self::AllowList => "allow-list",
+            Self::Signature => "signature",
+            Self::Verdict => "verdict",
+        })
+    }
+}
+
 /// How a rule judged one file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Ruling {
@@ -106,6 +118,12 @@ pub struct Admission {
 /// Everything that can change the judgement of one file, in 32 bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Fingerprint([u8; 32]);
+
+impl AsRef<[u8]> for Fingerprint {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
+}
 
 /// The policy as it stood when it was read.
 #[derive(Debug)]
@@ -288,7 +306,8 @@ impl Policy {
             None if self.settings.require_verdict => {
                 Err("offloadersRequireVerdict=true needs offloadersVerdictsDirectory".to_owned())
             }
-            Some(directory) if directory.exists() || self.settings.require_verdict => self
+            // One that is not there yet has no verdicts.
+            Some(directory) if directory.exists() => self
                 .owners
                 .check_chain(directory, Subject::Policy)
                 .map_err(|denial| format!("offloadersVerdictsDirectory: {denial}")),

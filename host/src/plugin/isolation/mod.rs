@@ -35,9 +35,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use abi_stable::std_types::RVec;
-use longshore_plugin_api::abi::{
-    FfiCall, FfiCallContext, FfiConfigProblem, FfiDriverConfig, OffloaderBox, OffloaderModuleRef,
-};
+use longshore_plugin_api::abi::{FfiCall, FfiCallContext, FfiConfigProblem, FfiDriverConfig, OffloaderBox};
 use longshore_plugin_api::note::PluginNote;
 use longshore_plugin_api::{DriverConfig, Error, ErrorCode};
 
@@ -49,6 +47,7 @@ use self::session::Session;
 pub use self::settings::{Isolation, IsolationSettings};
 use super::inspect::Image;
 use super::load::sealed_memory;
+use super::module::Module;
 use super::own_metrics::OwnMetrics;
 use super::settings::PluginSettings;
 
@@ -140,7 +139,7 @@ fn apart<T: Send>(work: impl AsyncFnOnce() -> T + Send) -> io::Result<T> {
 /// Where a plugin's drivers are made: by its library in this process, in processes of their own, or some here and some there.
 pub(super) struct Homes {
     /// Absent where every driver is isolated: the library is not open here then.
-    pub(super) library: Option<OffloaderModuleRef>,
+    pub(super) library: Option<Module>,
     pub(super) processes: Option<Processes>,
 }
 
@@ -150,7 +149,7 @@ pub(super) struct Process(Arc<Instance>);
 /// What makes one driver.
 pub(super) enum Maker {
     /// The library in this process.
-    Library(OffloaderModuleRef),
+    Library(Module),
     /// A process.
     Process(Process),
 }
@@ -176,7 +175,7 @@ impl Maker {
     /// Checks a configuration.
     pub(super) fn validate(&self, context: FfiCallContext, config: FfiDriverConfig) -> FfiCall<RVec<FfiConfigProblem>> {
         match self {
-            Self::Library(library) => library.validate()(context, config),
+            Self::Library(library) => library.validate(context, config),
             Self::Process(Process(instance)) => proxy::validate(Arc::clone(instance), context, config),
         }
     }
@@ -184,7 +183,7 @@ impl Maker {
     /// Makes the driver.
     pub(super) fn create(&self, context: FfiCallContext, config: FfiDriverConfig) -> FfiCall<OffloaderBox> {
         match self {
-            Self::Library(library) => library.create()(context, config),
+            Self::Library(library) => library.create(context, config),
             Self::Process(Process(instance)) => proxy::create(Arc::clone(instance), context, config),
         }
     }

@@ -11,9 +11,11 @@
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::ops::Range;
+use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
+use futures_util::FutureExt;
 use longshore_plugin_api::{Error, ErrorCode, Result};
 use tokio::sync::{Semaphore, watch};
 use uuid::Uuid;
@@ -223,7 +225,11 @@ impl Extents {
         let units = u32::try_from(units).unwrap_or(u32::MAX).min(self.units_max());
         let _room = self.fetching.acquire_many(units).await;
         self.make_room(len);
-        let result = fetch.await;
+        // A store that panics must not leave a place that nobody can read any more.
+        let result = AssertUnwindSafe(fetch)
+            .catch_unwind()
+            .await
+            .unwrap_or_else(|_| Err(Error::new(ErrorCode::Panicked, "the store panicked while it was read from")));
         let arrived = result.as_ref().map_or(0, |bytes| bytes.len() as u64);
         // An answer is as long as it should be; were it not, the books must still be right.
         let mut state = self.state();
@@ -401,6 +407,14 @@ mod tests {
         );
         assert_eq!(extents.get(COPY, 0, 0..10, bytes_of).await.unwrap().end(), 10);
         assert_eq!(extents.held_bytes(), 10);
+    }
+
+    #[tokio::test]
+    async fn a_store_that_panics_does_not_block_its_place() {
+        let extents = Arc::new(Extents::new(1 << 20));
+        let error = extents.get(COPY, 0, 0..10, |_| async { panic!("on request") }).await.unwrap_err();
+        assert_eq!((error.code(), extents.held_bytes()), (ErrorCode::Panicked, 0));
+        assert_eq!(extents.get(COPY, 0, 0..10, bytes_of).await.unwrap().end(), 10);
     }
 
     #[tokio::test]

@@ -6,16 +6,18 @@
 //! | what is known of an open copy, and for how long | `open_copy` |
 //! | bytes that were fetched, and who waits for which | `extents` |
 //! | how much is fetched | `run`, `read_ahead` |
-//! | the original's objects, whose index is sparse | `learned` |
+//! | the original's objects, whose index is sparse | `approach`, `search`, `learned` |
 //!
 //! A handle has no position: what it remembers are hints. An entry leaves only as bytes that a [walk](crate::walk) accepted,
 //! and, where the copy has checksums, that matched theirs.
 
+mod approach;
 mod extents;
 mod learned;
 mod open_copy;
 mod read_ahead;
 mod run;
+mod search;
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -31,6 +33,9 @@ pub(crate) use open_copy::{OpenCopies, OpenCopy};
 use read_ahead::Streams;
 use run::Run;
 
+/// Pulsar's default `maxMessageSize` of 5 MiB, and room for what stands around a message.
+const ENTRY_BYTES_MAX_DEFAULT: u64 = (5 << 20) + (64 << 10);
+
 /// How copies are read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ReadOptions {
@@ -38,11 +43,15 @@ pub struct ReadOptions {
     pub extents_bytes_max: u64,
     /// Bytes of indexes that are kept for copies that nobody has open.
     pub indexes_bytes_max: u64,
+    /// No entry of the original's copies is longer: the broker's `maxMessageSize` and the metadata around a message. A copy
+    /// with a sparse index is searched within these bounds; one with longer entries must be walked through, which a larger
+    /// number brings about.
+    pub entry_bytes_max: u64,
 }
 
 impl Default for ReadOptions {
     fn default() -> Self {
-        Self { extents_bytes_max: 96 << 20, indexes_bytes_max: 16 << 20 }
+        Self { extents_bytes_max: 96 << 20, indexes_bytes_max: 16 << 20, entry_bytes_max: ENTRY_BYTES_MAX_DEFAULT }
     }
 }
 
@@ -51,6 +60,7 @@ impl Default for ReadOptions {
 pub(crate) struct Shared {
     pub(crate) requests: Arc<Requests>,
     pub(crate) extents: Arc<Extents>,
+    pub(crate) entry_bytes_max: u64,
 }
 
 /// An open copy of one ledger.

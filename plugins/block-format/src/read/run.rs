@@ -11,6 +11,7 @@ use longshore_plugin_api::{Entry, ErrorCode, Result};
 
 use super::Shared;
 use super::extents::Extent;
+use super::learned::LEARNED_EVERY_BYTES;
 use super::open_copy::OpenCopy;
 use crate::data_block::FRAME_HEAD_BYTES;
 use crate::walk::{Look, Place, Step, Walker};
@@ -22,15 +23,17 @@ const ENTRIES_RESERVED_MAX: u64 = 1024;
 
 /// A read on its way.
 pub(super) struct Run<'a> {
-    shared: &'a Arc<Shared>,
-    copy: &'a Arc<OpenCopy>,
-    first: u64,
+    pub(super) shared: &'a Arc<Shared>,
+    pub(super) copy: &'a Arc<OpenCopy>,
+    pub(super) first: u64,
     last: u64,
     max_bytes: u64,
-    place: Place,
-    extent: Extent,
+    pub(super) place: Place,
+    pub(super) extent: Extent,
     /// How far the read is expected to go; bytes from the start of the data object.
-    target_end: u64,
+    pub(super) target_end: u64,
+    /// Behind the place that was remembered last.
+    learn_from: u64,
 }
 
 impl<'a> Run<'a> {
@@ -47,7 +50,17 @@ impl<'a> Run<'a> {
         if let Some(learned) = copy.learned.floor(first).filter(|learned| learned.entry_id > place.entry_id) {
             place = learned;
         }
-        let mut run = Self { shared, copy, first, last, max_bytes, place, extent: Extent::default(), target_end: 0 };
+        let mut run = Self {
+            shared,
+            copy,
+            first,
+            last,
+            max_bytes,
+            place,
+            extent: Extent::default(),
+            target_end: 0,
+            learn_from: 0,
+        };
         run.target_end = run.demand_end();
         run
     }
@@ -64,15 +77,16 @@ impl<'a> Run<'a> {
     }
 
     /// Where what is asked for ends, as far as the index tells.
-    fn demand_end(&self) -> u64 {
+    pub(super) fn demand_end(&self) -> u64 {
         let index = &self.copy.index;
         let start = self.place.offset;
         let by_index = index.granule(index.floor(self.last)).end;
-        let entries = self.last - self.place.entry_id + 1;
-        let framed_max = self.max_bytes.saturating_add(entries.saturating_mul(FRAME_HEAD_BYTES));
+        // As many heads as there are entries in what may be answered, or fewer.
+        let average = self.copy.average_entry_bytes();
+        let heads = (self.last - self.first + 1).min(self.max_bytes / average + 1);
+        let framed_max = self.max_bytes.saturating_add(heads.saturating_mul(FRAME_HEAD_BYTES));
         let demand_bytes = if self.copy.is_sparse() {
             // A little more than the average, so that it is rarely asked for twice.
-            let average = self.copy.average_entry_bytes();
             let skipped = (self.first - self.place.entry_id).saturating_mul(average);
             let wanted = (self.last - self.first + 1).saturating_mul(average + average / 8);
             skipped.saturating_add(wanted.min(framed_max)).max(FETCH_BYTES_MIN)
@@ -86,6 +100,7 @@ impl<'a> Run<'a> {
 
     /// The entries.
     pub(super) async fn entries(&mut self) -> Result<Vec<Entry>> {
+        self.approach().await?;
         let reserved = (self.last - self.first + 1).min(ENTRIES_RESERVED_MAX) as usize;
         let (mut entries, mut payload_bytes) = (Vec::with_capacity(reserved), 0);
         while self.place.entry_id <= self.last {
@@ -133,13 +148,14 @@ impl<'a> Run<'a> {
 
     fn pass(&mut self, behind: Place) {
         self.place = behind;
-        if self.copy.is_sparse() {
+        if behind.offset >= self.learn_from && self.copy.is_sparse() {
             self.copy.learned.learn(behind);
+            self.learn_from = behind.offset + LEARNED_EVERY_BYTES;
         }
     }
 
     /// Makes the extent hold `count` bytes from `offset` on, which lie within the data object.
-    async fn load(&mut self, offset: u64, count: u64) -> Result<()> {
+    pub(super) async fn load(&mut self, offset: u64, count: u64) -> Result<()> {
         let end = offset + count;
         let mut extent = self.extent_at(offset, count).await?;
         if extent.end() >= end {
@@ -154,6 +170,9 @@ impl<'a> Run<'a> {
             }
             let piece = extent.from(at);
             let piece = &piece[..piece.len().min((end - at) as usize)];
+            if piece.is_empty() {
+                return Err(crate::Error::corrupt(&self.copy.data_key, at, "the object ends here").into());
+            }
             whole.extend_from_slice(piece);
             at += piece.len() as u64;
         }

@@ -3,7 +3,7 @@
 //! Readers look for the index, so a copy exists from the moment at which its index does. Every way out but success takes away
 //! what was written, an upload in parts included; the caller's disappearance is such a way, because the copy runs as a task
 //! of its own that is told to stop. What even that leaves (the process ends) lies under keys of the attempt's uid, where
-//! [`removal`](crate::removal) finds it.
+//! [`removal`] finds it.
 //!
 //! At most `parts_in_flight_max` buffers of one part's length exist for a ledger, whatever its entries are.
 
@@ -24,6 +24,7 @@ use crate::layout::{LedgerSize, WriteOptions};
 use crate::removal;
 use crate::store::requests::Requests;
 use crate::store::{ObjectAttributes, StoreLimits};
+use crate::turns::Turn;
 use crate::user_metadata::UserMetadata;
 
 use feed::EntryFeed;
@@ -64,18 +65,24 @@ impl Default for UploadOptions {
     }
 }
 
-/// Copies a ledger. Dropping the future stops the copy and takes away what it wrote.
+/// Copies a ledger, in its turn. Dropping the future stops the copy and takes away what it wrote.
 pub(crate) async fn offload(
     requests: Arc<Requests>,
     options: UploadOptions,
     ledger: LedgerReader,
     request: OffloadRequest,
+    turn: Turn,
 ) -> Result<()> {
     ledger.metadata().ensure_offloadable()?;
     let copy = Copy::new(requests, options, ledger, &request)?;
     let stop = CancellationToken::new();
     let _stopped_when_dropped: DropGuard = stop.clone().drop_guard();
-    let ended = tokio::spawn(async move { copy.run(stop).await }).await;
+    let copying = async move {
+        // Held until what a failed attempt wrote is gone.
+        let _turn = turn;
+        copy.run(stop).await
+    };
+    let ended = tokio::spawn(copying).await;
     ended.unwrap_or_else(|error| {
         let code = if error.is_panic() { ErrorCode::Panicked } else { ErrorCode::Cancelled };
         Err(Error::new(code, format!("the copy of ledger {} did not end", request.ledger_id)).with_source(&error))

@@ -1,12 +1,17 @@
 //! What is copied is read back, deleted and listed.
 
+use std::fs;
+use std::path::Path;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use block_format::keys::CopyKeys;
 use block_format::store::StoreLimits;
+use block_format::store::memory::StoredObject;
 use block_format::{EngineOptions, IndexForm};
 use bytes::Bytes;
-use longshore_plugin_api::{ErrorCode, LedgerReader, OffloadRequest, ReadHandle, ScanRequest};
+use longshore_plugin_api::{ErrorCode, LedgerReader, OffloadRequest, ReadHandle, ScanRequest, StoredLedger};
+use sha2::{Digest, Sha256};
 
 use crate::kit::{
     FORMS, FaultyStore, MANAGED_LEDGER, engine, keys, options, random_payloads, read_all, reader, request,
@@ -170,4 +175,37 @@ async fn a_store_of_few_parts_gets_longer_ones() {
     let payloads = random_payloads(&mut fastrand::Rng::with_seed(1), 100, 2_000);
     engine(&store, options(IndexForm::Checked)).offload(reader(&payloads), request(uid(1))).await.unwrap();
     assert!((2..=4).contains(&store.calls().iter().filter(|call| call.name == "part").count()));
+}
+
+#[tokio::test]
+async fn objects_that_pulsar_wrote_are_served() {
+    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures/pulsar-4.0.6");
+    for (folder, ledger_id, copy) in [
+        ("i-tiny", 5, "3f64c2e6-4cb5-479d-b3b2-a54adca70391"),
+        ("iii-batched", 9, "737e8061-706e-4296-aaa9-5e74f836eaf0"),
+    ] {
+        let stored = StoredLedger { ledger_id, ..stored(copy.parse().unwrap()) };
+        let keys = CopyKeys::new(ledger_id, stored.uid);
+        let store = FaultyStore::new();
+        for key in [&keys.data, &keys.index] {
+            let bytes = fs::read(fixtures.join(folder).join(key)).unwrap().into();
+            store.inner.set_object(key, Some(StoredObject { bytes, attributes: Default::default() }));
+        }
+        let digests =
+            fs::read_to_string(fixtures.join(folder).join(format!("ledger-{ledger_id}.entries.sha256"))).unwrap();
+        let engine = engine(&store, EngineOptions::default());
+        let handle = engine.open_read(&stored).await.unwrap();
+        for max_bytes in [1, 2_000, u64::MAX] {
+            let payloads = read_all(&handle, max_bytes).await.unwrap();
+            let found: Vec<String> = payloads.iter().enumerate().map(|(id, it)| line(id, it)).collect();
+            assert_eq!(found, digests.lines().collect::<Vec<_>>(), "{folder}");
+        }
+        let ids = engine.scan(&ScanRequest { after: None, limit: 10 }).await.unwrap().ledgers;
+        assert_eq!(ids.iter().map(|it| (it.ledger_id, it.uid)).collect::<Vec<_>>(), [(ledger_id, stored.uid)]);
+    }
+}
+
+fn line(entry_id: usize, payload: &[u8]) -> String {
+    let digest: String = Sha256::digest(payload).iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("{entry_id} {} {digest}", payload.len())
 }

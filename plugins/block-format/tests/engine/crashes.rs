@@ -50,6 +50,29 @@ async fn an_offload_given_up_at_any_request_takes_everything_away() {
     }
 }
 
+/// What a given-up attempt takes away is its own, not that of the next attempt with its uid.
+#[tokio::test]
+async fn the_same_attempt_can_be_made_again_at_once_after_it_was_given_up() {
+    for at in 0..24 {
+        let store = FaultyStore::new();
+        let engine = engine(&store, options(IndexForm::Checked));
+        store.misbehave(Fault::Hang { at, applied: true });
+        let mut offload = Box::pin(engine.offload(reader(&small_ledger()), request(uid(1))));
+        tokio::select! {
+            ended = &mut offload => ended.unwrap(),
+            () = until("the hanging request", || store.calls().len() > at) => {}
+        }
+        drop(offload);
+        store.delay(Duration::from_micros(300));
+        store.misbehave(Fault::None);
+        engine.offload(reader(&small_ledger()), request(uid(1))).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(5)).await;
+        let handle = engine.open_read(&stored(uid(1))).await.unwrap();
+        assert!(read_all(&handle, 5_000).await.unwrap() == small_ledger(), "request {at}");
+        assert_eq!((store.inner.keys().len(), store.inner.open_uploads()), (2, 0), "request {at}");
+    }
+}
+
 /// The process is gone: no cleanup runs, the store keeps what it has.
 #[tokio::test]
 async fn what_a_process_leaves_at_any_request_is_invisible_or_whole_and_is_deleted_by_its_uid() {

@@ -1,6 +1,8 @@
 //! A store that fails: what passes is tried again, what does not is an error that leaves nothing.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use block_format::store::StoreLimits;
 use block_format::{IndexForm, Verify};
@@ -84,6 +86,23 @@ async fn a_store_that_fails_a_third_of_all_requests_is_served() {
         engine.delete(&stored(uid(1))).await.unwrap();
         assert!(store.is_empty());
     }
+}
+
+#[tokio::test]
+async fn a_store_that_asks_for_fewer_requests_gets_them_and_all_copies_in_time() {
+    let store = FaultyStore::new();
+    let mut options = patient(IndexForm::Checked);
+    options.requests.attempts_max = 10;
+    let engine = engine(&store, options);
+    store.misbehave(Fault::Crowded { at_once: 6 });
+    store.delay(Duration::from_millis(2));
+    let copies = (0..16).map(|number| engine.offload(reader(&small_ledger()), request(uid(number))));
+    for copied in futures_util::future::join_all(copies).await {
+        copied.unwrap();
+    }
+    let (refused, all) = (store.refused.load(Ordering::SeqCst), store.calls().len());
+    // 48 parts would be under way at once; those that came before the first answer are refused in any case.
+    assert!(refused > 0 && refused * 10 <= all * 3, "{refused} of {all} requests were too many");
 }
 
 #[tokio::test]

@@ -45,6 +45,8 @@ pub(crate) enum Fault {
     Hang { at: usize, applied: bool },
     /// The request of this number takes effect, and the process is gone before the answer: no later request arrives.
     Crash { at: usize },
+    /// Asks for fewer requests where there are more than this at once.
+    Crowded { at_once: usize },
     /// Every n-th request is answered with this error.
     Every { nth: usize, code: ErrorCode },
     /// The answer to the `get` of this number has a flipped bit, or lacks its last byte.
@@ -61,6 +63,9 @@ pub(crate) struct FaultyStore {
     fault: Mutex<Fault>,
     calls: Mutex<Vec<Call>>,
     latency: Mutex<Duration>,
+    now: AtomicUsize,
+    /// Requests that came when there were too many.
+    pub(crate) refused: AtomicUsize,
     parts_now: AtomicUsize,
     pub(crate) parts_at_once: AtomicUsize,
 }
@@ -81,6 +86,8 @@ impl FaultyStore {
             fault: Mutex::default(),
             calls: Mutex::default(),
             latency: Mutex::default(),
+            now: AtomicUsize::new(0),
+            refused: AtomicUsize::new(0),
             parts_now: AtomicUsize::new(0),
             parts_at_once: AtomicUsize::new(0),
         })
@@ -122,6 +129,12 @@ impl FaultyStore {
             calls.push(Call { name, key: key.to_owned(), bytes });
             calls.len() - 1
         };
+        let now = self.now.fetch_add(1, Ordering::SeqCst) + 1;
+        let _leaves = Leaves(&self.now);
+        if matches!(*self.fault.lock().unwrap(), Fault::Crowded { at_once } if now > at_once) {
+            self.refused.fetch_add(1, Ordering::SeqCst);
+            return Err(Error::new(ErrorCode::RateLimited, "slow down"));
+        }
         let latency = *self.latency.lock().unwrap();
         if latency > Duration::ZERO {
             tokio::time::sleep(latency).await;
@@ -271,7 +284,7 @@ pub(crate) fn options(index: IndexForm) -> EngineOptions {
             batch_bytes: 2_000,
             verify: Verify::WhereNeeded,
         },
-        read: ReadOptions { extents_bytes_max: 1 << 20, indexes_bytes_max: 1 << 20 },
+        read: ReadOptions { extents_bytes_max: 1 << 20, indexes_bytes_max: 1 << 20, ..ReadOptions::default() },
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use futures_util::future::join_all;
 use longshore_plugin_api::{ErrorCode, Result};
 
-use crate::case::{Failure, Verdict, cases, ensure};
+use crate::case::{Failure, Verdict, cases};
 use crate::model::{Source, payloads};
 use crate::stage::{Attempt, Stage, must_be};
 
@@ -36,7 +36,7 @@ async fn all(bodies: impl IntoIterator<Item = impl Future<Output = Verdict> + Se
 async fn many_ledgers(stage: Arc<Stage>) -> Verdict {
     let mut random = stage.random();
     let ledgers = (0..stage.profile.ledgers_at_once()).map(|_| stage.attempt(&stage.small_ledger(&mut random)));
-    all(ledgers.collect::<Vec<_>>().into_iter().map(async |copy| {
+    all(ledgers.collect::<Vec<_>>().into_iter().map(|copy| async move {
         copy.offload().await?;
         copy.check().await?;
         copy.delete().await?;
@@ -76,10 +76,16 @@ async fn beside_others(stage: Arc<Stage>) -> Verdict {
     let mut random = stage.random();
     let steady = stage.copy(payloads(&mut random, 200, 1_000)).await?;
     let open = steady.open().await?;
+    // One offload is under way all the time, whatever the others' pace.
+    let long = stage.attempt(&stage.ledger(payloads(&mut random, 6, 300)));
+    let source = Arc::new(Source::new(&long.model).one_entry_a_read().waiting_at(3));
+    let (running, reader) = (long.clone(), source.lend());
+    let offload = tokio::spawn(async move { running.try_offload(reader).await });
+    source.until_reads(4).await;
     let rounds: Vec<Vec<Attempt>> = (0..stage.profile.ledgers_at_once() / 4)
         .map(|_| (0..4).map(|_| stage.attempt(&stage.small_ledger(&mut random))).collect())
         .collect();
-    let writers = rounds.into_iter().map(async |ledgers: Vec<Attempt>| {
+    let writers = rounds.into_iter().map(|ledgers: Vec<Attempt>| async move {
         for copy in ledgers {
             copy.offload().await?;
             copy.check().await?;
@@ -97,6 +103,10 @@ async fn beside_others(stage: Arc<Stage>) -> Verdict {
         }
     });
     let (written, read) = tokio::join!(all(writers), all(readers));
+    source.release();
+    let ended = offload.await.map_err(|lost| Failure(format!("offload {long} beside others: {lost}")))?;
+    ended.map_err(|error| Failure(format!("offload {long} beside others: {error}")))?;
+    long.check().await?;
     written.and(read)
 }
 
@@ -144,7 +154,8 @@ async fn reads_beside_a_delete(stage: Arc<Stage>) -> Verdict {
     for ended in join_all(readers).await {
         ended.map_err(|lost| Failure(format!("read beside a delete: {lost}")))??;
     }
-    let reopened = copy.try_open().await;
-    ensure!(reopened.is_err(), "{copy} can be opened after its delete");
-    Ok(())
+    match open.read(0, copy.model.last(), 3_000).await {
+        Ok(found) => copy.model.check(0, copy.model.last(), 3_000, &found),
+        Err(error) => must_be(&error, &[ErrorCode::NotFound], "read after a delete of the copy"),
+    }
 }

@@ -6,6 +6,7 @@ use longshore_plugin_api::{DriverConfig, ErrorCode};
 
 use crate::case::{During, Failure, Verdict, cases, ensure};
 use crate::stage::Stage;
+use crate::subject::Bench;
 
 /// Parts of a key's name that make its value a secret.
 const SECRET_WORDS: [&str; 5] = ["password", "secret", "token", "credential", "accesskey"];
@@ -38,9 +39,13 @@ cases! {
         "Offloader::health: without leaving anything behind", [Probe] => health_leaves_nothing;
 }
 
-/// The keys whose values are secrets, by their names.
-pub(crate) fn secret_keys(config: &DriverConfig) -> Vec<&str> {
-    let is_secret = |key: &str| SECRET_WORDS.iter().any(|word| key.to_ascii_lowercase().contains(word));
+/// The keys that hold secrets: those that the bench names, and those whose own names say so.
+pub(crate) fn secret_keys(bench: &dyn Bench) -> Vec<&str> {
+    let (named, config) = (bench.secret_keys(), bench.config());
+    let is_secret = |key: &str| {
+        let lower = key.to_ascii_lowercase();
+        named.iter().any(|named| named == key) || SECRET_WORDS.iter().any(|word| lower.contains(word))
+    };
     let given = config.properties.iter().filter(|(_, value)| !value.trim().is_empty());
     given.map(|(key, _)| key.as_str()).filter(|key| is_secret(key)).collect()
 }
@@ -136,7 +141,7 @@ async fn driver_metadata(stage: Arc<Stage>) -> Verdict {
 async fn secrets_stay_inside(stage: Arc<Stage>) -> Verdict {
     let config = stage.bench.config();
     let secrets: Vec<String> =
-        secret_keys(config).iter().filter_map(|key| config.get(key)).map(str::to_owned).collect();
+        secret_keys(&*stage.bench).iter().filter_map(|key| config.get(key)).map(str::to_owned).collect();
     let keep = |place: &str, text: &str| match secrets.iter().find(|secret| text.contains(secret.as_str())) {
         Some(_) => Err(Failure(format!("{place} contains the value of a secret key"))),
         None => Ok(()),
@@ -155,7 +160,7 @@ async fn secrets_stay_inside(stage: Arc<Stage>) -> Verdict {
             keep(&format!("the error of create with a wrong {key}"), &format!("{error} {error:?}"))?;
         }
     }
-    for key in secret_keys(config) {
+    for key in secret_keys(&*stage.bench) {
         let mut wrong = config.clone();
         wrong.properties.insert(key.to_owned(), WRONG_SECRET.to_owned());
         let problems = format!("{:?}", stage.bench.validate(&wrong));

@@ -175,6 +175,12 @@ impl Drop for Planted<'_> {
     }
 }
 
+/// How many rows a page has, whoever they belong to.
+async fn rows_of(stage: &Stage) -> Verdict<usize> {
+    let page = stage.subject.scan(ScanRequest { after: None, limit: 1_000 }).await.during("scan");
+    page.map(|page| page.ledgers.len())
+}
+
 async fn leaves_out_foreign(stage: Arc<Stage>) -> Verdict {
     let before = stage.objects()?;
     let copies = several(&stage, 3).await?;
@@ -184,17 +190,13 @@ async fn leaves_out_foreign(stage: Arc<Stage>) -> Verdict {
         names.push(format!("{folder}strangers-file"));
         names.push(format!("{object}.bak"));
     }
-    let listed = async || {
-        let page = stage.subject.scan(ScanRequest { after: None, limit: 1_000 }).await.during("scan");
-        page.map(|page| page.ledgers.len())
-    };
-    let rows_before = listed().await?;
+    let rows_before = rows_of(&stage).await?;
     let probe = stage.probe()?;
     let plant = || names.iter().try_for_each(|name| probe.write(name, b"not ours"));
     block_in_place(plant).map_err(probe_failed("write a stranger's object"))?;
     let planted = Planted(&stage, names);
     must_list(&stage.scan(2).await?, &copies, "scan among strangers' objects")?;
-    let rows = listed().await?;
+    let rows = rows_of(&stage).await?;
     ensure!(rows == rows_before, "{rows} rows are listed with strangers' objects, {rows_before} without");
     for copy in &copies {
         copy.check().await?;

@@ -137,7 +137,7 @@ impl Shelf {
             "refuses-extra" => !request.extra.is_empty(),
             "offloads-once" => self.store.get(&copy).is_some(),
             "remembers-deletes" => self.store.is_marked(&format!("deleted {prefix}")),
-            "one-offload-at-a-time" => self.store.is_marked("offload"),
+            "one-offload-at-a-time" => !self.store.marked("offload ").is_empty(),
             _ => false,
         };
         if refused { Err(error(ErrorCode::Conflict, self.fault.clone())) } else { Ok(()) }
@@ -168,12 +168,9 @@ impl Shelf {
                 answer => answer?,
             };
             next += batch.len() as u64;
-            for entry in &batch {
-                if self.wrong("keeps-1000-entries") && entry.entry_id >= 1000 {
-                    continue;
-                }
-                self.store.append(part, &frame(&self.stored_bytes(entry)));
-            }
+            let kept = batch.iter().filter(|entry| !self.wrong("keeps-1000-entries") || entry.entry_id < 1000);
+            let frames: Vec<u8> = kept.flat_map(|entry| frame(&self.stored_bytes(entry))).collect();
+            self.store.append(part, &frames);
             if !self.wrong("tells-no-progress") {
                 ledger.progress(batch.iter().map(|entry| entry.payload.len() as u64).sum());
             }
@@ -181,6 +178,9 @@ impl Shelf {
                 break;
             }
             yield_now().await;
+        }
+        if self.wrong("one-offload-at-a-time") {
+            tokio::time::sleep(Duration::from_millis(20)).await;
         }
         Ok(())
     }
@@ -235,8 +235,9 @@ impl Offloader for Shelf {
         if leaks_lock && !self.store.mark(&running) {
             return Err(error(ErrorCode::Conflict, "another attempt holds the lock"));
         }
-        self.store.mark("offload");
-        let _offload = Marked(&self.store, "offload".to_owned());
+        let offload = format!("offload {prefix}");
+        self.store.mark(&offload);
+        let _offload = Marked(&self.store, offload);
         let copy = format!("{prefix}copy");
         let part = match self.fault.as_str() {
             "writes-in-place" => copy.clone(),
@@ -438,7 +439,7 @@ impl Copy {
             "handle-needs-its-instance" => self.instance.strong_count() == 0,
             "reads-forwards-only" => self.cursor.fetch_max(last, Ordering::Relaxed) > first,
             "close-closes-all" => self.store.is_marked(&format!("closed {}", self.name)),
-            "reads-fail-beside-offloads" => self.store.is_marked("offload"),
+            "reads-fail-beside-offloads" => !self.store.marked("offload ").is_empty(),
             _ => false,
         };
         if refused { Err(error(ErrorCode::Unavailable, self.fault.clone())) } else { Ok(()) }

@@ -9,7 +9,7 @@ use anyhow::Context as _;
 use longshore_conformance::{FolderProbe, Profile, Report, Suite};
 
 use super::loaded_driver::{LoadedDriver, WantedDriver};
-use super::{DONE, FAILED, NOT_READ};
+use super::{DONE, FAILED, WRONG_INPUT};
 use crate::broker::plugin_settings;
 use crate::cli::args::ConformanceArgs;
 use crate::config::Config;
@@ -53,7 +53,7 @@ pub(super) fn run(args: &ConformanceArgs) -> anyhow::Result<u8> {
 
 fn could_not_run(problem: &str) -> anyhow::Result<u8> {
     eprintln!("error: {problem}");
-    Ok(NOT_READ)
+    Ok(WRONG_INPUT)
 }
 
 fn suite(args: &ConformanceArgs) -> Result<Suite, String> {

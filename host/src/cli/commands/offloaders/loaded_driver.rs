@@ -36,6 +36,8 @@ pub(super) struct LoadedDriver {
     plugin: PluginSettings,
     config: DriverConfig,
     name: String,
+    /// By the plugin's schema.
+    secret_keys: Vec<String>,
 }
 
 impl LoadedDriver {
@@ -51,12 +53,12 @@ impl LoadedDriver {
     ) -> Result<Self, String> {
         let folder =
             PluginFolder::with(file).map_err(|error| format!("{} cannot be copied: {error}", file.display()))?;
-        let row = folder.row(&plugin)?;
+        let (row, secret_keys) = folder.look(&plugin)?;
         let claimed = row.drivers.unwrap_or_default();
         let driver = driver.among(&claimed)?;
         let name = format!("{driver} of {} {}", row.name.unwrap_or_default(), row.version.unwrap_or_default());
         let DriverSettings { properties, search_folders } = settings;
-        Ok(Self { folder, plugin, config: DriverConfig { driver, properties, search_folders }, name })
+        Ok(Self { folder, plugin, config: DriverConfig { driver, properties, search_folders }, name, secret_keys })
     }
 }
 
@@ -99,11 +101,11 @@ impl PluginFolder {
         Ok(folder)
     }
 
-    /// What becomes of the plugin when it is loaded.
-    fn row(&self, settings: &PluginSettings) -> Result<PluginReport, String> {
+    /// What becomes of the plugin when it is loaded, and which keys its schema calls secret.
+    fn look(&self, settings: &PluginSettings) -> Result<(PluginReport, Vec<String>), String> {
         let host = PluginHost::load(&self.0, settings.clone());
         match host.reports().into_iter().next() {
-            Some(row) if row.state == PluginState::Loaded => Ok(row),
+            Some(row) if row.state == PluginState::Loaded => Ok((row, host.secret_keys().into_iter().collect())),
             Some(row) => Err(format!("{} is not loaded: {}", row.file, row.reason.unwrap_or_default())),
             None => Err("the file's name does not end in .so".to_owned()),
         }
@@ -139,6 +141,10 @@ impl Bench for LoadedDriver {
             let driver = host.driver(&config.driver, &settings).await.map_err(from_driver)?;
             Ok(Arc::new(Instance(driver)) as Arc<dyn Subject>)
         })
+    }
+
+    fn secret_keys(&self) -> Vec<String> {
+        self.secret_keys.clone()
     }
 
     fn checks_ranges(&self) -> bool {

@@ -1,6 +1,8 @@
 //! `longshore offloaders …`: one file for each command. Each answers its exit code; `OFFLOADERS_EXIT_CODES` tells what they mean.
 
 mod conformance;
+mod files;
+mod inspect;
 mod list;
 mod loaded_driver;
 mod new;
@@ -8,6 +10,7 @@ mod rescan;
 mod status;
 mod table;
 mod template;
+mod verify;
 
 use crate::cli::args::{OffloadersArgs, OffloadersCommand};
 
@@ -17,6 +20,8 @@ const DONE: u8 = 0;
 const FAILED: u8 = 1;
 /// The folder, or the file, could not be read.
 const NOT_READ: u8 = 2;
+/// The arguments, or the configuration, cannot work.
+const WRONG_INPUT: u8 = 2;
 /// It is done, and something wants an operator.
 const NOT_WELL: u8 = 3;
 
@@ -31,5 +36,8 @@ pub fn run_offloaders(args: &OffloadersArgs) -> anyhow::Result<u8> {
         OffloadersCommand::List(args) => list::run(args).map(|read| if read { DONE } else { NOT_READ }),
         OffloadersCommand::Rescan(args) => rescan::run(args),
         OffloadersCommand::Status(args) => status::run(args),
+        OffloadersCommand::Inspect(args) => inspect::run(args),
+        OffloadersCommand::Verify(args) => verify::run(args),
+        OffloadersCommand::TryLoad(args) => verify::run_child(args),
     }
 }

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use uuid::Uuid;
 
 use super::template::{self, Files};
-use super::{DONE, NOT_READ};
+use super::{DONE, WRONG_INPUT};
 use crate::cli::args::NewOffloaderArgs;
 
 /// What an SDK has; a source checkout has it too.
@@ -31,7 +31,7 @@ pub(super) fn run(args: &NewOffloaderArgs) -> anyhow::Result<u8> {
         }
         Err(problem) => {
             eprintln!("error: {problem}");
-            Ok(NOT_READ)
+            Ok(WRONG_INPUT)
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 use std::time::Duration;
 
-use super::table::printable;
+use super::files::printable;
 use super::{DONE, NOT_READ, NOT_WELL};
 use crate::cli::args::OffloadersBrokerArgs;
 use crate::cli::http::Admin;

@@ -2,14 +2,13 @@
 
 use std::io::{self, Write};
 
-use super::table::printable;
+use super::files::printable;
 use super::{DONE, NOT_READ, NOT_WELL};
 use crate::cli::args::OffloadersBrokerArgs;
 use crate::cli::http::Admin;
 use crate::cli::output::{size, table};
 use crate::plugin::status::{GenerationPhase, GenerationStatus};
 use crate::plugin::{PluginState, PluginStatus};
-use crate::storage::{Clock, SystemClock};
 
 /// Asks the broker and prints its answer; answers the exit code.
 ///
@@ -22,7 +21,7 @@ pub(super) fn run(args: &OffloadersBrokerArgs) -> anyhow::Result<u8> {
         serde_json::to_writer_pretty(&mut out, &status).map_err(io::Error::from)?;
         writeln!(out)?;
     } else {
-        write_text(&status, SystemClock.now_ms(), &mut out)?;
+        write_text(&status, &mut out)?;
     }
     out.flush()?;
     Ok(exit_code(&status))
@@ -42,7 +41,8 @@ fn exit_code(status: &PluginStatus) -> u8 {
     }
 }
 
-fn write_text(status: &PluginStatus, now_ms: u64, out: &mut dyn Write) -> io::Result<()> {
+fn write_text(status: &PluginStatus, out: &mut dyn Write) -> io::Result<()> {
+    let now_ms = status.now_ms;
     writeln!(out, "folder {}", printable(&status.directory))?;
     if let Some(problem) = &status.folder_error {
         writeln!(out, "    {}", printable(problem))?;
@@ -50,7 +50,7 @@ fn write_text(status: &PluginStatus, now_ms: u64, out: &mut dyn Write) -> io::Re
     for problem in &status.policy_problems {
         writeln!(out, "policy: {}", printable(problem))?;
     }
-    write_plugins(status, now_ms, out)?;
+    write_plugins(status, out)?;
     write_drivers(status, out)?;
     let quiet = |row: &&crate::plugin::PluginReport| {
         matches!(row.state, PluginState::Refused | PluginState::Incomplete | PluginState::Shadowed)
@@ -69,9 +69,9 @@ fn write_text(status: &PluginStatus, now_ms: u64, out: &mut dyn Write) -> io::Re
     writeln!(out, "last look {} ago, {next}", duration(now_ms.saturating_sub(status.rescan.last_ms)))
 }
 
-fn write_plugins(status: &PluginStatus, now_ms: u64, out: &mut dyn Write) -> io::Result<()> {
+fn write_plugins(status: &PluginStatus, out: &mut dyn Write) -> io::Result<()> {
     let heading = ["GEN", "PLUGIN", "STATE", "PHASE", "SINCE", "CALLS", "USERS", "DRIVERS", "FILE"];
-    let rows: Vec<Vec<String>> = status.plugins.iter().map(|plugin| cells(plugin, now_ms)).collect();
+    let rows: Vec<Vec<String>> = status.plugins.iter().map(|plugin| cells(plugin, status.now_ms)).collect();
     write!(out, "{}", table(&heading, &rows))?;
     for plugin in &status.plugins {
         let leaked_threads = plugin.library.map_or(0, |library| library.leaked_threads());
@@ -140,8 +140,9 @@ mod tests {
     fn an_empty_folder_is_well_and_a_missing_one_is_not() {
         let folder = tempfile::tempdir().unwrap();
         let status = PluginHost::load(folder.path(), PluginSettings::default()).status(30, Some(5_000));
+        let status = PluginStatus { now_ms: 1_000, ..status };
         let mut out = Vec::new();
-        write_text(&status, 1_000, &mut out).unwrap();
+        write_text(&status, &mut out).unwrap();
         let text = String::from_utf8(out).unwrap();
         assert!(text.contains("0 B of at most 256.0 MiB") && text.contains("next look in 4 s"), "{text}");
         assert_eq!(exit_code(&status), DONE);

@@ -8,6 +8,8 @@ use std::path::Path;
 
 use crate::plugin::{PluginHost, PluginReport, PluginSettings};
 
+use super::files::printable;
+
 /// Where the rows come from.
 #[derive(Debug)]
 pub(super) enum Rows<'a> {
@@ -95,11 +97,6 @@ fn cells(row: &PluginReport) -> [String; 6] {
 fn write_line(out: &mut dyn Write, cells: &[String; 6], widths: &[usize; 6]) -> io::Result<()> {
     let padded: Vec<String> = cells.iter().zip(widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
     writeln!(out, "{}", padded.join("  ").trim_end())
-}
-
-/// A file's name or a library's words may hold anything; a terminal shall not obey them.
-pub(super) fn printable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }
 
 #[cfg(test)]

@@ -13,9 +13,10 @@ const MANIFEST: &str = include_str!("../../../../../plugins/example-folder/Cargo
 const GITIGNORE: &str = "/target\n/cold\n/offloaders\n";
 
 /// Files of the example that are taken over, but for its manifest.
-const FILES: [(&str, &str); 5] = [
+const FILES: [(&str, &str); 6] = [
     ("src/lib.rs", include_str!("../../../../../plugins/example-folder/src/lib.rs")),
     ("src/tests.rs", include_str!("../../../../../plugins/example-folder/src/tests.rs")),
+    ("config.schema.json", include_str!("../../../../../plugins/example-folder/config.schema.json")),
     ("build.rs", include_str!("../../../../../plugins/example-folder/build.rs")),
     ("broker.conf", include_str!("../../../../../plugins/example-folder/broker.conf")),
     ("README.md", include_str!("../../../../../plugins/example-folder/README.md")),
@@ -181,6 +182,18 @@ mod tests {
     fn no_file_remembers_the_example() {
         for (path, text) in files("my-driver", Path::new("/sdk")).unwrap() {
             assert!(!text.contains(EXAMPLE) && !text.contains("example_folder"), "{path}");
+        }
+    }
+
+    #[test]
+    fn every_file_of_the_example_goes_along() {
+        let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("../plugins/example-folder");
+        for folder in ["", "src"] {
+            for entry in std::fs::read_dir(example.join(folder)).unwrap().map(Result::unwrap) {
+                let path = entry.path().strip_prefix(&example).unwrap().to_string_lossy().into_owned();
+                let known = path == "Cargo.toml" || FILES.iter().any(|(file, _)| *file == path);
+                assert!(known || entry.path().is_dir(), "{path} is not in the template");
+            }
         }
     }
 

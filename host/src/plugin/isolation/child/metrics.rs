@@ -28,11 +28,11 @@ pub(super) struct FarMetrics {
 }
 
 /// Kind, name and labels.
-type Key = (u32, String, Vec<(String, String)>);
+type SeriesKey = (u32, String, Vec<(String, String)>);
 
 #[derive(Default)]
 struct Known {
-    numbers: HashMap<Key, u64>,
+    numbers: HashMap<SeriesKey, u64>,
     /// By number, which is the place and one.
     series: Vec<Series>,
     waiting: usize,

@@ -10,14 +10,14 @@ use abi_stable::std_types::{RErr, ROk};
 use futures_util::FutureExt;
 use longshore_plugin_api::abi::requests::{from_batch, from_pairs};
 use longshore_plugin_api::abi::{
-    FfiCall, FfiCallContext, FfiDriverConfig, FfiReadRequest, FfiStartOptions, OffloaderBox, OffloaderModuleRef, Pairs,
-    ReadHandleBox,
+    FfiCall, FfiCallContext, FfiDriverConfig, FfiReadRequest, FfiStartOptions, OffloaderBox, Pairs, ReadHandleBox,
 };
 use longshore_plugin_api::offloader::{ScanPage, ScanRequest};
 use longshore_plugin_api::{ConfigProblem, DriverConfig, Error, ErrorCode, LedgerMetadata, runtime};
 use prost::Message;
 use tokio::sync::Notify;
 
+use super::super::super::module::Module;
 use super::super::super::{load, threads};
 use super::super::frame::{Frame, Kind, ProtocolError};
 use super::super::link::{Answer, Link, Serve, Work};
@@ -35,7 +35,7 @@ pub(super) struct Server {
     link: Weak<Link>,
     log_level: Arc<LogLevel>,
     metrics: Arc<FarMetrics>,
-    module: OnceLock<OffloaderModuleRef>,
+    module: OnceLock<Module>,
     offloader: OnceLock<OffloaderBox>,
     /// By the number of the call that opened it.
     copies: Mutex<HashMap<u64, Arc<ReadHandleBox>>>,
@@ -69,7 +69,7 @@ impl Server {
             extras: Pairs::new(),
         };
         let services = services(Weak::clone(&self.link), Arc::clone(&self.log_level), Arc::clone(&self.metrics));
-        if let RErr(error) = module.start()(services, options) {
+        if let RErr(error) = module.start(services, options) {
             return Err(Error::new(ErrorCode::Internal, format!("it could not be started: {}", Error::from(error))));
         }
         // The host sends one hello.
@@ -85,7 +85,7 @@ impl Server {
         }
     }
 
-    fn module(&self) -> Result<OffloaderModuleRef, Error> {
+    fn module(&self) -> Result<Module, Error> {
         self.module.get().copied().ok_or_else(|| Error::new(ErrorCode::Internal, "the library is not loaded yet"))
     }
 
@@ -99,14 +99,14 @@ impl Server {
 
     async fn validate(&self, context: FfiCallContext, config: Config) -> Result<Answer, Error> {
         let config = FfiDriverConfig::from(DriverConfig::from(config));
-        let problems = settled(self.module()?.validate()(context, config)).await?;
+        let problems = settled(self.module()?.validate(context, config)).await?;
         let problems = problems.into_iter().map(|problem| ConfigProblem::from(problem).into()).collect();
         Ok(Answer::message(&Problems { problems }))
     }
 
     async fn create(&self, context: FfiCallContext, config: Config) -> Result<Answer, Error> {
         let config = FfiDriverConfig::from(DriverConfig::from(config));
-        let offloader = settled(self.module()?.create()(context, config)).await?;
+        let offloader = settled(self.module()?.create(context, config)).await?;
         let pairs = message::to_pairs(&from_pairs(offloader.driver_metadata()));
         if self.offloader.set(offloader).is_err() {
             return Err(Error::new(ErrorCode::InvalidArgument, "this process has made its driver already"));
