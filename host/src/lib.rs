@@ -1,12 +1,13 @@
 //! Longshore: a Pulsar-compatible standalone broker whose tiered storage drivers are shared libraries.
 //!
-//! Where to start, for each of the three stories (docs/ARCHITECTURE.md tells them with all steps):
+//! Where to start, for each of the four stories (docs/ARCHITECTURE.md tells them with all steps):
 //!
 //! - **Start-up**: [`broker::Broker::start`] wires the rooms; [`config`] reads the keys, [`plugin`] finds the drivers.
 //! - **Offload**: [`managed_ledger`] announces a closed ledger, [`offload`] copies it through [`plugin`], and
 //!   `managed_ledger::removal` lets the hot copy go.
 //! - **Read**: [`protocol`] takes permits, [`topic`] dispatches, `managed_ledger::read` chooses the copy: hot in [`ledger`],
 //!   cold behind [`plugin`]. The two meet as traits in [`storage`].
+//! - **A plugin is replaced**: `broker::offloaders` asks for a look at the folder, `plugin::lookout` settles what follows.
 //!
 //! Who owns what in the data folder: [`ledger`] the folder `ledgers/`, [`metadata`] the file `metadata/longshore.redb`; every
 //! record in it has one owner ([`managed_ledger::keys`], [`namespace`], [`broker`]). Nobody else writes there.

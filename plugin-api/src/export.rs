@@ -83,7 +83,7 @@ extern "C" fn validate<P: ExportedPlugin>(
 
 extern "C" fn create<P: ExportedPlugin>(context: FfiCallContext, config: FfiDriverConfig) -> FfiCall<OffloaderBox> {
     match runtime::started() {
-        Ok(runtime) => adapter::create::<P::Factory>(runtime, context, DriverConfig::from(config)),
+        Ok(runtime) => adapter::create(runtime, context, P::Factory::create(DriverConfig::from(config))),
         Err(error) => failed(error),
     }
 }
@@ -98,12 +98,17 @@ fn failed<T: Send + 'static>(error: Error) -> FfiCall<T> {
 /// description, license and repository come from the crate's `Cargo.toml`. Use it once in a crate. Works under
 /// `#![forbid(unsafe_code)]`.
 ///
+/// `schema`, which may be left out, is the text of the configuration schema ([`crate::schema`]), say
+/// `include_str!("../config.schema.json")`; a mistake in its form is an error of the compiler.
+///
 /// The crate's documentation has a whole plugin.
 #[macro_export]
 macro_rules! export_offloader {
-    (factory: $factory:ty, name: $name:expr, drivers: [$($driver:expr),+ $(,)?] $(,)?) => {
+    (factory: $factory:ty, name: $name:expr, drivers: [$($driver:expr),+ $(,)?] $(, schema: $schema:expr)? $(,)?) => {
         #[doc(hidden)]
         const _: () = {
+            const CONFIG_SCHEMA: &str = [$($schema,)? ""][0];
+            const _: () = $crate::schema::assert_valid(CONFIG_SCHEMA);
             const IDENTITY: $crate::note::Identity = $crate::note::Identity {
                 name: $name,
                 version: env!("CARGO_PKG_VERSION"),
@@ -112,6 +117,7 @@ macro_rules! export_offloader {
                 homepage: env!("CARGO_PKG_REPOSITORY"),
                 drivers: &[$($driver),+],
                 panic: if cfg!(panic = "unwind") { $crate::note::PANIC_UNWIND } else { "abort" },
+                config_schema: CONFIG_SCHEMA,
             };
             const JSON_LEN: usize = $crate::note::json_len(&IDENTITY);
             const JSON: [u8; JSON_LEN] = $crate::note::json(&IDENTITY);

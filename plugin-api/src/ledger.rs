@@ -84,8 +84,8 @@ impl LedgerMetadata {
                 .with_source(&e)
         })?;
         let last_entry_id = stored.last_entry_id.unwrap_or(-1);
-        let (Ok(entry_count), Ok(length_bytes)) = (u64::try_from(last_entry_id + 1), u64::try_from(stored.length))
-        else {
+        let entry_count = last_entry_id.checked_add(1).and_then(|count| u64::try_from(count).ok());
+        let (Some(entry_count), Ok(length_bytes)) = (entry_count, u64::try_from(stored.length)) else {
             return Err(Error::new(
                 ErrorCode::Corrupt,
                 format!(
@@ -196,5 +196,8 @@ mod tests {
     fn nonsense_is_corrupt() {
         let e = LedgerMetadata::from_bookkeeper_bytes(3, b"\x18\x01\x20\x01\xff").unwrap_err();
         assert_eq!(e.code(), ErrorCode::Corrupt);
+        let last_entry_of_all = b"\x08\x01\x10\x01\x18\x01\x20\xff\xff\xff\xff\xff\xff\xff\xff\x7f\x28\x03";
+        let e = LedgerMetadata::from_bookkeeper_bytes(3, last_entry_of_all).unwrap_err();
+        assert!(e.message().contains("9223372036854775807"), "{e}");
     }
 }

@@ -38,6 +38,9 @@ pub const NAME_BYTES_MAX: usize = 64;
 /// The panic strategy that a plugin must be built with.
 pub const PANIC_UNWIND: &str = "unwind";
 
+/// What stands for the panic strategy in the note of a library whose entry is C: nothing unwinds out of its functions.
+pub const PANIC_NONE: &str = "none";
+
 /// What this crate is compiled for, as a target triple.
 pub const TARGET: &str = env!("LONGSHORE_TARGET");
 
@@ -61,6 +64,8 @@ pub struct Identity {
     pub drivers: &'static [&'static str],
     /// `unwind` or `abort`.
     pub panic: &'static str,
+    /// JSON of the configuration schema, well-formed ([`crate::schema`]); empty for none.
+    pub config_schema: &'static str,
 }
 
 /// JSON of `N` bytes under construction at compile time. Bytes beyond `N` are counted but not kept, so that
@@ -107,6 +112,27 @@ impl<const N: usize> Json<N> {
         self.byte(b'"');
     }
 
+    /// JSON as it is, without the blanks between its tokens.
+    const fn compact(&mut self, text: &str) {
+        let (mut at, mut in_string) = (0, false);
+        while at < text.len() {
+            let byte = text.as_bytes()[at];
+            match byte {
+                b' ' | b'\t' | b'\n' | b'\r' if !in_string => {}
+                b'\\' => {
+                    self.byte(byte);
+                    at += 1;
+                    self.byte(text.as_bytes()[at]);
+                }
+                _ => {
+                    in_string ^= byte == b'"';
+                    self.byte(byte);
+                }
+            }
+            at += 1;
+        }
+    }
+
     const fn key(&mut self, key: &str, value: &str) {
         self.byte(b',');
         self.string(key);
@@ -140,6 +166,10 @@ const fn encode<const N: usize>(identity: &Identity) -> Json<N> {
     json.key("panic", identity.panic);
     json.key("profile", if cfg!(debug_assertions) { "debug" } else { "release" });
     json.key("rustc", RUSTC);
+    if !identity.config_schema.is_empty() {
+        json.raw(",\"config_schema\":");
+        json.compact(identity.config_schema);
+    }
     json.byte(b'}');
     json
 }
@@ -153,7 +183,7 @@ pub const fn json_len(identity: &Identity) -> usize {
 pub const fn json<const N: usize>(identity: &Identity) -> [u8; N] {
     let json = encode::<N>(identity);
     assert!(json.len == N, "N must be json_len of the same identity");
-    assert!(N <= NOTE_BYTES_MAX, "the identity note is too long: shorten description or drivers");
+    assert!(N <= NOTE_BYTES_MAX, "the identity note is too long: shorten description, drivers or schema");
     json.bytes
 }
 
@@ -182,6 +212,35 @@ impl<const N: usize> Note<N> {
     }
 }
 
+/// How a library is entered.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum EntryKind {
+    /// By the root module of [`crate::abi`], which [`export_offloader!`](crate::export_offloader) exports.
+    #[default]
+    Rust,
+    /// By the tables of [`crate::c_abi`], which `OFFLOADER_EXPORT` of `offloader.h` exports.
+    C,
+}
+
+impl EntryKind {
+    /// The symbol that a library of this kind exports, and the only one.
+    pub fn root_symbol(self) -> &'static str {
+        match self {
+            Self::Rust => crate::abi::ROOT_SYMBOL,
+            Self::C => crate::c_abi::ROOT_SYMBOL,
+        }
+    }
+
+    /// The panic strategy that a library of this kind must have.
+    pub fn panic_wanted(self) -> &'static str {
+        match self {
+            Self::Rust => PANIC_UNWIND,
+            Self::C => PANIC_NONE,
+        }
+    }
+}
+
 /// What a plugin's note says, read and checked for form. What it claims is not believed before the library agrees.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PluginNote {
@@ -189,6 +248,9 @@ pub struct PluginNote {
     pub schema: u32,
     /// The plugin's name.
     pub name: String,
+    /// How it is entered; a note that does not say means Rust.
+    #[serde(default)]
+    pub entry: EntryKind,
     /// Its own version.
     pub version: Version,
     /// One line about it.
@@ -208,14 +270,20 @@ pub struct PluginNote {
     pub drivers: Vec<String>,
     /// Target triple.
     pub target: String,
-    /// `unwind` or `abort`.
+    /// `unwind` or `abort`; `none` where the entry is C.
     pub panic: String,
     /// `debug` or `release`.
     #[serde(default)]
     pub profile: String,
-    /// The compiler.
+    /// The compiler of a Rust library.
     #[serde(default)]
     pub rustc: String,
+    /// The compiler of any other.
+    #[serde(default)]
+    pub compiler: String,
+    /// Which keys its drivers read, as [`crate::schema`] describes; of unchecked form.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub config_schema: Option<serde_json::Value>,
 }
 
 /// Why a note cannot be used.
@@ -308,6 +376,7 @@ mod tests {
         homepage: "",
         drivers: &["tape", "tape-2"],
         panic: "unwind",
+        config_schema: "{ \"properties\": {\n\t\"a b\": {\"type\": \"string\", \"default\": \"x \\\" \\\\\"} } }",
     };
     const LEN: usize = json_len(&IDENTITY);
     const JSON: [u8; LEN] = json(&IDENTITY);
@@ -325,6 +394,13 @@ mod tests {
         assert_eq!(note.version.to_string(), IDENTITY.version);
         assert_eq!(note.drivers, IDENTITY.drivers);
         assert_eq!((note.target.as_str(), note.panic.as_str()), (TARGET, PANIC_UNWIND));
+        let schema: serde_json::Value = serde_json::from_str(IDENTITY.config_schema).unwrap();
+        assert_eq!(note.config_schema, Some(schema));
+        let text = std::str::from_utf8(&JSON).unwrap();
+        assert!(
+            text.contains(r#""config_schema":{"properties":{"a b":{"type":"string","default":"x \" \\"}}}"#),
+            "{text}"
+        );
     }
 
     #[test]
@@ -344,6 +420,14 @@ mod tests {
         assert_eq!(changed("[\"tape\",\"tape-2\"]", "[]"), Err(NoteError::DriverCount(0)));
         assert_eq!(changed("\"tape-2\"", "\"TAPE\""), Err(NoteError::DriverTwice("TAPE".to_owned())));
         assert!(matches!(changed("1.2.3-rc.1", "one"), Err(NoteError::Malformed(_))));
+    }
+
+    #[test]
+    fn a_note_is_of_a_rust_library_unless_it_says_otherwise() {
+        assert_eq!(changed("\"schema\"", "\"schema\"").unwrap().entry, EntryKind::Rust);
+        assert_eq!(changed("\"name\"", "\"entry\":\"c\",\"name\"").unwrap().entry, EntryKind::C);
+        let other = changed("\"name\"", "\"entry\":\"go\",\"name\"").unwrap_err();
+        assert!(other.to_string().contains("unknown variant `go`, expected `rust` or `c`"), "{other}");
     }
 
     #[test]

@@ -43,7 +43,8 @@ pub trait Offloader: Send + Sync + 'static {
     type ReadHandle: ReadHandle;
 
     /// Names and values that the host records with each ledger before a byte moves, and hands back on read and delete
-    /// (Pulsar's `getOffloadDriverMetadata`): whatever finds the copy again after the configuration changed. No secrets.
+    /// (Pulsar's `getOffloadDriverMetadata`): whatever finds the copy again after the configuration changed. The same for each
+    /// instance with the same configuration. No secrets.
     fn driver_metadata(&self) -> BTreeMap<String, String> {
         BTreeMap::new()
     }
@@ -53,19 +54,22 @@ pub trait Offloader: Send + Sync + 'static {
     /// # Behavior
     /// - `Ok` means: complete, durable and readable. The host may delete its own copy afterwards.
     /// - Readers see nothing of an attempt before it is complete.
-    /// - Idempotent for each (ledger, uid): a repeated call overwrites.
+    /// - Idempotent for each (ledger, uid): a repeated call overwrites. Two such calls at once each end in a sound copy or in
+    ///   `Conflict`; so may one that follows a call that was dropped, which can be writing still.
     /// - Refuses an empty or open ledger ([`LedgerMetadata::ensure_offloadable`]).
     /// - Reads the ledger through `ledger`, whose host notices a stall: call [`LedgerReader::progress`] when bytes reached
     ///   the store.
     ///
     /// # Errors
-    /// Any; a partial copy may stay, and [`delete`](Self::delete) with the same uid will come for it.
+    /// Any; an error of `ledger` ends the call and keeps its code. A partial copy may stay, and [`delete`](Self::delete) with
+    /// the same uid will come for it.
     ///
     /// # Cancel
     /// Dropping the call aborts the task; what it wrote may stay, as after an error.
     fn offload(&self, ledger: LedgerReader, request: OffloadRequest) -> impl Future<Output = Result<()>> + Send;
 
-    /// Opens the cold copy that an earlier successful [`offload`](Self::offload) with this uid wrote.
+    /// Opens the cold copy that an earlier successful [`offload`](Self::offload) with this uid wrote, through whatever instance.
+    /// The handle may outlive this one.
     ///
     /// # Errors
     /// `NotFound` where there is no complete copy; `Corrupt` where its index or metadata is damaged.

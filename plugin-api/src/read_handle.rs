@@ -15,6 +15,7 @@ use crate::ledger::{Entry, LedgerMetadata};
 ///
 /// # Behavior
 /// - Reads are positional and stateless: any number may run at once, in any order, without disturbing each other.
+/// - After its copy was deleted a handle answers sound entries or `NotFound`.
 /// - A damaged byte is an error `Corrupt` that names file (or object) and offset; it is never returned as data.
 pub trait ReadHandle: Send + Sync + 'static {
     /// The ledger's metadata as stored with its cold copy.

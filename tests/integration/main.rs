@@ -3,10 +3,14 @@
 // Helpers of tests stand outside the functions that clippy knows as tests.
 #![allow(clippy::unwrap_used)]
 
+mod abi;
+mod authors;
 mod containment;
 mod crash;
 mod damage;
 mod debris;
+mod dropping_in;
+mod isolation;
 mod kill;
 mod loading;
 mod managed_ledger;
@@ -14,3 +18,4 @@ mod offload;
 mod sizes;
 mod startup;
 mod tidy;
+mod verifying;

@@ -68,7 +68,7 @@ async fn a_driver_that_nobody_claims_fails_offloads_and_nothing_else() -> Result
     ensure!(shown.status.code() == Some(0), "{:?}: {problem}", shown.status);
     ensure!(table.contains("tiered-storage-file-system-0.1.0.so") && table.contains("loaded"), "{table}");
     ensure!(
-        problem.contains("managedLedgerOffloadDriver=aws-s3") && problem.contains("no offloader claims"),
+        problem.contains("managedLedgerOffloadDriver=aws-s3") && problem.contains("no offloader serves"),
         "{problem}"
     );
     broker.stop()
@@ -84,7 +84,7 @@ fn a_required_driver_that_nobody_claims_refuses_the_start() -> Result<()> {
     for words in ["offloadersRequired", "aws-s3", "claimed: filesystem", "put its plugin there"] {
         ensure!(sentence.contains(words), "`{words}` is missing: {sentence}");
     }
-    let more = more.replace("aws-s3", "FileSystem");
+    let more = more.replace("aws-s3", "FileSystem,tiered-storage-file-system");
     let configuration = rig.configuration(&more)?;
     let mut child = Command::new(binary())
         .args(["standalone", "--config"])

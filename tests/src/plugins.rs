@@ -45,3 +45,28 @@ pub fn put(folder: &Path, name: &str, bytes: &[u8]) -> PathBuf {
     fs::rename(&part, &path).expect("rename the file");
     path
 }
+
+/// The library of `package` with each `from` replaced by `to`, of equal length, in note and code alike: what another build of it
+/// would be, as far as a host can tell. Another version is `"version":"1.2.3"` replaced.
+///
+/// # Panics
+/// Where it is not built or `from` is not in it.
+pub fn rebuilt(package: &str, from: &str, to: &str) -> Vec<u8> {
+    let mut bytes = fs::read(built(package)).expect("read the built library");
+    replace_all(&mut bytes, from.as_bytes(), to.as_bytes());
+    bytes
+}
+
+/// Replaces each `from` by `to`, of equal length.
+///
+/// # Panics
+/// Where there is none.
+pub fn replace_all(bytes: &mut [u8], from: &[u8], to: &[u8]) {
+    assert_eq!(from.len(), to.len(), "a library's parts cannot move");
+    let places: Vec<usize> =
+        bytes.windows(from.len()).enumerate().filter(|(_, window)| *window == from).map(|(at, _)| at).collect();
+    assert!(!places.is_empty(), "{} is not there", String::from_utf8_lossy(from));
+    for at in places {
+        bytes[at..at + to.len()].copy_from_slice(to);
+    }
+}

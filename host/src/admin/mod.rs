@@ -4,7 +4,7 @@
 //! Prometheus text. The room owns nothing on disk: every write is one call of the room that owns the record, so a crash
 //! leaves what that room promises. A policy is in force on loaded topics when the answer to its write is sent.
 //!
-//! Paths, bodies and reasons are those of Apache Pulsar 4.0; `brokers/offloaders` and `…/ledgers` are ours.
+//! Paths, bodies and reasons are those of Apache Pulsar 4.0; `brokers/offloaders…` and `…/ledgers` are ours.
 
 mod answer;
 mod connections;
@@ -15,15 +15,17 @@ mod metrics;
 mod model;
 mod request;
 mod routes;
+mod secrets;
 #[cfg(test)]
 mod test_desk;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -74,6 +76,7 @@ impl BrokerFacts {
 }
 
 /// What is known of plugins, as plain data.
+#[async_trait]
 pub trait OffloaderReport: Send + Sync {
     /// A row for every file that was looked at.
     fn report(&self) -> serde_json::Value;
@@ -81,8 +84,19 @@ pub trait OffloaderReport: Send + Sync {
     /// What is counted of plugins at this moment.
     fn metrics(&self) -> Vec<MetricFamily>;
 
+    /// How every plugin and every driver stands.
+    fn status(&self) -> serde_json::Value;
+
+    /// Looks at the folder of plugins at once; the answer is what changed. A request that goes away stops nothing.
+    async fn rescan(&self) -> serde_json::Value;
+
     /// The plugin that claims a driver, by any spelling of its name.
     fn origin(&self, driver: &str) -> Option<DriverOrigin>;
+
+    /// The keys whose values must never be shown, as the loaded plugins' configuration schemas mark them.
+    fn secret_keys(&self) -> BTreeSet<String> {
+        BTreeSet::new()
+    }
 }
 
 /// What requests are answered from.

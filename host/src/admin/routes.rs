@@ -64,6 +64,8 @@ fn broker() -> Routes {
         .route("/configuration/values", get(brokers::dynamic_configuration_values))
         .route("/configuration/runtime", get(brokers::runtime_configuration))
         .route("/offloaders", get(brokers::offloaders))
+        .route("/offloaders/status", get(brokers::offloaders_status))
+        .route("/offloaders/rescan", post(brokers::rescan_offloaders))
 }
 
 fn all_namespaces() -> Routes {

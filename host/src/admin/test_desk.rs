@@ -239,6 +239,7 @@ impl LedgerFactory for Ledgers {
 
 struct OnlyReport;
 
+#[async_trait]
 impl OffloaderReport for OnlyReport {
     fn metrics(&self) -> Vec<super::MetricFamily> {
         Vec::new()
@@ -246,6 +247,14 @@ impl OffloaderReport for OnlyReport {
 
     fn report(&self) -> Value {
         json!([{ "file": "held.so", "state": "loaded", "drivers": ["aws-s3"] }])
+    }
+
+    fn status(&self) -> Value {
+        json!({ "files": self.report() })
+    }
+
+    async fn rescan(&self) -> Value {
+        json!({ "files_seen": 1, "changes": [] })
     }
 
     fn origin(&self, driver: &str) -> Option<DriverOrigin> {

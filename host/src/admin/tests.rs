@@ -115,6 +115,8 @@ async fn broker_and_tenants_answer_as_recorded() {
         json!({"managedLedgerMaxEntriesPerLedger": "10"})
     );
     assert_eq!(desk.ok("GET", "/brokers/offloaders", None).await[0]["drivers"], json!(["aws-s3"]));
+    assert_eq!(desk.ok("GET", "/brokers/offloaders/status", None).await["files"][0]["file"], "held.so");
+    assert_eq!(desk.ok("POST", "/brokers/offloaders/rescan", None).await["files_seen"], 1);
 }
 
 #[tokio::test]
@@ -204,7 +206,7 @@ async fn an_offload_goes_on_with_the_trace_of_its_request() {
     let path = "/admin/v2/persistent/public/rec/t/offload";
     let before = |position: &Value| Some(position.to_string().into_bytes());
     let last =
-        *desk.topic("persistent://public/rec/t").await.ledger().snapshot().ledgers.by_id.keys().next_back().unwrap();
+        desk.topic("persistent://public/rec/t").await.ledger().snapshot().ledgers.by_id.keys().last().copied().unwrap();
     let position = message_id(last.0 as i64, 0);
     let header = [("traceparent", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01")];
     let got = desk.send_with("PUT", path, &header, before(&position)).await;

@@ -20,7 +20,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::admin::{self, AdminState, BrokerFacts, StoreHealth};
-use crate::config::{Config, OffloadVerify};
+use crate::config::{Config, DriverIsolation, DriverPin, OffloadVerify};
 use crate::ledger::{FileLedgerStore, LedgerStoreSettings};
 use crate::managed_ledger::cache::CacheBudget;
 use crate::managed_ledger::factory::LedgerIds;
@@ -29,12 +29,14 @@ use crate::metadata::store::RedbMetadataStore;
 use crate::metadata::{Expect, MetadataStore};
 use crate::namespace::Namespaces;
 use crate::offload::{OffloadSettings, Offloads, VerifyMode};
-use crate::plugin::{PluginHost, PluginSettings, PluginState};
+use crate::plugin::admission::AdmissionSettings;
+use crate::plugin::isolation::{Isolation, IsolationSettings};
+use crate::plugin::{Pin, Pins, PluginHost, PluginSettings, PluginState};
 use crate::protocol::{self, ProtocolSettings};
 use crate::storage::{Clock, DriverLookup, DriverSettings, SystemClock};
 use crate::topic::{TopicSettings, Topics};
 
-use offloaders::LoadedOffloaders;
+use offloaders::LiveOffloaders;
 use topic_ledgers::TopicLedgers;
 
 /// How long plugins may take to finish when the broker stops.
@@ -81,6 +83,9 @@ impl Broker {
 
         let plugins = Arc::new(load_plugins(&config).await?);
         check_required(&config, &plugins)?;
+        for problem in plugins.unknown_keys(&config.offload_properties) {
+            tracing::warn!(problem, "configuration of drivers");
+        }
         let metadata = open_metadata(&data, clock.clone()).await?;
         let store = open_ledgers(&data, &config).await?;
 
@@ -112,6 +117,9 @@ impl Broker {
         let mut servers = JoinSet::new();
         let protocol_settings = protocol_settings(&config, &advertised);
         servers.spawn(protocol::serve(protocol_listener, topics.clone(), protocol_settings, stop.clone()));
+        let rescan_interval = Duration::from_secs(config.offloaders_rescan_seconds);
+        let live_offloaders = LiveOffloaders::new(plugins.clone(), topics.clone(), rescan_interval);
+        servers.spawn(live_offloaders.clone().look_by_the_clock(stop.clone()));
         let state = Arc::new(AdminState {
             facts: advertised.facts(&config),
             namespaces: namespaces.clone(),
@@ -119,7 +127,7 @@ impl Broker {
             managed_ledgers: managed.clone(),
             offloads: offloads.clone(),
             cache_budget,
-            offloaders: Arc::new(LoadedOffloaders(plugins.clone())),
+            offloaders: live_offloaders,
             health: Arc::new(StoreHealth::new(metadata, store.clone())),
             clock,
         });
@@ -249,23 +257,75 @@ pub fn plugin_settings(config: &Config) -> PluginSettings {
         file_bytes_max: config.offloaders_file_bytes_max,
         ledger_read_bytes_max: config.offloaders_ledger_read_bytes_max,
         driver_instances_max: config.offloaders_driver_instances_max as usize,
+        drain_timeout: Duration::from_millis(config.offloaders_drain_timeout_ms),
+        retired_bytes_max: config.offloaders_retired_bytes_max,
+        pins: Pins(config.driver_pins.iter().map(|(driver, pin)| (driver.clone(), pin_of(pin))).collect()),
+        admission: admission_settings(config),
+        isolation: isolation_settings(config),
     }
 }
 
-/// A driver that nobody claims never stops the start, unless it is named as required.
+/// Which drivers run in processes of their own, and the bounds of those.
+fn isolation_settings(config: &Config) -> IsolationSettings {
+    let home = |isolation: DriverIsolation| match isolation {
+        DriverIsolation::None => Isolation::None,
+        DriverIsolation::Process => Isolation::Process,
+    };
+    IsolationSettings {
+        everywhere: home(config.offloaders_isolation),
+        by_driver: config
+            .isolation_by_driver
+            .iter()
+            .map(|(driver, isolation)| (driver.clone(), home(*isolation)))
+            .collect(),
+        start_timeout: Duration::from_millis(config.isolation_start_timeout_ms),
+        crashes_max: config.isolation_crashes_max,
+        crash_window: Duration::from_secs(config.isolation_crash_window_seconds),
+        restart_pause: Duration::from_millis(config.isolation_restart_pause_ms),
+        probe_pause: Duration::from_secs(config.isolation_probe_seconds),
+        frame_bytes_max: config.isolation_frame_bytes_max as usize,
+        calls_max: config.isolation_calls_max as usize,
+        memory_bytes_max: config.isolation_memory_max_mb << 20,
+        environment: config.isolation_environment.clone(),
+        ..IsolationSettings::default()
+    }
+}
+
+/// Which plugins may be loaded. A file or folder that is nowhere stays as it is given: the policy then refuses and names it.
+fn admission_settings(config: &Config) -> AdmissionSettings {
+    let place = |key: &str, given: &Option<String>| {
+        given.as_ref().map(|given| {
+            let found = crate::config::resolve_existing(key, given, &config.search_folders);
+            found.unwrap_or_else(|_| PathBuf::from(given))
+        })
+    };
+    AdmissionSettings {
+        allow_list: place("offloadersAllowlistFile", &config.offloaders_allowlist_file),
+        keys_directory: place("offloadersSignatureKeysDirectory", &config.offloaders_signature_keys_directory),
+        require_signature: config.offloaders_require_signature,
+        verdicts_directory: place("offloadersVerdictsDirectory", &config.offloaders_verdicts_directory),
+        require_verdict: config.offloaders_require_verdict,
+        allowed_owners: config.offloaders_allowed_owners.clone(),
+    }
+}
+
+fn pin_of(pin: &DriverPin) -> Pin {
+    Pin { plugin: pin.plugin.clone(), version: pin.version.clone() }
+}
+
+/// A driver that nobody claims, or a plugin that is not loaded, never stops the start, unless it is named as required.
 fn check_required(config: &Config, plugins: &PluginHost) -> Result<()> {
-    let claimed: Vec<String> = plugins
-        .reports()
-        .into_iter()
-        .filter(|report| report.state == PluginState::Loaded)
-        .flat_map(|report| report.drivers.unwrap_or_default())
-        .collect();
-    let is_claimed = |driver: &str| claimed.iter().any(|claim| claim.eq_ignore_ascii_case(driver));
+    let reports = plugins.reports();
+    let loaded = reports.iter().filter(|report| matches!(report.state, PluginState::Loaded | PluginState::Conflict));
+    let claimed = plugins.served();
+    let names = loaded.filter_map(|report| report.name.as_deref());
+    let there: Vec<&str> = claimed.iter().map(String::as_str).chain(names).collect();
+    let is_there = |name: &str| there.iter().any(|there| there.eq_ignore_ascii_case(name));
     let missing: Vec<&str> =
-        config.offloaders_required.iter().map(String::as_str).filter(|driver| !is_claimed(driver)).collect();
+        config.offloaders_required.iter().map(String::as_str).filter(|name| !is_there(name)).collect();
     if !missing.is_empty() {
         bail!(
-            "offloadersRequired names {}, which no offloader in {} claims (claimed: {}); put its plugin there",
+            "offloadersRequired names {}, which no offloader in {} claims or is called (claimed: {}); put its plugin there",
             missing.join(", "),
             config.offloaders_directory,
             if claimed.is_empty() { "none".to_owned() } else { claimed.join(", ") }

@@ -53,6 +53,14 @@ impl Admin {
         body_of("PUT", &url, answer).map(|_| true)
     }
 
+    /// The JSON answer to `POST path` without a body, which may take up to `timeout`.
+    pub(super) fn post_for<T: DeserializeOwned>(&self, path: &str, timeout: Duration) -> anyhow::Result<T> {
+        let url = format!("{}{path}", self.base);
+        let sent = self.agent.post(&url).config().timeout_global(Some(timeout)).build().send_empty();
+        let body = body_of("POST", &url, sent.with_context(|| format!("POST {url}"))?)?;
+        serde_json::from_str(&body).with_context(|| format!("read the answer to POST {url}: `{}`", short(&body)))
+    }
+
     /// `POST path` with a JSON body.
     pub(super) fn post(&self, path: &str, body: &Value) -> anyhow::Result<()> {
         let url = format!("{}{path}", self.base);

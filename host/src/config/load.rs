@@ -3,12 +3,16 @@
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 
+use semver::Version;
+
+use super::driver_pin;
 use super::key::{Key, Value};
 use super::near::nearest;
 use super::no_effect;
 use super::paths::absolute_file_uri;
 use super::properties::{self, Property};
 use super::report::{ConfigErrors, Mistake, Severity, Warning};
+use super::setting::{DriverIsolation, Setting as _};
 use super::settings::{Config, SECTIONS};
 use super::source::Source;
 
@@ -16,6 +20,9 @@ use super::source::Source;
 const NEAR_MATCHES_MAX: usize = 50;
 /// Names that one warning shows at most.
 const NAMES_SHOWN_MAX: usize = 12;
+
+/// The key of a single driver's isolation begins so; the driver follows.
+const ISOLATION_PREFIX: &str = "offloadersIsolation.";
 
 /// Texts that belong to third-party drivers begin so; the rest is the driver's business.
 const EXTRA_CONFIG_PREFIX: &str = "managedLedgerOffloadExtraConfig";
@@ -114,7 +121,9 @@ impl Loader {
 
     fn finish(mut self) -> Result<(Config, Vec<Warning>), ConfigErrors> {
         let mut config = Config::assemble(|key| self.value_of(key));
+        self.read_pins(&mut config);
         self.check_together(&config);
+        config.isolation_by_driver = self.isolation_by_driver();
         self.note_other_keys();
         self.note_lost_line_breaks();
         if !self.mistakes.is_empty() {
@@ -157,6 +166,51 @@ impl Loader {
     /// What is given for `name`, unless it is empty.
     fn given(&self, name: &str) -> Option<&Placed> {
         self.values.get(name).filter(|placed| !placed.property.value.is_empty())
+    }
+
+    /// The keys that name a driver and say where it runs.
+    fn isolation_by_driver(&mut self) -> BTreeMap<String, DriverIsolation> {
+        let key = Key::choice(ISOLATION_PREFIX, "", DriverIsolation::WORDS);
+        let mut by_driver = BTreeMap::new();
+        for (name, placed) in &self.values {
+            let Some(driver) = name.strip_prefix(ISOLATION_PREFIX) else { continue };
+            match key.read(&placed.property.value) {
+                Ok(value) => {
+                    by_driver.extend(DriverIsolation::from_value(value).map(|home| (driver.to_ascii_lowercase(), home)))
+                }
+                Err(problem) => self.mistakes.push(placed.mistake(problem)),
+            }
+        }
+        by_driver
+    }
+
+    /// Fills `driver_pins`. One plugin serves in one version, so pins of a plugin agree on it.
+    fn read_pins(&mut self, config: &mut Config) {
+        let mut first_of: HashMap<String, (Version, String)> = HashMap::new();
+        let mut mistakes = Vec::new();
+        let is_pin = |placed: &&Placed| placed.property.key.starts_with(driver_pin::PREFIX);
+        for placed in self.values.values().filter(is_pin).filter(|placed| !placed.property.value.is_empty()) {
+            let Property { key, value, .. } = &placed.property;
+            let (driver, pin) = match driver_pin::read(key, value) {
+                Ok(read) => read,
+                Err(problem) => {
+                    mistakes.push(placed.mistake(problem));
+                    continue;
+                }
+            };
+            if let Some(version) = &pin.version {
+                let first = first_of.entry(pin.plugin.clone()).or_insert_with(|| (version.clone(), key.clone()));
+                if first.0 != *version {
+                    let problem =
+                        format!("{} asks for version {} of the same plugin; allowed: one version", first.1, first.0);
+                    mistakes.push(placed.mistake(problem));
+                }
+            }
+            if config.driver_pins.insert(driver, pin).is_some() {
+                mistakes.push(placed.mistake("the driver is pinned by another line; allowed: one line".to_owned()));
+            }
+        }
+        self.mistakes.extend(mistakes);
     }
 
     /// Rules between keys.
@@ -220,7 +274,9 @@ impl Loader {
             if wrong.contains(&(placed.file.clone(), Some(*line))) {
                 continue;
             }
-            let shown = if is_secret(key) { format!("{key}=***") } else { typed.trim().to_owned() };
+            // Which extra keys are secret is for their plugin to say, which nobody has asked yet.
+            let hidden = is_secret(key) || key.starts_with(EXTRA_CONFIG_PREFIX);
+            let shown = if hidden { format!("{key}=***") } else { typed.trim().to_owned() };
             let text =
                 format!("{}:{line}: the line `{shown}` looks like two: put a line break before `{lost}`", placed.file);
             warnings.push(Warning { severity: Severity::Warn, text });
@@ -276,13 +332,17 @@ fn known_names() -> impl Iterator<Item = &'static str> {
 }
 
 fn has_effect(name: &str) -> bool {
-    name.starts_with(EXTRA_CONFIG_PREFIX) || known_names().any(|known| known == name)
+    name.starts_with(EXTRA_CONFIG_PREFIX)
+        || name.starts_with(ISOLATION_PREFIX)
+        || name.starts_with(driver_pin::PREFIX)
+        || known_names().any(|known| known == name)
 }
 
 /// Whether storage drivers get the key: those of the table, and every other one that is named as an offload key, since a
 /// third party's driver has keys of its own.
 fn is_for_drivers(name: &str) -> bool {
-    name.to_ascii_lowercase().contains("managedledgeroffload")
+    let is_pin = name.starts_with(driver_pin::PREFIX);
+    !is_pin && name.to_ascii_lowercase().contains("managedledgeroffload")
         || name.starts_with("fileSystem")
         || known_keys().any(|key| key.for_driver && (key.name == name || key.other_name == Some(name)))
 }
@@ -290,7 +350,9 @@ fn is_for_drivers(name: &str) -> bool {
 /// Whether the value must not be shown: by the table, or by what the name says.
 fn is_secret(name: &str) -> bool {
     let lower = name.to_ascii_lowercase();
-    ["password", "secret", "token", "credential"].iter().any(|word| lower.contains(word))
+    ["password", "passphrase", "secret", "token", "credential", "accesskey", "apikey", "privatekey"]
+        .iter()
+        .any(|word| lower.contains(word))
         || known_keys().any(|key| key.secret && key.name == name)
 }
 
@@ -306,12 +368,21 @@ fn glued_key(value: &str) -> Option<&'static str> {
     })
 }
 
+/// A key of a family up to its point.
+fn family(key: &str) -> &str {
+    key.split_inclusive('.').next().unwrap_or(key)
+}
+
+fn pins() -> impl Iterator<Item = &'static str> {
+    std::iter::once(driver_pin::PREFIX)
+}
+
 /// `a (file:1, did you mean b?), c (file:2)`.
 fn unknown_keys(unknown: &[&Placed]) -> String {
     let named = unknown.iter().enumerate().map(|(index, placed)| {
         let Property { key, line, .. } = &placed.property;
         let near = (index < NEAR_MATCHES_MAX)
-            .then(|| nearest(key, known_names().chain(no_effect::names())))
+            .then(|| nearest(key, known_names().chain(no_effect::names())).or_else(|| nearest(family(key), pins())))
             .flatten()
             .map(|near| format!(", did you mean `{near}`?"));
         format!("`{key}` ({}:{line}{})", placed.file, near.unwrap_or_default())

@@ -6,6 +6,7 @@
 //!
 //! To add a setting, add a row to `settings.rs` and let the shipped file be written again (`shipped.rs` says how).
 
+mod driver_pin;
 mod key;
 mod load;
 mod near;
@@ -21,9 +22,10 @@ mod source;
 #[cfg(test)]
 mod tests;
 
+pub use driver_pin::DriverPin;
 pub use key::{Key, Kind, Value};
 pub use paths::{absolute_file_uri, resolve_existing};
 pub use report::{ConfigErrors, Mistake, Severity, Warning};
-pub use setting::{OffloadVerify, ReadPriority, TopicKind};
+pub use setting::{DriverIsolation, OffloadVerify, ReadPriority, TopicKind};
 pub use settings::{Config, SECTIONS, Section};
 pub use source::Source;

@@ -5,13 +5,14 @@
 //! their key, and their name ends with it.
 //!
 //! Source of names and defaults: Apache Pulsar 4.0 `ServiceConfiguration`, `OffloadPoliciesImpl`; `longshore…` and
-//! `offloadersCallTimeoutMs`, `offloadersOffloadStallTimeoutMs`, `offloadersRequired` are ours.
+//! `offloaders…` (but `offloadersDirectory`) are ours.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use super::driver_pin::DriverPin;
 use super::key::{Key, Value};
-use super::setting::{OffloadVerify, ReadPriority, Setting, TopicKind};
+use super::setting::{DriverIsolation, OffloadVerify, ReadPriority, Setting, TopicKind};
 
 /// Keys under one heading of the shipped file.
 #[derive(Debug)]
@@ -31,6 +32,10 @@ macro_rules! settings {
             /// Every key of the files that concerns storage drivers, in Pulsar's spelling; empty values left out. A
             /// folder of `fileSystemURI` is absolute.
             pub offload_properties: BTreeMap<String, String>,
+            /// Where single drivers run (`offloadersIsolation.<driver>`), by name in lower case.
+            pub isolation_by_driver: BTreeMap<String, DriverIsolation>,
+            /// Which plugin alone may serve a driver: `managedLedgerOffloadDriverPlugin.<driver>`, by driver in lower case.
+            pub driver_pins: BTreeMap<String, DriverPin>,
             /// Where a relative path is looked for: the working folder, then the configuration file's.
             pub search_folders: Vec<PathBuf>,
             /// Every key and its value in force, as text; secrets are stars.
@@ -50,6 +55,8 @@ macro_rules! settings {
                         "the row of ", stringify!($field), " pairs a type with a kind that it cannot hold"
                     )), )+)+
                     offload_properties: BTreeMap::new(),
+                    isolation_by_driver: BTreeMap::new(),
+                    driver_pins: BTreeMap::new(),
                     search_folders: Vec::new(),
                     shown: BTreeMap::new(),
                 }
@@ -57,6 +64,10 @@ macro_rules! settings {
         }
     };
 }
+
+/// What drivers of object stores, and the libraries under them, look at.
+const ISOLATION_ENVIRONMENT: &str = "PATH,HOME,USER,LANG,LC_*,TZ,TMPDIR,RUST_BACKTRACE,SSL_CERT_*,*_PROXY,*_proxy,AWS_*,AZURE_*,\
+    GOOGLE_*,GCE_*,CLOUDSDK_*,ALIBABA_*,OSS_*,HADOOP_*,JAVA_HOME,KRB5*";
 
 /// The largest 32-bit number, which Pulsar's own fields end at.
 const INT_MAX: i64 = i32::MAX as i64;
@@ -133,7 +144,7 @@ settings! {
         /// Storage driver that closed ledgers are copied to; unset, nothing is offloaded.
         offload_driver: Option<String> =
             Key::text("managedLedgerOffloadDriver", "").shipped("filesystem").for_driver();
-        /// Drivers, with commas between them, without which the broker must not start.
+        /// Drivers or plugins, by name, without which the broker must not start.
         offloaders_required: Vec<String> = Key::list("offloadersRequired", "");
         /// The newest closed ledgers up to this size stay, older ones are offloaded by themselves; -1 is off.
         offload_threshold_bytes: Option<u64> =
@@ -185,6 +196,56 @@ settings! {
         /// Driver instances (one for each driver and its settings) that are kept; beyond it those that nobody uses go.
         offloaders_driver_instances_max: u64 =
             Key::number("offloadersDriverInstancesMax", "1024", "instances", 1, 1_000_000);
+        /// How often offloadersDirectory is looked at for new, changed and removed files while the broker runs; 0 is never,
+        /// `longshore offloaders rescan` looks at once.
+        offloaders_rescan_seconds: u64 = Key::number("offloadersRescanIntervalSeconds", "30", "seconds", 0, INT_MAX);
+        /// How long reads and offloads that began with a replaced plugin may go on before they are called late; none is cut off.
+        offloaders_drain_timeout_ms: u64 =
+            Key::number("offloadersDrainTimeoutMs", "60000", "milliseconds", 0, INT_MAX);
+        /// Libraries that were replaced stay in memory until the restart; beyond so many bytes nothing is replaced any more.
+        offloaders_retired_bytes_max: u64 =
+            Key::number("offloadersRetiredBytesMax", "268435456", "bytes", 0, i64::MAX);
+    }
+    "Which plugins may be loaded" {
+        /// File with the SHA-256 of each plugin file that may be loaded, one a line as sha256sum writes it; unset, every one may.
+        offloaders_allowlist_file: Option<String> = Key::text("offloadersAllowlistFile", "");
+        /// Folder with the ed25519 public keys (*.pem) of those whose signatures (NAME.so.sig) count; unset, none is looked at.
+        offloaders_signature_keys_directory: Option<String> = Key::text("offloadersSignatureKeysDirectory", "");
+        /// Whether a plugin file without a signature is refused.
+        offloaders_require_signature: bool = Key::flag("offloadersRequireSignature", "false");
+        /// Folder in which `longshore offloaders verify --record` keeps what it found out; a file that failed is refused.
+        offloaders_verdicts_directory: Option<String> = Key::text("offloadersVerdictsDirectory", "");
+        /// Whether a plugin file that did not pass `longshore offloaders verify --record` with this version is refused.
+        offloaders_require_verdict: bool = Key::flag("offloadersRequireVerdict", "false");
+        /// Users to whom plugin files and their folders may belong: names, numbers, self for the broker's own, * for all.
+        offloaders_allowed_owners: Vec<String> = Key::list("offloadersAllowedOwners", "root,self");
+    }
+    "Drivers in processes of their own" {
+        /// Where drivers run: in the broker, or each in a process, which costs time and memory and keeps crashes to itself.
+        /// A driver's own key overrules it: offloadersIsolation.<driver>=process, or none.
+        offloaders_isolation: DriverIsolation = Key::choice("offloadersIsolation", "none", DriverIsolation::WORDS);
+        /// How long a process may take to load its library.
+        isolation_start_timeout_ms: u64 =
+            Key::number("offloadersIsolationStartTimeoutMs", "10000", "milliseconds", 1, INT_MAX);
+        /// Crashes within the window after which a process is started again only now and then.
+        isolation_crashes_max: u32 = Key::number("offloadersIsolationCrashesMax", "5", "crashes", 1, 1_000);
+        /// How long a crash counts.
+        isolation_crash_window_seconds: u64 =
+            Key::number("offloadersIsolationCrashWindowSeconds", "600", "seconds", 1, INT_MAX);
+        /// Pause before the second restart within the window; the first is at once, each further one waits twice as long.
+        isolation_restart_pause_ms: u64 =
+            Key::number("offloadersIsolationRestartPauseMs", "200", "milliseconds", 0, INT_MAX);
+        /// Longest pause before a restart, and the time between tries after too many crashes.
+        isolation_probe_seconds: u64 = Key::number("offloadersIsolationProbeSeconds", "60", "seconds", 0, INT_MAX);
+        /// Longest batch of entries that a process sends or gets; no entry may be longer.
+        isolation_frame_bytes_max: u64 =
+            Key::number("offloadersIsolationFrameBytesMax", "150994944", "bytes", 65_536, 1 << 31);
+        /// Calls of one process that run at once, in each direction.
+        isolation_calls_max: u64 = Key::number("offloadersIsolationCallsMax", "1024", "calls", 1, 1_000_000);
+        /// Memory that one process may write to; 0 is no limit.
+        isolation_memory_max_mb: u64 = Key::number("offloadersIsolationMemoryMaxMB", "0", "MiB", 0, 1 << 20);
+        /// Variables of the environment that a process gets; * at an end stands for any letters.
+        isolation_environment: Vec<String> = Key::list("offloadersIsolationEnvironment", ISOLATION_ENVIRONMENT);
     }
     "Driver filesystem" {
         /// Where cold copies go: file:///folder, or a plain folder, which is taken from the working folder.

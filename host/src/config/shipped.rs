@@ -16,6 +16,8 @@ const HEAD: &str = "\
 # A line without # is in force. A line with # shows the default, or an empty value where the default is \"not set\".
 # A relative path is looked for in the working folder, then in the folder of this file.
 # Keys managedLedgerOffloadExtraConfig<Name> are handed to the storage driver as they are.
+# managedLedgerOffloadDriverPlugin.<driver>=<plugin>[@<version>] says which plugin alone may serve a driver. It is needed
+# where two plugins claim one driver: until then nobody serves it.
 ";
 
 /// The text of the file.

@@ -43,7 +43,7 @@ impl Copies {
 
     /// Forgets both copies of a ledger; reads that run go on with theirs.
     pub(super) fn invalidate(&self, ledger_id: LedgerId) {
-        self.retain(|id, _| id != ledger_id);
+        self.retain(|(id, _), _| id != ledger_id);
     }
 
     fn forget(&self, ledger_id: LedgerId, tier: Tier) {
@@ -67,9 +67,14 @@ impl Copies {
         self.retain(|_, _| false);
     }
 
-    fn retain(&self, keep: impl Fn(LedgerId, &OpenCopy) -> bool) {
+    /// Forgets what a driver has opened; reads that run go on with theirs.
+    fn forget_cold(&self) {
+        self.retain(|(_, tier), _| tier != Tier::Cold);
+    }
+
+    fn retain(&self, keep: impl Fn((LedgerId, Tier), &OpenCopy) -> bool) {
         let mut open = self.open.lock().expect("no code panics while it holds the open copies");
-        open.retain(|(ledger_id, _), copy| keep(*ledger_id, copy));
+        open.retain(|key, copy| keep(*key, copy));
     }
 }
 
@@ -192,6 +197,11 @@ impl ManagedLedger {
         self.rooms.drivers.driver(name, &policy.driver_settings).await
     }
 
+    /// Lets the next read of each cold copy open it anew, with the driver of then.
+    pub fn forget_cold_copies(&self) {
+        self.copies.forget_cold();
+    }
+
     /// The hot copy of a closed ledger, for copying it.
     ///
     /// # Errors
@@ -241,5 +251,15 @@ mod tests {
         let open = copies.open.lock().unwrap();
         assert_eq!(open.len(), 4);
         assert!(open.contains_key(&(LedgerId(0), Tier::Cold)) && open.contains_key(&(LedgerId(100), Tier::Hot)));
+    }
+
+    #[test]
+    fn what_a_driver_has_opened_is_forgotten_and_the_hot_copies_stay() {
+        let copies = Copies::default();
+        copies.slot(LedgerId(1), Tier::Cold, 0, 4);
+        copies.slot(LedgerId(1), Tier::Hot, 0, 4);
+        copies.forget_cold();
+        let open = copies.open.lock().unwrap();
+        assert_eq!(open.keys().collect::<Vec<_>>(), [&(LedgerId(1), Tier::Hot)]);
     }
 }

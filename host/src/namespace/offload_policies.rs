@@ -19,7 +19,8 @@ const THRESHOLD_BYTES: &str = "managedLedgerOffloadThresholdInBytes";
 const THRESHOLD_SECONDS: &str = "managedLedgerOffloadThresholdInSeconds";
 const DELETION_LAG: &str = "managedLedgerOffloadDeletionLagInMillis";
 const READ_PRIORITY: &str = "managedLedgerOffloadedReadPriority";
-const EXTRA: &str = "managedLedgerExtraConfigurations";
+/// The field that holds extra configurations, without [`EXTRA_PREFIX`].
+pub const EXTRA: &str = "managedLedgerExtraConfigurations";
 /// The broker's own; the original lets a policy shadow it, which breaks offloading.
 const DIRECTORY: &str = "offloadersDirectory";
 /// Written by the original in answers, never read.

@@ -122,16 +122,15 @@ impl Offloads {
         let policy = ledger.settings().offload.clone();
         let closed = || OffloadError::Closed(ledger.name().to_owned());
         let made = topic.stop.run_until_cancelled(self.driver(&policy)).await;
-        let driver = made.ok_or_else(closed)??;
-        let places = self.places(&driver, &policy.driver_settings);
+        let places = self.places(&made.ok_or_else(closed)??, &policy.driver_settings);
         let mut first_error = None;
         for ledger_id in chosen {
             // Other topics may hold the places for hours: whoever closes this one does not wait for them.
             let place = topic.stop.run_until_cancelled(places.acquire()).await.ok_or_else(closed)?;
             let _place = place.expect("the places are never closed");
-            if topic.stop.is_cancelled() {
-                return Err(closed());
-            }
+            // Found anew for each ledger: a run may take hours, and a plugin that was replaced meanwhile is left at the next one.
+            let made = topic.stop.run_until_cancelled(self.driver(&policy)).await;
+            let driver = made.ok_or_else(closed)??;
             let copied = self.copy_one(ledger, topic, &driver, *ledger_id).await;
             if let Err(error) = copied
                 && !error.is_harmless()

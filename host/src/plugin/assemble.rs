@@ -1,108 +1,123 @@
-//! From a folder to its rows: scan, inspect, admit, choose among versions, load, start. One bad file never stops the others.
+//! The two effects of bringing a file in: reading and judging it without running it, and opening it as a plugin.
+//!
+//! The bytes that were judged are dropped, so that a folder of many files costs the memory of one. Opening reads them again,
+//! goes on only where the hash is the one that was judged, and asks the policy once more, of those very bytes.
 
-use std::collections::BTreeMap;
-use std::path::Path;
 use std::sync::Arc;
 
+use super::admission::Policy;
 use super::elf::FoundNote;
 use super::inspect::{self, Image, Refusal};
-use super::load;
+use super::isolation::{Homes, Isolation, Processes};
+use super::load::{self, LoadError};
 use super::loaded::LoadedPlugin;
-use super::registry::{Registry, Row};
-use super::report::PluginReport;
-use super::scan::{self, Candidate};
+use super::look::{Content, Finding, Terms, Verdict};
+use super::own_metrics::OwnMetrics;
+use super::scan::Candidate;
 use super::settings::PluginSettings;
-use super::state::PluginState;
-
-/// A file that inspection admitted.
-struct Admitted {
-    candidate: Candidate,
-    image: Image,
-    found: FoundNote,
-}
-
-/// Looks at `directory` and loads what may be loaded.
-pub(super) fn assemble(directory: &Path, settings: &Arc<PluginSettings>) -> Registry {
-    let candidates = match scan::scan(directory) {
-        Ok(candidates) => candidates,
-        Err(error) => return Registry::new(directory.to_owned(), Some(error.to_string()), Vec::new()),
-    };
-    let mut rows = Vec::new();
-    let mut by_plugin: BTreeMap<String, Vec<Admitted>> = BTreeMap::new();
-    for candidate in candidates {
-        match examine(candidate, settings) {
-            Ok(admitted) => by_plugin.entry(admitted.found.note.name.clone()).or_default().push(admitted),
-            Err(report) => rows.push(Row { report: *report, plugin: None }),
-        }
-    }
-    for versions in by_plugin.into_values() {
-        choose(versions, settings, &mut rows);
-    }
-    rows.sort_by(|a, b| a.report.file.cmp(&b.report.file));
-    Registry::new(directory.to_owned(), None, rows)
-}
 
 /// Decides on one file without running it.
-fn examine(candidate: Candidate, settings: &PluginSettings) -> Result<Admitted, Box<PluginReport>> {
+pub(super) fn examine(candidate: &Candidate, policy: &Policy, settings: &PluginSettings) -> Finding {
+    let mut finding = Finding { content: None, note: None, terms: None, verdict: Verdict::Admitted };
     if let Some(reason) = candidate.kind.refusal() {
-        return Err(refused(&candidate, None, None, PluginState::Refused, reason.to_owned()));
+        finding.verdict = Verdict::Refused(reason.to_owned());
+        return finding;
     }
-    let state_of = |refusal: &Refusal| match refusal.is_incomplete() {
-        true => PluginState::Incomplete,
-        false => PluginState::Refused,
+    let image = match inspect::read(&candidate.path, settings.file_bytes_max) {
+        Ok(image) => image,
+        Err(refusal) => {
+            finding.verdict = verdict(&refusal);
+            return finding;
+        }
     };
-    let image = inspect::read(&candidate.path, settings.file_bytes_max)
-        .map_err(|e| refused(&candidate, None, None, state_of(&e), e.to_string()))?;
-    let found =
-        inspect::identify(&image).map_err(|e| refused(&candidate, Some(&image), None, state_of(&e), e.to_string()))?;
-    inspect::admit(&found.note)
-        .map_err(|e| refused(&candidate, Some(&image), Some(&found), state_of(&e), e.to_string()))?;
-    Ok(Admitted { candidate, image, found })
+    let fingerprint = policy.fingerprint(&candidate.path, image.ownership, &image.sha256);
+    finding.content = Some(content_of(&image));
+    finding.terms = Some(Terms { ownership: image.ownership, fingerprint });
+    let found = inspect::identify(&image);
+    finding.note = found.as_ref().ok().map(|found| found.note.clone());
+    if let Err(refusal) = admitted(candidate, policy, &image, found) {
+        finding.verdict = verdict(&refusal);
+    }
+    finding
 }
 
-fn refused(
+/// What was found, if policy and contract admit it. Half a copy is told as that, whatever the policy thinks of it.
+fn admitted(
     candidate: &Candidate,
-    image: Option<&Image>,
-    found: Option<&FoundNote>,
-    state: PluginState,
-    reason: String,
-) -> Box<PluginReport> {
-    Box::new(PluginReport::new(candidate, image, found.map(|found| &found.note), state, Some(reason)))
+    policy: &Policy,
+    image: &Image,
+    found: Result<FoundNote, Refusal>,
+) -> Result<FoundNote, Refusal> {
+    let found = match found {
+        Err(refusal) if refusal.is_incomplete() => return Err(refusal),
+        found => found,
+    };
+    policy.admit(&candidate.path, image)?;
+    let found = found?;
+    inspect::admit(&found.note)?;
+    Ok(found)
 }
 
-/// Of the versions of one plugin, loads the highest that can be loaded; the others are shadowed.
-fn choose(mut versions: Vec<Admitted>, settings: &Arc<PluginSettings>, rows: &mut Vec<Row>) {
-    // Descending by version, ascending by file name, so that who wins never depends on the folder's own order.
-    versions.sort_by(|a, b| {
-        let by_version = b.found.note.version.cmp(&a.found.note.version);
-        by_version.then_with(|| a.candidate.name.cmp(&b.candidate.name))
-    });
-    let mut winner: Option<String> = None;
-    for admitted in versions {
-        if let Some(winner) = &winner {
-            let reason = format!("{winner} serves instead");
-            rows.push(row(&admitted, PluginState::Shadowed, Some(reason), None));
-            continue;
-        }
-        match start(&admitted, settings) {
-            Ok(plugin) => {
-                winner = Some(format!("version {} of {}", plugin.note.version, plugin.file));
-                rows.push(row(&admitted, PluginState::Loaded, None, Some(Arc::new(plugin))));
-            }
-            Err(reason) => rows.push(row(&admitted, PluginState::Refused, Some(reason), None)),
-        }
+fn verdict(refusal: &Refusal) -> Verdict {
+    match refusal.is_incomplete() {
+        true => Verdict::Incomplete(refusal.to_string()),
+        false => Verdict::Refused(refusal.to_string()),
     }
 }
 
-fn row(admitted: &Admitted, state: PluginState, reason: Option<String>, plugin: Option<Arc<LoadedPlugin>>) -> Row {
-    let note = Some(&admitted.found.note);
-    Row { report: PluginReport::new(&admitted.candidate, Some(&admitted.image), note, state, reason), plugin }
+fn content_of(image: &Image) -> Content {
+    Content { sha256: image.sha256, len: image.bytes.len() as u64 }
 }
 
-/// Loads a library and starts its runtime.
-fn start(admitted: &Admitted, settings: &Arc<PluginSettings>) -> Result<LoadedPlugin, String> {
-    let file = admitted.candidate.name.to_string_lossy().into_owned();
-    let note = admitted.found.note.clone();
-    let module = load::load(&file, &admitted.image, &admitted.found).map_err(|e| e.to_string())?;
-    LoadedPlugin::start(note, file, module, Arc::clone(settings))
+/// Why a file that was admitted is not a running plugin.
+#[derive(Debug)]
+pub(super) struct NotOpened {
+    pub(super) reason: String,
+    pub(super) left: Left,
+}
+
+/// What a failed opening leaves in the process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Left {
+    /// Nothing.
+    Nothing,
+    /// The library is mapped for ever.
+    Mapped,
+    /// The library is mapped, and starting it again costs nothing more.
+    Started,
+}
+
+/// Reads `candidate` again and makes it ready where its drivers are going to run: here, where constructors of the library run
+/// on this thread, in processes of their own, or some here and some there.
+///
+/// # Errors
+/// [`NotOpened`]; also where the bytes are not `expected` any more.
+pub(super) fn open(
+    candidate: &Candidate,
+    expected: Content,
+    policy: &Policy,
+    settings: &Arc<PluginSettings>,
+) -> Result<LoadedPlugin, NotOpened> {
+    let nothing = |reason: String| NotOpened { reason, left: Left::Nothing };
+    let image = inspect::read(&candidate.path, settings.file_bytes_max).map_err(|e| nothing(e.to_string()))?;
+    if content_of(&image) != expected {
+        return Err(nothing("it changed after it was looked at; it is looked at again".to_owned()));
+    }
+    let found = admitted(candidate, policy, &image, inspect::identify(&image)).map_err(|e| nothing(e.to_string()))?;
+    let file = candidate.name.to_string_lossy().into_owned();
+    let own = Arc::new(OwnMetrics::new(&format!("{} {}", found.note.name, found.note.version)));
+    let isolated = |driver: &String| settings.isolation.of(driver) == Isolation::Process;
+    let processes = match found.note.drivers.iter().any(isolated) {
+        true => Some(Processes::try_out(&file, &found.note, &image, &own, settings).map_err(nothing)?),
+        false => None,
+    };
+    let library = match found.note.drivers.iter().all(isolated) {
+        true => None,
+        false => Some(load::load(&file, &image, &found).map_err(|error| {
+            let unmapped = matches!(error, LoadError::Memory(_) | LoadError::System(_));
+            NotOpened { reason: error.to_string(), left: if unmapped { Left::Nothing } else { Left::Mapped } }
+        })?),
+    };
+    LoadedPlugin::start(found.note, file, Homes { library, processes }, own, Arc::clone(settings))
+        .map_err(|reason| NotOpened { reason, left: Left::Started })
 }

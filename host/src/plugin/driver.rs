@@ -15,6 +15,7 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tracing::{Instrument, Span};
 
 use super::calls::{Call, DriverCalls, ERROR_CHARS_MAX, settled};
+use super::config_schema::check::{Checked, check, without_secrets};
 use super::figures::Verb;
 use super::lent_ledger::{Loan, Progress};
 use super::loaded::LoadedPlugin;
@@ -43,7 +44,7 @@ pub(super) struct PluginDriver {
 }
 
 impl PluginDriver {
-    /// Checks `settings` and makes the instance.
+    /// Checks `settings`, by the plugin's schema and then by the plugin, and makes the instance. No error shows a secret.
     ///
     /// # Errors
     /// `InvalidConfig` with every problem; what the plugin's factory says; a deadline.
@@ -52,28 +53,44 @@ impl PluginDriver {
         name: &str,
         settings: &DriverSettings,
     ) -> Result<Self, DriverError> {
-        let (module, calls) = (plugin.module, DriverCalls::new(plugin, name));
+        let Checked { problems, warnings } = check(&plugin.note, name, &settings.properties);
+        for warning in warnings {
+            tracing::warn!(plugin = plugin.label(), driver = name, warning, "configuration of a driver");
+        }
+        if !problems.is_empty() {
+            return Err(invalid(&plugin, name, &problems));
+        }
+        let made = Self::make(Arc::clone(&plugin), name, settings).await;
+        made.map_err(|error| {
+            let message = without_secrets(&plugin.note, &settings.properties, error.message);
+            DriverError { message, ..error }
+        })
+    }
+
+    async fn make(plugin: Arc<LoadedPlugin>, name: &str, settings: &DriverSettings) -> Result<Self, DriverError> {
         let config = FfiDriverConfig::from(DriverConfig {
             driver: name.to_owned(),
             properties: settings.properties.clone(),
             search_folders: settings.search_folders.clone(),
         });
-        let check = |context| module.validate()(context, config.clone());
-        let problems = calls.call(Call::of(Verb::Validate), check).await?;
+        let maker = plugin.homes.maker(&config, &plugin.settings.isolation);
+        let calls = DriverCalls::new(plugin, name);
+        let validate = Call::of(Verb::Validate);
+        let maker = maker.map_err(|problem| calls.error(validate, DriverErrorKind::Failed, &problem, false))?;
+        let problems = calls.call(validate, |context| maker.validate(context, config.clone())).await?;
         if !problems.is_empty() {
-            let problems: Vec<String> = problems.into_iter().map(|p| ConfigProblem::from(p).to_string()).collect();
-            return Err(DriverError {
-                kind: DriverErrorKind::InvalidConfig,
-                driver: name.to_owned(),
-                plugin: calls.plugin.label(),
-                message: problems.join("; ").chars().take(ERROR_CHARS_MAX).collect(),
-                retryable: false,
-            });
+            let problems: Vec<ConfigProblem> = problems.into_iter().map(ConfigProblem::from).collect();
+            return Err(invalid(&calls.plugin, name, &problems));
         }
-        let create = |context| module.create()(context, config);
+        let create = |context| maker.create(context, config);
         let (offloader, driver_metadata) = calls.call_for(Call::of(Verb::Create), create, with_metadata).await?;
         calls.keep(offloader);
         Ok(Self { calls, driver_metadata })
+    }
+
+    /// Whoever holds the rules of its calls beside the driver itself: open copies.
+    pub(super) fn user_count(&self) -> usize {
+        Arc::strong_count(&self.calls) - 1
     }
 
     /// Ends when all that the plugin is busy with are calls that nobody waits for, and the same number of them twice in a row: code
@@ -82,7 +99,8 @@ impl PluginDriver {
         let mut before = None;
         loop {
             sleep(STUCK_GRACE).await;
-            let inside = self.calls.plugin.module.stats()().calls;
+            let library = self.calls.plugin.homes.library;
+            let inside = library.map_or(0, |library| library.stats().calls);
             let nobody_waits = self.calls.plugin.calls_running() == 0;
             let stuck = (inside > 0 && nobody_waits).then_some(inside);
             if let (Some(stuck), true) = (stuck, stuck == before) {
@@ -100,6 +118,18 @@ impl PluginDriver {
              ({waits} reads of the host's ledger were running); the offload was given up"
         );
         self.calls.timed_out(call, &text)
+    }
+}
+
+/// The error that tells every problem of a configuration.
+fn invalid(plugin: &LoadedPlugin, driver: &str, problems: &[ConfigProblem]) -> DriverError {
+    let problems: Vec<String> = problems.iter().map(ToString::to_string).collect();
+    DriverError {
+        kind: DriverErrorKind::InvalidConfig,
+        driver: driver.to_owned(),
+        plugin: plugin.label(),
+        message: problems.join("; ").chars().take(ERROR_CHARS_MAX).collect(),
+        retryable: false,
     }
 }
 

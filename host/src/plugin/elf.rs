@@ -157,7 +157,7 @@ fn within(file: &[u8], what: &'static str, offset: u64, size: u64) -> Result<(),
     if needed > len { Err(ElfError::CutOff { what, needed, len }) } else { Ok(()) }
 }
 
-fn damaged(error: object::Error) -> ElfError {
+pub(super) fn damaged(error: object::Error) -> ElfError {
     ElfError::Damaged(error.to_string())
 }
 

@@ -5,18 +5,17 @@
 
 use std::fs::File;
 use std::io::{self, Read};
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use longshore_plugin_api::note::{PANIC_UNWIND, PluginNote, TARGET};
+use longshore_plugin_api::note::{EntryKind, PluginNote, TARGET};
 use longshore_plugin_api::version::{ABI_VERSION, Incompatible, check_compatible};
 use rustix::fs::{Mode, OFlags};
 use sha2::{Digest, Sha256};
 
+use super::admission::{Denial, Ownership};
+use super::config_schema::ConfigSchema;
 use super::elf::{self, ElfError, FoundNote};
-
-/// The permission bit that lets everybody write.
-const WORLD_WRITABLE: u32 = 0o002;
 
 /// A file's content, read once.
 #[derive(Clone, PartialEq, Eq)]
@@ -25,6 +24,8 @@ pub struct Image {
     pub bytes: Vec<u8>,
     /// SHA-256 of them.
     pub sha256: [u8; 32],
+    /// Who owned the file, and who could write it, when it was read.
+    pub ownership: Ownership,
 }
 
 impl Image {
@@ -41,17 +42,9 @@ pub enum Refusal {
     /// The operating system refuses.
     #[error("it cannot be read: {0}")]
     Unreadable(#[from] io::Error),
-    /// It became something else after the folder was listed.
-    #[error("it is no regular file any more")]
-    NotAFile,
-    /// Everybody may write the file.
-    #[error(
-        "everybody may write it (mode {0:o}); run `chmod o-w` on it after making sure that it is what you installed"
-    )]
-    FileWritable(u32),
-    /// Everybody may write the folder, and so replace the file.
-    #[error("everybody may write its folder (mode {0:o}); run `chmod o-w` on the folder")]
-    FolderWritable(u32),
+    /// It is something else than a file.
+    #[error("{0}")]
+    NotAFile(&'static str),
     /// Longer than the setting allows.
     #[error("it has {len} bytes, more than offloadersFileBytesMax={max}")]
     TooLong {
@@ -75,6 +68,17 @@ pub enum Refusal {
     /// Its panics would end the process.
     #[error("it is built with panic = \"{0}\", which would end the host on a panic; build it with panic = \"unwind\"")]
     PanicStrategy(String),
+    /// A C library that does not promise that nothing unwinds out of it.
+    #[error(
+        "its entry is C and its note says panic = \"{0}\"; nothing may unwind out of it, which is said as \"none\""
+    )]
+    Unwinds(String),
+    /// Its configuration schema contradicts itself.
+    #[error("its configuration schema cannot be used: {}; see plugin_api::schema", .0.join("; "))]
+    Schema(Vec<String>),
+    /// The operator's policy does not admit it.
+    #[error(transparent)]
+    Denied(#[from] Denial),
 }
 
 impl Refusal {
@@ -88,22 +92,17 @@ impl Refusal {
     }
 }
 
-/// Reads a file and checks what kind of file it is and who may write it, but not its bytes.
+/// Reads a file and checks what kind of file it is, but neither its bytes nor who may write it.
 ///
 /// # Errors
-/// The first five of [`Refusal`].
+/// `Unreadable`, `NotAFile`, `TooLong`, `Growing`.
 pub fn read(path: &Path, file_bytes_max: u64) -> Result<Image, Refusal> {
-    check_folder(path)?;
     // Without following a link, and without waiting for the other end of a pipe.
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
     let mut file = File::from(rustix::fs::open(path, flags, Mode::empty()).map_err(io::Error::from)?);
     let before = file.metadata()?;
     if !before.is_file() {
-        return Err(Refusal::NotAFile);
-    }
-    let mode = before.permissions().mode();
-    if mode & WORLD_WRITABLE != 0 {
-        return Err(Refusal::FileWritable(mode & 0o7777));
+        return Err(Refusal::NotAFile("it is no regular file any more"));
     }
     if before.len() > file_bytes_max {
         return Err(Refusal::TooLong { len: before.len(), max: file_bytes_max });
@@ -117,13 +116,7 @@ pub fn read(path: &Path, file_bytes_max: u64) -> Result<Image, Refusal> {
         return Err(Refusal::Growing);
     }
     let sha256 = Sha256::digest(&bytes).into();
-    Ok(Image { bytes, sha256 })
-}
-
-fn check_folder(path: &Path) -> Result<(), Refusal> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mode = std::fs::metadata(folder)?.permissions().mode();
-    if mode & WORLD_WRITABLE != 0 { Err(Refusal::FolderWritable(mode & 0o7777)) } else { Ok(()) }
+    Ok(Image { bytes, sha256, ownership: Ownership::from(&after) })
 }
 
 /// Reads the note of an image.
@@ -137,39 +130,32 @@ pub fn identify(image: &Image) -> Result<FoundNote, Refusal> {
 /// Decides on the note alone whether this host can run the plugin.
 ///
 /// # Errors
-/// The last three of [`Refusal`].
+/// `Incompatible`, `Target`, `PanicStrategy`, `Unwinds`, `Schema`.
 pub fn admit(note: &PluginNote) -> Result<(), Refusal> {
     let host = ABI_VERSION.parse().expect("our own version is semver");
     check_compatible(&host, &note.api, &note.api_min)?;
     if note.target != TARGET {
         return Err(Refusal::Target(note.target.clone()));
     }
-    if note.panic != PANIC_UNWIND {
-        return Err(Refusal::PanicStrategy(note.panic.clone()));
+    if note.panic != note.entry.panic_wanted() {
+        return Err(match note.entry {
+            EntryKind::Rust => Refusal::PanicStrategy(note.panic.clone()),
+            EntryKind::C => Refusal::Unwinds(note.panic.clone()),
+        });
+    }
+    if let Some(schema) = &note.config_schema {
+        ConfigSchema::parse(schema).map_err(Refusal::Schema)?;
     }
     Ok(())
 }
 
 #[cfg(test)]
 mod tests {
-    use std::fs::{Permissions, set_permissions, write};
+    use std::fs::write;
 
     use super::*;
 
     const MAX: u64 = 1000;
-
-    #[test]
-    fn a_file_or_folder_that_everybody_may_write_is_refused() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("a.so");
-        write(&path, "x").unwrap();
-        assert!(read(&path, MAX).is_ok());
-        set_permissions(&path, Permissions::from_mode(0o646)).unwrap();
-        assert!(matches!(read(&path, MAX), Err(Refusal::FileWritable(0o646))));
-        set_permissions(&path, Permissions::from_mode(0o644)).unwrap();
-        set_permissions(folder.path(), Permissions::from_mode(0o1777)).unwrap();
-        assert!(matches!(read(&path, MAX), Err(Refusal::FolderWritable(0o1777))));
-    }
 
     #[test]
     fn links_and_long_files_are_refused() {
@@ -179,7 +165,7 @@ mod tests {
         std::os::unix::fs::symlink(&file, &link).unwrap();
         assert!(matches!(read(&file, MAX), Err(Refusal::TooLong { len: 1001, max: MAX })));
         assert!(matches!(read(&link, MAX), Err(Refusal::Unreadable(_))));
-        assert!(matches!(read(folder.path(), MAX), Err(Refusal::NotAFile | Refusal::FolderWritable(_))));
+        assert!(matches!(read(folder.path(), MAX), Err(Refusal::NotAFile(_))));
     }
 
     #[test]

@@ -1,59 +1,95 @@
-//! Plugins: found in a folder, judged without being run, loaded once, called under deadlines.
+//! Plugins: found in a folder, judged without being run, loaded once, called under deadlines, replaced while they run.
 //!
-//! In the order of a start: [`scan`] lists the folder, [`inspect`] (with [`elf`]) reads each file and its identity note,
-//! `load` opens the inspected bytes, `registry` records who serves which driver, `driver` and `read_handle` put a plugin's
-//! tables behind the traits of [`crate::storage`]. Each file ends as one [`PluginReport`], the same in the log, in the admin
-//! API and on the command line; [`state`] has the states and their moves.
+//! A look at the folder, in the order of its steps: [`scan`] lists it, `look` says which files may have changed, `assemble`
+//! reads and judges those ([`inspect`], [`elf`]), `choose` says which file of a plugin is tried, `load` opens its very bytes,
+//! `takeover` lets it prove itself where a driver is in use, `claims` says who serves a driver. `lookout` tells that story; its
+//! end is a `registry`, from which calls are routed without waiting for any of it. `driver` and `read_handle` put a plugin's
+//! tables behind the traits of [`crate::storage`], `isolation` does so across processes. A replaced `generation` drains: new calls go elsewhere, what began with it
+//! ends with it. Each file ends as one [`PluginReport`], the same in the log, in the admin API and on the command line.
 //!
-//! Nothing is ever unloaded: a library, its runtime's threads and its memory stay until the process ends.
+//! Nothing is ever unloaded: a library, its runtime's threads and its memory stay until the process ends, within a bound on
+//! replaced ones (`room`).
 
 // The room of `unsafe` in the host: opening a library is trusting it.
 #![allow(unsafe_code)]
 
+pub mod admission;
+pub mod anatomy;
 mod assemble;
+mod c_module;
 mod calls;
+pub mod change;
+mod choose;
+mod claims;
+pub mod config_schema;
 mod driver;
 pub mod elf;
+mod failure;
 pub mod figures;
 mod gate;
+mod generation;
 mod inline;
 pub mod inspect;
+pub mod inspection;
+mod instances;
+pub mod isolation;
 mod layout;
 mod lent_ledger;
 mod load;
 mod loaded;
+mod look;
+mod lookout;
+mod module;
+#[cfg(test)]
+mod one_process;
 pub mod own_metrics;
+pub mod pins;
+mod private_copy;
 mod read_handle;
 mod registry;
 pub mod report;
+mod room;
+mod rows;
 pub mod scan;
 mod services;
 pub mod settings;
 pub mod state;
+pub mod status;
+mod takeover;
 mod threads;
+pub mod verification;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fmt;
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
-use std::time::Duration;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use futures_util::future::join_all;
-use longshore_plugin_api::abi::OffloaderModuleRef;
-use tokio::sync::OnceCell;
+use futures_util::FutureExt;
+use tokio::sync::Mutex;
 use tokio::time::timeout;
 
 use self::calls::Call;
+pub use self::change::{Change, ChangeKind, Rescan};
+use self::config_schema::check::{schema_of, unknown_extra_keys};
 use self::driver::PluginDriver;
 use self::figures::Verb;
+use self::generation::drain;
+use self::instances::{InstanceKey, Instances};
 pub use self::loaded::{LibraryStats, PluginFigures};
-use self::registry::{Claim, Registry, Row};
+pub use self::lookout::Cause;
+use self::lookout::{Looked, Lookout, now_ms};
+use self::module::Module;
+pub use self::pins::{Pin, Pins};
+use self::registry::Registry;
 pub use self::report::PluginReport;
+use self::rows::Row;
 pub use self::settings::PluginSettings;
 pub use self::state::PluginState;
+pub use self::status::PluginStatus;
 use self::threads::Threads;
-use crate::storage::{DriverError, DriverErrorKind, DriverLookup, DriverSettings, OffloadDriver};
+use crate::storage::{DriverError, DriverErrorKind, DriverLookup, DriverOrigin, DriverSettings, OffloadDriver};
 
 /// How many calls' deadlines a caller waits for an instance that others may be making. Two calls make one (validate, create),
 /// so that whoever makes it gets its own error first.
@@ -62,18 +98,10 @@ const CREATE_CALLS_AWAITED: u32 = 3;
 /// The plugins of one folder, and the driver instances that were made of them.
 pub struct PluginHost {
     settings: Arc<PluginSettings>,
-    registry: RwLock<Arc<Registry>>,
-    instances: Mutex<HashMap<InstanceKey, Arc<Instance>>>,
-}
-
-type Instance = OnceCell<Arc<PluginDriver>>;
-
-/// What tells one driver instance from another: the plugin's address, the driver, its settings.
-#[derive(Clone, PartialEq, Eq, Hash)]
-struct InstanceKey {
-    plugin: usize,
-    driver: String,
-    settings: DriverSettings,
+    registry: Arc<RwLock<Arc<Registry>>>,
+    instances: Arc<Instances>,
+    /// Held by the look that runs; calls never wait for it.
+    lookout: Arc<Mutex<Lookout>>,
 }
 
 impl PluginHost {
@@ -82,19 +110,63 @@ impl PluginHost {
     /// libraries, so call it where blocking is allowed.
     pub fn load(directory: &Path, settings: PluginSettings) -> Self {
         let settings = Arc::new(settings);
-        let registry = assemble::assemble(directory, &settings);
+        let instances = Arc::new(Instances::new(settings.driver_instances_max));
+        let mut lookout = Lookout::new(directory.to_owned(), settings.clone(), instances.clone());
+        let looked = lookout.look(Cause::Start).now_or_never();
+        let Looked { registry, .. } = looked.expect("the first look blocks instead of waiting");
         if let Some(problem) = &registry.folder_error {
             tracing::warn!(problem, "no offloaders");
         }
         for row in &registry.rows {
-            row.now().log();
+            row.settled().log(None);
         }
-        Self { settings, registry: RwLock::new(Arc::new(registry)), instances: Mutex::default() }
+        log_drivers(&registry, None);
+        let registry = Arc::new(RwLock::new(Arc::new(registry)));
+        Self { settings, registry, instances, lookout: Arc::new(Mutex::new(lookout)) }
     }
 
-    /// One row for each `*.so` entry of the folder, by file name, as things stand now.
+    /// Looks at the folder again: loads what is new, lets better versions take over, drains what they replace. Looks follow
+    /// each other; calls go on meanwhile. A caller that goes away leaves a look that is completed.
+    pub async fn rescan(&self, cause: Cause) -> Rescan {
+        let lookout = Arc::clone(&self.lookout).lock_owned().await;
+        let (registry, instances) = (Arc::clone(&self.registry), Arc::clone(&self.instances));
+        let drain_timeout = self.settings.drain_timeout;
+        let look = tokio::spawn(async move {
+            let (mut lookout, began) = (lookout, Instant::now());
+            let Looked { registry: next, relieved, files_read } = lookout.look(cause).await;
+            let files_seen = lookout.known.len();
+            let before = publish(&registry, next);
+            let now = current(&registry);
+            // Nobody is led to them from here on.
+            for generation in relieved {
+                tokio::spawn(drain(generation, Arc::clone(&instances), drain_timeout, now_ms));
+            }
+            let changes = change::changes(&settled(&before), &settled(&now));
+            for Change { change, row, .. } in &changes {
+                row.log(Some(*change));
+            }
+            log_drivers(&now, Some(&before));
+            let duration_ms = began.elapsed().as_millis() as u64;
+            Rescan { folder_error: now.folder_error.clone(), files_seen, files_read, duration_ms, changes }
+        });
+        match look.await {
+            Ok(rescan) => rescan,
+            Err(lost) if lost.is_panic() => std::panic::resume_unwind(lost.into_panic()),
+            // The runtime ends, and this task with it.
+            Err(_) => std::future::pending().await,
+        }
+    }
+
+    /// One row for each `*.so` entry of the folder, by file name, as things stand now; and one for each library that runs, or
+    /// ran, although the folder does not have it any more.
     pub fn reports(&self) -> Vec<PluginReport> {
         self.registry().rows.iter().map(Row::now).collect()
+    }
+
+    /// How everything stands. The look by the clock has an interval in seconds and a next time, milliseconds since 1970.
+    pub fn status(&self, interval_seconds: u64, next_ms: Option<u64>) -> PluginStatus {
+        let rescan = (interval_seconds, next_ms);
+        status::status(&self.registry(), &self.instances, self.settings.retired_bytes_max, rescan)
     }
 
     /// Why the folder could not be listed, if so.
@@ -102,78 +174,103 @@ impl PluginHost {
         self.registry().folder_error.clone()
     }
 
-    /// The library that serves from `file`, if one does.
+    /// The drivers that are served, in their plugins' spelling.
+    pub fn served(&self) -> Vec<String> {
+        self.registry().services.iter().filter_map(|service| Some(service.server()?.driver.clone())).collect()
+    }
+
+    /// The plugin that serves a driver, by any spelling of its name.
+    pub fn origin(&self, driver: &str) -> Option<DriverOrigin> {
+        Some(self.registry().claim(driver).ok()?.generation.plugin().origin())
+    }
+
+    /// The library that serves from `file` in this process, if one does.
     pub fn library(&self, file: &str) -> Option<Library> {
         let registry = self.registry();
-        let plugin = registry.rows.iter().filter_map(|row| row.plugin.as_ref()).find(|plugin| plugin.file == file)?;
-        Some(Library(plugin.module))
+        let generation = registry.serving.iter().find(|generation| generation.plugin().file == file)?;
+        generation.plugin().homes.library.map(Library)
     }
 
     /// What the library that serves from `file` holds and runs at this moment, if one does. Reads a file for each thread of the
     /// process.
     pub fn library_stats(&self, file: &str) -> Option<LibraryStats> {
         let registry = self.registry();
-        let plugin = registry.rows.iter().filter_map(|row| row.plugin.as_ref()).find(|plugin| plugin.file == file)?;
-        Some(plugin.stats(&Threads::now()))
+        let generation = registry.serving.iter().find(|generation| generation.plugin().file == file)?;
+        Some(generation.plugin().stats(&Threads::now()))
     }
 
-    /// What was counted of the plugins, each version once, by name and version.
+    /// What was counted of the plugins, each version once, by name and version. Those that were replaced stay, so that no
+    /// counter ever falls.
     pub fn figures(&self) -> Vec<PluginFigures> {
+        let (registry, threads) = (self.registry(), Threads::now());
+        // Generations of one content are one library, which counts for all of them.
+        let mut told = HashSet::new();
+        let newest_first = registry.serving.iter().chain(registry.relieved.iter().rev());
+        loaded::sum(newest_first.map(|generation| {
+            let figures = generation.plugin().figures(&threads);
+            match told.insert(generation.content) {
+                true => figures,
+                false => PluginFigures { stats: LibraryStats::default(), ..figures },
+            }
+        }))
+    }
+
+    /// The configuration keys whose values must never be shown, by the schemas of the plugins that serve.
+    pub fn secret_keys(&self) -> BTreeSet<String> {
         let registry = self.registry();
-        let (plugins, threads) = (registry.rows.iter().filter_map(|row| row.plugin.as_ref()), Threads::now());
-        loaded::sum(plugins.map(|plugin| plugin.figures(&threads)))
+        let schemas = registry.serving.iter().filter_map(|generation| schema_of(&generation.plugin().note));
+        schemas.flat_map(|schema| schema.secrets().map(str::to_owned).collect::<Vec<_>>()).collect()
+    }
+
+    /// A sentence for each extra key of `properties` that no plugin knows.
+    pub fn unknown_keys(&self, properties: &BTreeMap<String, String>) -> Vec<String> {
+        let registry = self.registry();
+        unknown_extra_keys(registry.serving.iter().map(|generation| &generation.plugin().note), properties)
     }
 
     /// Lets every driver instance finish, all at once, within `deadline`. Calls afterwards still work; the process is expected
     /// to end.
     pub async fn shutdown(&self, deadline: Duration) {
-        let instances: Vec<(InstanceKey, Arc<Instance>)> = {
-            let mut instances = self.instances.lock().unwrap_or_else(PoisonError::into_inner);
-            instances.drain().collect()
-        };
-        join_all(instances.iter().map(async |(key, instance)| {
-            let Some(driver) = instance.get() else { return };
-            match driver.shutdown(deadline).await {
-                Ok(0) => tracing::debug!(driver = key.driver, "driver shut down"),
-                Ok(abandoned) => {
-                    tracing::warn!(driver = key.driver, abandoned, "driver shut down, calls were given up")
-                }
-                Err(error) => tracing::warn!(driver = key.driver, %error, "driver did not answer its shutdown"),
-            }
-        }))
-        .await;
+        self.instances.shutdown_all(deadline).await;
     }
 
     fn registry(&self) -> Arc<Registry> {
-        Arc::clone(&self.registry.read().unwrap_or_else(PoisonError::into_inner))
+        current(&self.registry)
     }
+}
 
-    /// The place of an instance, made if need be.
-    fn instance(&self, key: &InstanceKey) -> Arc<Instance> {
-        let mut instances = self.instances.lock().unwrap_or_else(PoisonError::into_inner);
-        if instances.len() >= self.settings.driver_instances_max && !instances.contains_key(key) {
-            instances.retain(|_, instance| is_used(instance));
-        }
-        Arc::clone(instances.entry(key.clone()).or_default())
-    }
+fn current(registry: &RwLock<Arc<Registry>>) -> Arc<Registry> {
+    Arc::clone(&registry.read().unwrap_or_else(PoisonError::into_inner))
+}
 
-    /// Forgets an instance that could not be made, unless somebody else is trying.
-    fn forget(&self, key: &InstanceKey) {
-        let mut instances = self.instances.lock().unwrap_or_else(PoisonError::into_inner);
-        if instances.get(key).is_some_and(|instance| !is_used(instance)) {
-            instances.remove(key);
+/// Leads every later call by `next`; answers what led before.
+fn publish(registry: &RwLock<Arc<Registry>>, next: Registry) -> Arc<Registry> {
+    let mut registry = registry.write().unwrap_or_else(PoisonError::into_inner);
+    std::mem::replace(&mut registry, Arc::new(next))
+}
+
+fn settled(registry: &Registry) -> Vec<PluginReport> {
+    registry.rows.iter().map(|row| row.settled().clone()).collect()
+}
+
+/// Warns of drivers that want an operator, unless the look before said the same.
+fn log_drivers(registry: &Registry, before: Option<&Registry>) {
+    let told = before.map(status::driver_problems).unwrap_or_default();
+    for (driver, problem) in status::driver_problems(registry) {
+        if told.get(&driver) != Some(&problem) {
+            tracing::warn!(driver, problem, "offload driver");
         }
     }
 }
 
 /// A library that was loaded, for questions that need no driver.
 #[derive(Clone, Copy)]
-pub struct Library(OffloaderModuleRef);
+pub struct Library(Module);
 
 impl Library {
     /// What the library says about itself: the JSON of its note. Calls into the library.
     pub fn describe(&self) -> &'static str {
-        self.0.describe()().as_str()
+        self.0.describe()
     }
 }
 
@@ -183,26 +280,28 @@ impl fmt::Debug for Library {
     }
 }
 
-/// Whether anybody beside the cache holds the instance or waits for it.
-fn is_used(instance: &Arc<Instance>) -> bool {
-    Arc::strong_count(instance) > 1 || instance.get().is_some_and(|driver| Arc::strong_count(driver) > 1)
-}
-
 #[async_trait]
 impl DriverLookup for PluginHost {
     async fn driver(&self, name: &str, settings: &DriverSettings) -> Result<Arc<dyn OffloadDriver>, DriverError> {
-        let registry = self.registry();
-        let Claim { driver, plugin } = registry.claim(name).map_err(|message| DriverError {
+        // The share is taken while the registry still leads here, so that a drain waits for this caller.
+        let found = {
+            let registry = self.registry.read().unwrap_or_else(PoisonError::into_inner);
+            registry.claim(name).map(|claim| {
+                let generation = &claim.generation;
+                (generation.share(), generation.number, claim.driver.clone())
+            })
+        };
+        let (plugin, generation, driver) = found.map_err(|message| DriverError {
             kind: DriverErrorKind::Unclaimed,
             driver: name.to_owned(),
             plugin: String::new(),
             message,
             retryable: false,
         })?;
-        let key =
-            InstanceKey { plugin: Arc::as_ptr(plugin) as usize, driver: driver.clone(), settings: settings.clone() };
-        let instance = self.instance(&key);
-        let create = async || PluginDriver::create(Arc::clone(plugin), driver, settings).await.map(Arc::new);
+        let driver = driver.as_str();
+        let key = InstanceKey { generation, driver: driver.to_owned(), settings: settings.clone() };
+        let instance = self.instances.place(&key);
+        let create = async || PluginDriver::create(Arc::clone(&plugin), driver, settings).await.map(Arc::new);
         let patience = self.settings.call_timeout * CREATE_CALLS_AWAITED;
         let made = match timeout(patience, instance.get_or_try_init(create)).await {
             Ok(made) => made.cloned(),
@@ -213,7 +312,7 @@ impl DriverLookup for PluginHost {
         };
         drop(instance);
         if made.is_err() {
-            self.forget(&key);
+            self.instances.forget(&key);
         }
         Ok(made?)
     }

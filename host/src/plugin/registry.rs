@@ -1,11 +1,13 @@
-//! Who serves which driver, and what is said when nobody does. Pure: built once for each look at the folder, then only read.
+//! Who serves which driver, and what is said when nobody does. Pure: made by each look at the folder, then only read.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::loaded::LoadedPlugin;
+use super::claims::{Rule, Ruling};
+use super::generation::Generation;
+use super::pins::{self, PIN_KEY_PREFIX, Pins};
 use super::report::PluginReport;
+use super::rows::Row;
 use super::state::PluginState;
 
 /// The most edits between a name that was asked for and one that is suggested.
@@ -14,76 +16,80 @@ const NEAR_EDITS_MAX: usize = 2;
 /// The most files that an error lists with their reasons.
 const LISTED_FILES_MAX: usize = 20;
 
-/// One file of the folder after everything was decided.
-pub(super) struct Row {
-    /// As it was when the folder was looked at.
-    pub(super) report: PluginReport,
-    /// Present where the plugin serves; then its standing overrides the report's state.
-    pub(super) plugin: Option<Arc<LoadedPlugin>>,
-}
-
-impl Row {
-    pub(super) fn now(&self) -> PluginReport {
-        let mut report = self.report.clone();
-        if let Some(plugin) = &self.plugin {
-            (report.state, report.reason) = plugin.standing.get();
-        }
-        report
-    }
-}
-
-/// A driver that one plugin serves.
+/// A plugin's claim on a driver.
 #[derive(Clone)]
 pub(super) struct Claim {
     /// In the plugin's spelling.
     pub(super) driver: String,
-    pub(super) plugin: Arc<LoadedPlugin>,
+    pub(super) generation: Arc<Generation>,
 }
 
-/// The rows in the order of the file names, and the claims of the plugins among them.
+/// A driver, who claims it and who serves it.
+#[derive(Clone)]
+pub(super) struct Service {
+    /// In the first claimant's spelling.
+    pub(super) driver: String,
+    /// By file name; never empty.
+    pub(super) claims: Vec<Claim>,
+    pub(super) ruling: Ruling,
+}
+
+impl Service {
+    /// Who serves it, if anybody does.
+    pub(super) fn server(&self) -> Option<&Claim> {
+        self.claims.get(self.ruling.server?)
+    }
+
+    /// What an operator should do something about: completes "driver X …".
+    pub(super) fn problem(&self, pins: &Pins) -> Option<String> {
+        let claimants: Vec<String> = self.claims.iter().map(|claim| claim.generation.label()).collect();
+        let claimants = claimants.join(" and ");
+        match self.ruling.rule {
+            Rule::Alone | Rule::Pinned => None,
+            Rule::Incumbent => {
+                let server = &self.server()?.generation.plugin().file;
+                let danger = format!("at the next start nobody does unless {} names one", self.key());
+                Some(format!("is claimed by {claimants}; {server} had it first and serves on, {danger}"))
+            }
+            Rule::Conflict => Some(format!("is claimed by {claimants}, so nobody serves it")),
+            Rule::PinUnmatched => {
+                let line = pins.of(&self.driver).map(|pin| pins::line(&self.driver, pin)).unwrap_or_default();
+                Some(format!("is claimed by {claimants}, but {line} names what is not there"))
+            }
+        }
+    }
+
+    /// The key that pins it.
+    pub(super) fn key(&self) -> String {
+        format!("{PIN_KEY_PREFIX}{}", self.driver.to_ascii_lowercase())
+    }
+}
+
+/// What a look came to.
 pub(super) struct Registry {
-    directory: PathBuf,
+    pub(super) directory: PathBuf,
     /// Why the folder could not be listed.
     pub(super) folder_error: Option<String>,
+    /// What is wrong with the policy.
+    pub(super) policy_problems: Vec<String>,
     pub(super) rows: Vec<Row>,
-    /// By driver name in lower case; several plugins mean that nobody serves it.
-    claims: BTreeMap<String, Vec<Claim>>,
+    /// By driver, in lower case.
+    pub(super) services: Vec<Service>,
+    pub(super) pins: Pins,
+    /// The generations in charge, by plugin.
+    pub(super) serving: Vec<Arc<Generation>>,
+    /// Those that went, oldest first.
+    pub(super) relieved: Vec<Arc<Generation>>,
+    /// Bytes of libraries that are loaded and not in charge.
+    pub(super) retired_bytes: u64,
+    /// When it was made, milliseconds since 1970.
+    pub(super) looked_ms: u64,
 }
 
 impl Registry {
-    /// Records the claims of the rows that serve; marks both sides of a doubled claim.
-    pub(super) fn new(directory: PathBuf, folder_error: Option<String>, rows: Vec<Row>) -> Self {
-        let mut claims: BTreeMap<String, Vec<Claim>> = BTreeMap::new();
-        for plugin in rows.iter().filter_map(|row| row.plugin.as_ref()) {
-            for driver in &plugin.note.drivers {
-                let claim = Claim { driver: driver.clone(), plugin: Arc::clone(plugin) };
-                claims.entry(driver.to_ascii_lowercase()).or_default().push(claim);
-            }
-        }
-        let registry = Self { directory, folder_error, rows, claims };
-        registry.mark_conflicts();
-        registry
-    }
-
-    fn mark_conflicts(&self) {
-        let mut reasons: BTreeMap<&str, Vec<String>> = BTreeMap::new();
-        for claims in self.claims.values().filter(|claims| claims.len() > 1) {
-            for claim in claims {
-                let others: Vec<String> = claims
-                    .iter()
-                    .filter(|other| !Arc::ptr_eq(&other.plugin, &claim.plugin))
-                    .map(|other| format!("{} ({})", other.plugin.file, other.plugin.label()))
-                    .collect();
-                let text = format!("driver `{}` is also claimed by {}", claim.driver, others.join(" and "));
-                reasons.entry(&claim.plugin.file).or_default().push(text);
-            }
-        }
-        for plugin in self.rows.iter().filter_map(|row| row.plugin.as_ref()) {
-            if let Some(reasons) = reasons.get(plugin.file.as_str()) {
-                let advice = "nobody serves it until one of the files is removed";
-                plugin.standing.conflict(format!("{}; {advice}", reasons.join("; ")));
-            }
-        }
+    /// The driver, in any letter case, if anybody claims it.
+    pub(super) fn service(&self, driver: &str) -> Option<&Service> {
+        self.services.iter().find(|service| service.driver.eq_ignore_ascii_case(driver))
     }
 
     /// The plugin that serves `driver`, in any letter case.
@@ -91,53 +97,71 @@ impl Registry {
     /// # Errors
     /// The sentence that tells what is there instead.
     pub(super) fn claim(&self, driver: &str) -> Result<&Claim, String> {
-        match self.claims.get(&driver.to_ascii_lowercase()).map(Vec::as_slice) {
-            Some([claim]) => Ok(claim),
-            Some(claims) => Err(self.doubled(driver, claims)),
-            None => Err(self.unclaimed(driver)),
-        }
+        let Some(service) = self.service(driver) else { return Err(self.unclaimed(driver)) };
+        service.server().ok_or_else(|| self.unserved(driver, service))
     }
 
-    fn doubled(&self, driver: &str, claims: &[Claim]) -> String {
-        let files: Vec<String> =
-            claims.iter().map(|claim| format!("{} ({})", claim.plugin.file, claim.plugin.label())).collect();
-        format!(
-            "driver `{driver}` is claimed by {} in {}, so nobody serves it; remove one of the files",
-            files.join(" and "),
-            self.directory.display()
-        )
+    /// Several claim it, or what is pinned is not there.
+    fn unserved(&self, driver: &str, service: &Service) -> String {
+        let problem = service.problem(&self.pins).unwrap_or_default();
+        let advice = match service.ruling.rule {
+            Rule::PinUnmatched => format!("put the pinned plugin there or change {}", service.key()),
+            _ => format!("remove one of the files, or name one by {}", service.key()),
+        };
+        let text = format!("driver `{driver}` {problem}; looked in {}", self.directory.display());
+        format!("{text}{}; {advice}", self.not_loaded())
     }
 
     fn unclaimed(&self, driver: &str) -> String {
         let mut text =
             format!("no offloader claims driver `{driver}`; looked in {}, found: ", self.directory.display());
-        let served: Vec<&str> =
-            self.claims.values().filter_map(|claims| claims.first()).map(|claim| claim.driver.as_str()).collect();
-        text += &if served.is_empty() { "none".to_owned() } else { served.join(", ") };
+        let claimed: Vec<String> = self.services.iter().map(described).collect();
+        text += &if claimed.is_empty() { "none".to_owned() } else { claimed.join(", ") };
         if let Some(problem) = &self.folder_error {
             text += &format!(" ({problem})");
         }
-        let near: Vec<String> =
-            served.iter().filter(|served| is_near(driver, served)).map(|near| format!("`{near}`")).collect();
+        let near = self.services.iter().map(|service| &service.driver).filter(|claimed| is_near(driver, claimed));
+        let near: Vec<String> = near.map(|near| format!("`{near}`")).collect();
         if !near.is_empty() {
             text += &format!("; did you mean {}?", near.join(" or "));
         }
-        let refused: Vec<PluginReport> = self
-            .rows
-            .iter()
-            .map(Row::now)
-            .filter(|row| matches!(row.state, PluginState::Refused | PluginState::Incomplete))
-            .collect();
-        if !refused.is_empty() {
-            let listed = refused.iter().take(LISTED_FILES_MAX);
-            let listed = listed.map(|row| format!("{}: {}", row.file, row.reason.as_deref().unwrap_or_default()));
-            text += &format!("; not loaded: {}", listed.collect::<Vec<_>>().join("; "));
-            if refused.len() > LISTED_FILES_MAX {
-                text += &format!("; and {} more", refused.len() - LISTED_FILES_MAX);
-            }
+        if let Some(pin) = self.pins.of(driver) {
+            text += &format!("; {} names what is not there", pins::line(driver, pin));
         }
+        text += &self.not_loaded();
         text + "; put the plugin there or change managedLedgerOffloadDriver"
     }
+
+    /// `; not loaded: FILE: REASON; …`, where there are such files.
+    fn not_loaded(&self) -> String {
+        let is_out = |row: &PluginReport| {
+            matches!(row.state, PluginState::Refused | PluginState::Incomplete | PluginState::Shadowed)
+        };
+        let out: Vec<PluginReport> = self.rows.iter().map(Row::now).filter(is_out).collect();
+        if out.is_empty() {
+            return String::new();
+        }
+        let listed = out.iter().take(LISTED_FILES_MAX).map(|row| {
+            let claimed = row.drivers.as_ref().map(|drivers| format!(" (for {})", drivers.join(", ")));
+            let reason = row.reason.as_deref().unwrap_or_default();
+            format!("{}{}: {reason}", row.file, claimed.unwrap_or_default())
+        });
+        let mut text = format!("; not loaded: {}", listed.collect::<Vec<_>>().join("; "));
+        if out.len() > LISTED_FILES_MAX {
+            text += &format!("; and {} more", out.len() - LISTED_FILES_MAX);
+        }
+        text
+    }
+}
+
+/// A claimed driver, and what is wrong with it.
+fn described(service: &Service) -> String {
+    let note = match service.ruling.rule {
+        Rule::Conflict => " (claimed twice, served by nobody)",
+        Rule::PinUnmatched => " (pinned to what is not there)",
+        Rule::Alone | Rule::Pinned | Rule::Incumbent => "",
+    };
+    format!("{}{note}", service.driver)
 }
 
 /// Whether `served` may be what was meant by `asked`: few edits apart, or one inside the other (`S3` in `aws-s3`).
@@ -148,7 +172,7 @@ fn is_near(asked: &str, served: &str) -> bool {
 }
 
 /// Insertions, deletions and replacements that lead from `a` to `b` (Levenshtein).
-fn edits(a: &str, b: &str) -> usize {
+pub(super) fn edits(a: &str, b: &str) -> usize {
     let b: Vec<char> = b.chars().take(longshore_plugin_api::note::NAME_BYTES_MAX).collect();
     let mut previous: Vec<usize> = (0..=b.len()).collect();
     for (i, from) in a.chars().take(longshore_plugin_api::note::NAME_BYTES_MAX).enumerate() {
@@ -183,14 +207,35 @@ mod tests {
         assert_eq!(edits("same", "same"), 0);
     }
 
+    fn empty(pins: Pins) -> Registry {
+        Registry {
+            directory: "offloaders".into(),
+            folder_error: None,
+            policy_problems: Vec::new(),
+            rows: Vec::new(),
+            services: Vec::new(),
+            pins,
+            serving: Vec::new(),
+            relieved: Vec::new(),
+            retired_bytes: 0,
+            looked_ms: 0,
+        }
+    }
+
     #[test]
     fn an_empty_folder_says_what_to_do() {
-        let registry = Registry::new("offloaders".into(), None, Vec::new());
-        let text = registry.claim("aws-s3").err().unwrap();
+        let text = empty(Pins::default()).claim("aws-s3").err().unwrap();
         assert_eq!(
             text,
             "no offloader claims driver `aws-s3`; looked in offloaders, found: none; put the plugin there or change \
              managedLedgerOffloadDriver"
         );
+    }
+
+    #[test]
+    fn a_pin_that_names_nothing_is_told() {
+        let pin = pins::Pin { plugin: "tape".to_owned(), version: None };
+        let text = empty(Pins([("aws-s3".to_owned(), pin)].into())).claim("AWS-S3").err().unwrap();
+        assert!(text.contains("managedLedgerOffloadDriverPlugin.aws-s3=tape names what is not there"), "{text}");
     }
 }

@@ -4,10 +4,10 @@
 //! candidate that says so, and stays unopened for good.
 
 use std::ffi::OsString;
-use std::fs::{self, FileType};
+use std::fs::{self, FileType, Metadata};
 use std::io;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::FileTypeExt;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 /// The ending of a candidate's name.
@@ -32,7 +32,7 @@ pub enum EntryKind {
 }
 
 impl EntryKind {
-    fn of(file_type: FileType) -> Self {
+    pub(super) fn of(file_type: FileType) -> Self {
         if file_type.is_file() {
             Self::File
         } else if file_type.is_symlink() {
@@ -58,6 +58,37 @@ impl EntryKind {
     }
 }
 
+/// What the file system says of an entry, by which a change is noticed without reading a byte.
+///
+/// The time of the last change of the entry itself (`ctime`) is among it, because no tool can set it back: a copy that keeps
+/// times and length, a new mode and a new owner all show.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stamp {
+    /// Bytes.
+    pub len: u64,
+    /// When the content changed, nanoseconds since 1970.
+    pub modified_ns: i128,
+    /// When content, name, mode or owner changed, nanoseconds since 1970.
+    pub changed_ns: i128,
+    /// The file's number in its file system.
+    pub inode: u64,
+    /// The file system.
+    pub device: u64,
+}
+
+impl Stamp {
+    fn of(metadata: &Metadata) -> Self {
+        let ns = |seconds: i64, ns: i64| i128::from(seconds) * 1_000_000_000 + i128::from(ns);
+        Self {
+            len: metadata.len(),
+            modified_ns: ns(metadata.mtime(), metadata.mtime_nsec()),
+            changed_ns: ns(metadata.ctime(), metadata.ctime_nsec()),
+            inode: metadata.ino(),
+            device: metadata.dev(),
+        }
+    }
+}
+
 /// One entry of the folder.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Candidate {
@@ -67,6 +98,8 @@ pub struct Candidate {
     pub path: PathBuf,
     /// What it is.
     pub kind: EntryKind,
+    /// What the file system says of it; of a link, not of what it leads to.
+    pub stamp: Stamp,
 }
 
 /// Why a folder could not be listed. A missing one is no reason to stop: there are no plugins then.
@@ -109,8 +142,11 @@ pub fn scan(directory: &Path) -> Result<Vec<Candidate>, ScanError> {
         if candidates.len() == CANDIDATES_MAX {
             return Err(ScanError::TooMany(directory.to_owned()));
         }
-        match entry.file_type() {
-            Ok(file_type) => candidates.push(Candidate { name, path: entry.path(), kind: EntryKind::of(file_type) }),
+        match entry.metadata() {
+            Ok(metadata) => {
+                let (kind, stamp) = (EntryKind::of(metadata.file_type()), Stamp::of(&metadata));
+                candidates.push(Candidate { name, path: entry.path(), kind, stamp });
+            }
             // Removed since the folder was read.
             Err(e) if e.kind() == io::ErrorKind::NotFound => {}
             Err(e) => return Err(failed(e)),

@@ -1,8 +1,7 @@
-//! The states of a plugin file and their legal moves.
+//! The states of a plugin file, as every report spells them, and the standing of a plugin that serves.
 //!
-//! A file enters as one of `loaded`, `refused`, `incomplete`, `shadowed` and `conflict`, decided once per look at the folder.
-//! While it serves, calls move it between `loaded` and `degraded`; a replaced one ends as `retired`. `retired` and `refused`
-//! are final for one content.
+//! A file's state is decided anew by each look at the folder. Calls move a plugin that serves between `loaded` and `degraded`,
+//! whatever else is to be said of its file.
 
 use std::fmt;
 use std::sync::{Mutex, PoisonError};
@@ -15,33 +14,19 @@ use serde::{Deserialize, Serialize};
 pub enum PluginState {
     /// It serves its drivers.
     Loaded,
-    /// It cannot be a plugin of this host.
+    /// It cannot be a plugin of this host, or did not prove that it works.
     Refused,
     /// It may be complete at another look.
     Incomplete,
-    /// A higher version of the same plugin, or the same content under another name, serves instead.
+    /// A better version of the same plugin, the same content under another name, or the plugins that its drivers are pinned to
+    /// serve instead.
     Shadowed,
-    /// Another plugin claims one of its drivers, which therefore nobody serves; its other drivers work.
+    /// Another plugin claims one of its drivers, which that one serves or nobody; its other drivers work.
     Conflict,
     /// It serves, but its last calls all timed out, panicked or broke the contract.
     Degraded,
     /// It was replaced; what began with it ends with it.
     Retired,
-}
-
-impl PluginState {
-    /// Whether a file in this state may move to `next`.
-    pub fn may_become(self, next: Self) -> bool {
-        use PluginState::{Conflict, Degraded, Incomplete, Loaded, Refused, Retired, Shadowed};
-        match self {
-            Loaded => matches!(next, Degraded | Conflict | Shadowed | Retired),
-            Degraded => matches!(next, Loaded | Conflict | Shadowed | Retired),
-            Conflict => matches!(next, Loaded | Degraded | Shadowed | Retired),
-            Shadowed => matches!(next, Loaded | Conflict | Refused | Retired),
-            Incomplete => matches!(next, Loaded | Refused | Shadowed | Conflict),
-            Refused | Retired => false,
-        }
-    }
 }
 
 impl fmt::Display for PluginState {
@@ -74,7 +59,7 @@ struct Now {
 }
 
 impl Standing {
-    /// A plugin that serves; `degraded_after` faults in a row degrade it.
+    /// A plugin that is loaded; `degraded_after` faults in a row degrade it.
     pub(super) fn new(degraded_after: u32) -> Self {
         let now = Now { state: PluginState::Loaded, reason: None, failures: 0 };
         Self { degraded_after, now: Mutex::new(now) }
@@ -86,18 +71,12 @@ impl Standing {
         (now.state, now.reason.clone())
     }
 
-    /// A driver of it is claimed by another plugin too.
-    pub(super) fn conflict(&self, reason: String) {
-        let mut now = self.now.lock().unwrap_or_else(PoisonError::into_inner);
-        now.become_state(PluginState::Conflict, Some(reason));
-    }
-
     /// A call was answered, with a success or with an orderly error.
     pub(super) fn answered(&self) {
         let mut now = self.now.lock().unwrap_or_else(PoisonError::into_inner);
         now.failures = 0;
         if now.state == PluginState::Degraded {
-            now.become_state(PluginState::Loaded, None);
+            (now.state, now.reason) = (PluginState::Loaded, None);
         }
     }
 
@@ -109,17 +88,8 @@ impl Standing {
             return false;
         }
         let reason = format!("its last {} calls failed by its own fault, the latest: {fault}", now.failures);
-        now.become_state(PluginState::Degraded, Some(reason));
+        (now.state, now.reason) = (PluginState::Degraded, Some(reason));
         true
-    }
-}
-
-impl Now {
-    fn become_state(&mut self, next: PluginState, reason: Option<String>) {
-        if self.state == next || self.state.may_become(next) {
-            self.state = next;
-            self.reason = reason;
-        }
     }
 }
 
@@ -139,22 +109,5 @@ mod tests {
         assert!(reason.unwrap().ends_with("panic"));
         standing.answered();
         assert_eq!(standing.get(), (PluginState::Loaded, None));
-    }
-
-    #[test]
-    fn a_conflict_is_not_hidden_by_calls_of_other_drivers() {
-        let standing = Standing::new(1);
-        standing.conflict("driver `x`".to_owned());
-        standing.faulted("timeout");
-        standing.answered();
-        assert_eq!(standing.get().0, PluginState::Conflict);
-    }
-
-    #[test]
-    fn what_is_refused_or_retired_stays_so() {
-        for next in [PluginState::Loaded, PluginState::Degraded, PluginState::Conflict] {
-            assert!(!PluginState::Refused.may_become(next));
-            assert!(!PluginState::Retired.may_become(next));
-        }
     }
 }

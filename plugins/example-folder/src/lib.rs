@@ -1,15 +1,18 @@
-//! The smallest complete plugin, to copy from: driver `example-folder` keeps each ledger as one flat file.
+//! Driver `example-folder`: keeps each ledger as one flat file. The smallest complete plugin, a place to begin.
 //!
-//! A file is a row of frames: the ledger's metadata, then each entry. A frame is length and CRC-32 (`u32`, big-endian), then
-//! the bytes. It is written as `.part`, flushed and renamed, so that nobody meets half a copy; a crash leaves the part,
-//! which `delete` removes. Opening reads the file once; a bigger driver keeps an index.
+//! The file `<id>-<uid>/ledger` is a row of frames: the ledger's metadata, then each entry. A frame is length and CRC-32
+//! (`u32`, big-endian), then the bytes. It is written under another name, flushed and renamed, so that nobody meets half a
+//! copy; a crash leaves the part, which `delete` removes. Opening reads the file once; a bigger driver keeps an index.
 #![forbid(unsafe_code)]
 
 use longshore_plugin_api::{read_handle::check_range, *};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::{fs, fs::File, io, io::Write, os::unix::fs::FileExt, path::Path, path::PathBuf};
 use tokio::task::block_in_place;
 
-export_offloader! { factory: Factory, name: "example-folder", drivers: ["example-folder"] }
+export_offloader! {
+    factory: Factory, name: "example-folder", drivers: ["example-folder"], schema: include_str!("../config.schema.json")
+}
 const FOLDER_KEY: &str = "managedLedgerOffloadExtraConfigFolder";
 struct Factory;
 struct Folder(PathBuf);
@@ -30,8 +33,9 @@ impl OffloaderFactory for Factory {
 }
 
 impl Folder {
-    fn path(&self, ledger_id: u64, uid: impl std::fmt::Display) -> PathBuf {
-        self.0.join(format!("{ledger_id}-{uid}.ledger"))
+    /// Holds whatever one attempt leaves: the file `ledger` once it is complete, parts before.
+    fn attempt(&self, ledger_id: u64, uid: impl std::fmt::Display) -> PathBuf {
+        self.0.join(format!("{ledger_id}-{uid}"))
     }
 }
 
@@ -39,8 +43,10 @@ impl Offloader for Folder {
     type ReadHandle = Copy;
     async fn offload(&self, ledger: LedgerReader, request: OffloadRequest) -> Result<()> {
         ledger.metadata().ensure_offloadable()?;
-        let path = self.path(request.ledger_id, request.uid);
-        let part = path.with_extension("part");
+        static PARTS: AtomicU64 = AtomicU64::new(0);
+        let folder = self.attempt(request.ledger_id, request.uid);
+        let part = folder.join(format!("{}-{}.part", std::process::id(), PARTS.fetch_add(1, Relaxed)));
+        fs::create_dir_all(&folder).map_err(failed("create", &folder))?;
         let mut file = File::create(&part).map_err(failed("create", &part))?;
         write_frame(&mut file, &ledger.metadata().to_bookkeeper_bytes()).map_err(failed("write", &part))?;
         let (mut next, count) = (0, ledger.metadata().entry_count);
@@ -51,11 +57,13 @@ impl Offloader for Folder {
             block_in_place(write).map_err(failed("write", &part))?;
             ledger.progress(batch.iter().map(|entry| entry.payload.len() as u64).sum());
         }
-        let finish = || fs::rename(&part, &path).and_then(|()| File::open(&self.0)?.sync_all());
-        block_in_place(|| file.sync_all().and_then(|()| finish())).map_err(failed("finish", &path))
+        let sync = |folder: &Path| File::open(folder)?.sync_all();
+        let finish =
+            || fs::rename(&part, folder.join("ledger")).and_then(|()| sync(&folder)).and_then(|()| sync(&self.0));
+        block_in_place(|| file.sync_all().and_then(|()| finish())).map_err(failed("finish", &part))
     }
     async fn open_read(&self, stored: StoredLedger) -> Result<Copy> {
-        let path = self.path(stored.ledger_id, stored.uid);
+        let path = self.attempt(stored.ledger_id, stored.uid).join("ledger");
         block_in_place(|| {
             let file = File::open(&path).map_err(failed("open", &path))?;
             let (metadata, mut next) = read_frame(&file, &path, 0)?;
@@ -69,9 +77,11 @@ impl Offloader for Folder {
         })
     }
     async fn delete(&self, stored: StoredLedger) -> Result<()> {
-        let (path, missing) = (self.path(stored.ledger_id, stored.uid), io::ErrorKind::NotFound);
-        let delete = |path: &Path| fs::remove_file(path).or_else(|e| if e.kind() == missing { Ok(()) } else { Err(e) });
-        delete(&path.with_extension("part")).and_then(|()| delete(&path)).map_err(failed("delete", &path))
+        let folder = self.attempt(stored.ledger_id, stored.uid);
+        match block_in_place(|| fs::remove_dir_all(&folder)) {
+            Err(e) if e.kind() != io::ErrorKind::NotFound => Err(failed("delete", &folder)(e)),
+            _ => Ok(()),
+        }
     }
 }
 
@@ -118,3 +128,6 @@ fn read_frame(file: &File, path: &Path, offset: u64) -> Result<(Vec<u8>, u64)> {
 fn failed(what: &str, path: &Path) -> impl Fn(io::Error) -> Error {
     move |e| Error::io(format!("{what} {}", path.display()), &e)
 }
+
+#[cfg(test)]
+mod tests;

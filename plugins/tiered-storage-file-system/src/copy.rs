@@ -46,13 +46,23 @@ pub(crate) fn write(
     // Debris of an earlier try with the same uid.
     folders::remove(&paths.attempts)?;
     let attempt = paths.attempts.join(Uuid::new_v4().simple().to_string());
-    fs::create_dir_all(&attempt).map_err(io_error(format_args!("create folder {}", attempt.display())))?;
-    let result = write_attempt(&attempt, options, ledger, feed).and_then(|()| folders::publish(&attempt, &paths.copy));
+    folders::create_below_shared(&attempt)?;
+    let written = write_attempt(&attempt, options, ledger, feed);
+    let result = written.and_then(|()| folders::publish(&attempt, &paths.copy)).map_err(taken_away);
     // Holds the attempt if it failed, the copy that it replaced if there was one, and nothing else.
     let removed = folders::remove(&attempt);
     // Stays where another attempt with the same uid is running.
     let _ = fs::remove_dir(&paths.attempts);
     result.and(removed)
+}
+
+/// What is not found while an attempt writes is its own folder: a delete, or another attempt with the same uid, took it.
+fn taken_away(error: Error) -> Error {
+    if error.code() != ErrorCode::NotFound {
+        return error;
+    }
+    let message = "the attempt was deleted, or made again, while it ran";
+    Error::new(ErrorCode::Conflict, message).with_source(&error)
 }
 
 fn write_attempt(attempt: &Path, options: WriteOptions, ledger: &LedgerReader, mut feed: Receiver<Feed>) -> Result<()> {

@@ -11,6 +11,9 @@ use crate::config::shown;
 use crate::error::io_error;
 use crate::stored_file::is_absent;
 
+/// How often a step is made again that somebody else's steps undid.
+const RACES_MAX: usize = 64;
+
 /// Makes `folder` and every folder above it that is missing, durably.
 ///
 /// # Errors
@@ -30,6 +33,21 @@ pub(crate) fn create(folder: &Path) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Makes `folder` below a folder that others, who share it, remove whenever it is empty.
+///
+/// # Errors
+/// As `mkdir`.
+pub(crate) fn create_below_shared(folder: &Path) -> Result<()> {
+    let mut tries = 0..RACES_MAX;
+    loop {
+        match fs::create_dir_all(folder) {
+            // It went between the two steps.
+            Err(e) if e.kind() == ErrorKind::NotFound && tries.next().is_some() => {}
+            created => return created.map_err(io_error(format_args!("create folder {}", folder.display()))),
+        }
+    }
 }
 
 /// Gives the complete folder `from` its final name `to`, durably. A folder that has the name already is exchanged for it
@@ -65,16 +83,27 @@ fn exchange(from: &Path, to: &Path) -> io::Result<()> {
     }
 }
 
-/// Removes `path` with everything in it. What does not exist is removed already.
+/// Removes `path` with everything in it, also while somebody writes there. What does not exist is removed already.
+///
+/// # Errors
+/// `Conflict` where somebody writes there faster than it is removed.
 pub(crate) fn remove(path: &Path) -> Result<()> {
-    let removed = match fs::symlink_metadata(path) {
-        Ok(metadata) if metadata.is_dir() => fs::remove_dir_all(path),
-        Ok(_) => fs::remove_file(path),
-        Err(e) => Err(e),
-    };
-    match removed {
-        Err(e) if !is_absent(&e) => Err(Error::io(format_args!("remove {}", path.display()), &e)),
-        _ => Ok(()),
+    for _ in 0..RACES_MAX {
+        match remove_once(path) {
+            Ok(()) => return Ok(()),
+            Err(e) if is_absent(&e) => return Ok(()),
+            Err(e) if e.kind() == ErrorKind::DirectoryNotEmpty => {}
+            Err(e) => return Err(Error::io(format_args!("remove {}", path.display()), &e)),
+        }
+    }
+    let message = format!("remove {}: somebody else writes into it", path.display());
+    Err(Error::new(ErrorCode::Conflict, message))
+}
+
+fn remove_once(path: &Path) -> io::Result<()> {
+    match fs::symlink_metadata(path)?.is_dir() {
+        true => fs::remove_dir_all(path),
+        false => fs::remove_file(path),
     }
 }
 

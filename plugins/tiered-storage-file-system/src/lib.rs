@@ -30,4 +30,5 @@ longshore_plugin_api::export_offloader! {
     factory: FileSystemFactory,
     name: "tiered-storage-file-system",
     drivers: ["filesystem"],
+    schema: include_str!("../config.schema.json"),
 }

@@ -47,7 +47,6 @@ async fn inline_ns<F: Future>(calls: u32, mut call: impl FnMut() -> F) -> Result
 }
 
 /// Nanoseconds by the clock for one call that goes to a thread of the plugin and back.
-
 async fn async_ns<F: Future>(calls: u32, at_once: usize, mut call: impl FnMut() -> F) -> f64 {
     let mut rounds = Vec::new();
     for _ in 0..ROUNDS {

@@ -7,13 +7,13 @@ use std::path::Path;
 use longshore::plugin::elf::read_note;
 use longshore::plugin::{PluginHost, PluginState};
 use longshore::storage::{DriverErrorKind, DriverLookup};
-use longshore_tests::plugins::{built, put, stage};
+use longshore_tests::plugins::{built, put, rebuilt, replace_all, stage};
 use object::{Object, ObjectSection};
 
 use super::{quick, row, settings};
 
 /// A copy of the misbehaving plugin with `from` replaced by `to`, of equal length, in its note alone.
-fn with_note(from: &str, to: &str) -> Vec<u8> {
+pub(crate) fn with_note(from: &str, to: &str) -> Vec<u8> {
     assert_eq!(from.len(), to.len());
     let mut bytes = fs::read(built("misbehaving-plugin")).unwrap();
     let (start, length) = {
@@ -25,21 +25,8 @@ fn with_note(from: &str, to: &str) -> Vec<u8> {
 }
 
 /// A copy of the misbehaving plugin with `from` replaced by `to`, of equal length, in note and library alike.
-pub(super) fn everywhere(from: &str, to: &str) -> Vec<u8> {
-    assert_eq!(from.len(), to.len());
-    let mut bytes = fs::read(built("misbehaving-plugin")).unwrap();
-    replace_all(&mut bytes, from.as_bytes(), to.as_bytes());
-    bytes
-}
-
-/// Replaces each `from` by `to`; there is at least one.
-fn replace_all(bytes: &mut [u8], from: &[u8], to: &[u8]) {
-    let places: Vec<usize> =
-        bytes.windows(from.len()).enumerate().filter(|(_, window)| *window == from).map(|(at, _)| at).collect();
-    assert!(!places.is_empty(), "{} is not there", String::from_utf8_lossy(from));
-    for at in places {
-        bytes[at..at + to.len()].copy_from_slice(to);
-    }
+pub(crate) fn everywhere(from: &str, to: &str) -> Vec<u8> {
+    rebuilt("misbehaving-plugin", from, to)
 }
 
 /// A folder with the example plugin and one bad file: the bad one has this state, and a reason with these words; the good one

@@ -10,6 +10,7 @@ use crate::admin::COMPATIBLE_VERSION;
 use crate::admin::answer::{Answer, json, text};
 use crate::admin::error::AdminError;
 use crate::admin::request::Params;
+use crate::admin::secrets::starred;
 use axum::http::StatusCode;
 
 /// Time in which a healthy broker answers.
@@ -53,12 +54,22 @@ pub(in crate::admin) async fn dynamic_configuration_values() -> Answer {
 }
 
 pub(in crate::admin) async fn runtime_configuration(State(state): Shared) -> Answer {
-    Ok(json(&state.facts.configuration))
+    Ok(json(&starred(state.facts.configuration.clone(), &state.offloaders.secret_keys())))
 }
 
 /// Our own: a row for every file that was looked at as a plugin.
 pub(in crate::admin) async fn offloaders(State(state): Shared) -> Answer {
     Ok(json(&state.offloaders.report()))
+}
+
+/// Our own: how each plugin and each driver stands.
+pub(in crate::admin) async fn offloaders_status(State(state): Shared) -> Answer {
+    Ok(json(&state.offloaders.status()))
+}
+
+/// Our own: looks at the folder of plugins at once, and answers what changed when everything is in force.
+pub(in crate::admin) async fn rescan_offloaders(State(state): Shared) -> Answer {
+    Ok(json(&state.offloaders.rescan().await))
 }
 
 pub(in crate::admin) async fn lookup(State(state): Shared, params: Params) -> Answer {

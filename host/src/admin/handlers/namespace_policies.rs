@@ -9,6 +9,7 @@ use crate::admin::answer::{Answer, done, json, json_or_null};
 use crate::admin::error::AdminError;
 use crate::admin::model::policies::{RetentionBody, shown_field};
 use crate::admin::request::{Asked, Body, Params};
+use crate::admin::secrets::left_out;
 use crate::namespace::{AutoTopicCreation, OffloadPolicies, Policies};
 
 /// Where quotas are kept among a namespace's policies.
@@ -106,7 +107,8 @@ async fn write_deletion_lag(state: &AdminState, params: &Params, lag_ms: Option<
 }
 
 pub(in crate::admin) async fn offload_policies(State(state): Shared, params: Params) -> Answer {
-    Ok(json_or_null(read(&state, &params).await?.offload_policies.map(|offload| offload.to_shown())))
+    let shown = read(&state, &params).await?.offload_policies.map(|offload| offload.to_shown());
+    Ok(json_or_null(shown.map(|shown| left_out(shown, &state.offloaders.secret_keys()))))
 }
 
 /// What the object leaves out is taken from the single values; what it says replaces them.

@@ -9,6 +9,7 @@ use crate::admin::answer::{Answer, done, json};
 use crate::admin::error::AdminError;
 use crate::admin::model::policies::{new_namespace, shown, shown_field};
 use crate::admin::request::{Asked, Body, Params};
+use crate::admin::secrets::left_out;
 use crate::topic::{NamespaceName, TopicError};
 
 pub(in crate::admin) async fn list(State(state): Shared, params: Params) -> Answer {
@@ -18,7 +19,7 @@ pub(in crate::admin) async fn list(State(state): Shared, params: Params) -> Answ
 
 pub(in crate::admin) async fn get(State(state): Shared, params: Params) -> Answer {
     let policies = state.namespaces.policies(&params.namespace()?).await?;
-    Ok(json(&shown(&policies, &state.facts.cluster)))
+    Ok(json(&left_out(shown(&policies, &state.facts.cluster), &state.offloaders.secret_keys())))
 }
 
 pub(in crate::admin) async fn create(State(state): Shared, params: Params, body: Body) -> Answer {

@@ -9,6 +9,7 @@ use crate::admin::answer::{Answer, done, json, json_or_null};
 use crate::admin::error::AdminError;
 use crate::admin::model::policies::RetentionBody;
 use crate::admin::request::{Asked, Body, Params};
+use crate::admin::secrets::left_out;
 use crate::namespace::TopicPolicies;
 use crate::namespace::effective::offload_properties;
 use crate::namespace::offload_policies::shown_from_properties;
@@ -48,11 +49,13 @@ pub(in crate::admin) async fn remove_retention(State(state): Shared, params: Par
 pub(in crate::admin) async fn offload_policies(State(state): Shared, params: Params, asked: Asked) -> Answer {
     let own = read(&state, &params).await?;
     if !asked.flag("applied") {
-        return Ok(json_or_null(own.offload_policies.map(|offload| offload.to_shown())));
+        let shown = own.offload_policies.map(|offload| offload.to_shown());
+        return Ok(json_or_null(shown.map(|shown| left_out(shown, &state.offloaders.secret_keys()))));
     }
     let namespace = state.namespaces.policies(&params.namespace()?).await?;
     let properties = offload_properties(state.namespaces.defaults(), &namespace, &own);
-    Ok(json(&shown_from_properties(&properties, &state.facts.offloaders_directory)))
+    let shown = shown_from_properties(&properties, &state.facts.offloaders_directory);
+    Ok(json(&left_out(shown, &state.offloaders.secret_keys())))
 }
 
 pub(in crate::admin) async fn set_offload_policies(State(state): Shared, params: Params, body: Body) -> Answer {

@@ -9,7 +9,10 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use crate::client::{MessageId, Start};
 
 use super::EXIT_CODES;
-pub use offloaders::{OffloadersArgs, OffloadersCommand, OffloadersListArgs};
+pub use offloaders::{
+    ConformanceArgs, NewOffloaderArgs, OffloadersArgs, OffloadersBrokerArgs, OffloadersCommand, OffloadersFileArgs,
+    OffloadersInspectArgs, OffloadersListArgs, OffloadersTryLoadArgs, OffloadersVerifyArgs,
+};
 
 /// A Pulsar-compatible standalone broker whose tiered storage drivers are shared libraries.
 #[derive(Debug, Parser)]
@@ -29,6 +32,9 @@ pub enum Command {
     Client(ClientArgs),
     /// Look at storage drivers.
     Offloaders(OffloadersArgs),
+    /// Run a driver for the broker that started this process.
+    #[command(hide = true)]
+    OffloaderChild,
     /// Show the main job on a running broker: send, offload, remove the hot copies, read back, compare.
     Demo(DemoArgs),
 }

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a failed step of a test is the test's failure")]
 
 mod behaviour;
+mod conformance;
 mod damage;
 mod golden;
 mod hadoop;

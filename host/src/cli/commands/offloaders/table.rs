@@ -8,13 +8,15 @@ use std::path::Path;
 
 use crate::plugin::{PluginHost, PluginReport, PluginSettings};
 
+use super::files::printable;
+
 /// Where the rows come from.
 #[derive(Debug)]
 pub(super) enum Rows<'a> {
     /// The running broker's own.
     Running(Vec<PluginReport>),
     /// Load this folder here and now; constructors of its libraries run in this process.
-    Folder(&'a Path, PluginSettings),
+    Folder(&'a Path, Box<PluginSettings>),
 }
 
 /// Why nothing could be listed.
@@ -35,7 +37,7 @@ pub(super) enum ListError {
 pub(super) fn list(rows: Rows<'_>, json: bool, out: &mut dyn Write) -> Result<(), ListError> {
     let rows = match rows {
         Rows::Running(rows) => rows,
-        Rows::Folder(directory, settings) => load(directory, settings)?,
+        Rows::Folder(directory, settings) => load(directory, *settings)?,
     };
     if json {
         serde_json::to_writer_pretty(&mut *out, &rows).map_err(io::Error::from)?;
@@ -97,11 +99,6 @@ fn write_line(out: &mut dyn Write, cells: &[String; 6], widths: &[usize; 6]) -> 
     writeln!(out, "{}", padded.join("  ").trim_end())
 }
 
-/// A file's name or a library's words may hold anything; a terminal shall not obey them.
-fn printable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -120,6 +117,7 @@ mod tests {
             drivers: None,
             size: None,
             sha256: None,
+            processes: Vec::new(),
         };
         let good = PluginReport {
             file: "tape.so".to_owned(),
@@ -173,8 +171,8 @@ tape.so        loaded   tape 1.2.3  1.0.0  tape,reel  1000
         let folder = tempfile::tempdir().unwrap();
         let missing = folder.path().join("none");
         let mut out = Vec::new();
-        let error = list(Rows::Folder(&missing, PluginSettings::default()), true, &mut out).unwrap_err();
+        let error = list(Rows::Folder(&missing, Box::default()), true, &mut out).unwrap_err();
         assert!(matches!(&error, ListError::Folder(problem) if problem.contains("none")), "{error}");
-        assert_eq!(listed(Rows::Folder(folder.path(), PluginSettings::default()), true), "[]\n");
+        assert_eq!(listed(Rows::Folder(folder.path(), Box::default()), true), "[]\n");
     }
 }

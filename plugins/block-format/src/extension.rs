@@ -1,0 +1,110 @@
+//! What we append to the index object: checksums of the data object, of the index itself, and whose copy it is. Old readers
+//! stop before it.
+//!
+//! ```text
+//! "LSHXHED" 01 | ledger id i64 | uid, 16 bytes | n × running CRC32C u32
+//! | CRC32C of the index object up to here u32 | length of the extension u32 | "LSHXEND" 01
+//! ```
+//! There is one running CRC32C for each line of the index's table: of all bytes of the data object up to the end of that
+//! line's granule. With its predecessor it proves the granule alone, and the last one is that of the whole object.
+//!
+//! An object that begins or ends an extension of this version must hold a sound one; another version is ignored as a whole.
+//!
+//! Format: docs/formats/extension.md.
+
+use uuid::Uuid;
+
+use crate::error::{Error, Result};
+
+const NAME_BYTES: usize = 7;
+const HEAD_NAME: &[u8; NAME_BYTES] = b"LSHXHED";
+const END_NAME: &[u8; NAME_BYTES] = b"LSHXEND";
+const VERSION: u8 = 1;
+const MARK_BYTES: usize = NAME_BYTES + 1;
+const LEDGER_ID_AT: usize = MARK_BYTES;
+const UID_AT: usize = LEDGER_ID_AT + 8;
+const CRCS_AT: usize = UID_AT + 16;
+const CRC_BYTES: usize = 4;
+const LENGTH_BYTES: usize = 4;
+/// Checksum, length and mark at the end.
+const FOOTER_BYTES: usize = CRC_BYTES + LENGTH_BYTES + MARK_BYTES;
+
+/// An extension's content.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Extension {
+    /// The ledger.
+    pub ledger_id: u64,
+    /// The attempt that wrote the copy.
+    pub uid: Uuid,
+    /// For each granule, CRC32C of the data object up to its end.
+    pub running_crcs: Vec<u32>,
+}
+
+impl Extension {
+    /// CRC32C of the whole data object.
+    pub fn data_crc(&self) -> u32 {
+        self.running_crcs.last().copied().unwrap_or(0)
+    }
+
+    pub(crate) fn encoded_bytes(&self) -> usize {
+        CRCS_AT + self.running_crcs.len() * CRC_BYTES + FOOTER_BYTES
+    }
+
+    /// Appends to `object`, the index object so far.
+    pub(crate) fn append_to(&self, object: &mut Vec<u8>) {
+        object.extend_from_slice(HEAD_NAME);
+        object.push(VERSION);
+        object.extend_from_slice(&self.ledger_id.to_be_bytes());
+        object.extend_from_slice(self.uid.as_bytes());
+        for crc in &self.running_crcs {
+            object.extend_from_slice(&crc.to_be_bytes());
+        }
+        object.extend_from_slice(&crc32c::crc32c(object).to_be_bytes());
+        object.extend_from_slice(&(self.encoded_bytes() as u32).to_be_bytes());
+        object.extend_from_slice(END_NAME);
+        object.push(VERSION);
+    }
+}
+
+/// Reads the extension of `object`, whose table has `entry_count` lines and ends at `table_end`; `None` where it has none
+/// that is known here.
+///
+/// # Errors
+/// `Corrupt` with the offset.
+pub(crate) fn decode(object: &str, bytes: &[u8], table_end: usize, entry_count: usize) -> Result<Option<Extension>> {
+    let behind_table = bytes.get(table_end..).unwrap_or_default();
+    let (head, end) = (version(HEAD_NAME, behind_table), bytes.len().checked_sub(MARK_BYTES));
+    let end = end.and_then(|at| version(END_NAME, &bytes[at..]));
+    if head != Some(VERSION) && end != Some(VERSION) {
+        return Ok(None);
+    }
+    let corrupt = |at: usize, problem: String| Err(Error::corrupt(object, at as u64, problem));
+    let length = CRCS_AT + entry_count * CRC_BYTES + FOOTER_BYTES;
+    if head != end || behind_table.len() != length {
+        let problem = format!("an extension of {length} bytes should be here, to the object's end; here it is damaged");
+        return corrupt(table_end, problem);
+    }
+    let (covered, footer) = bytes.split_at(bytes.len() - FOOTER_BYTES);
+    let (crc, footer) = footer.split_first_chunk::<CRC_BYTES>().expect("the footer begins with a checksum");
+    let (said_length, _) = footer.split_first_chunk::<LENGTH_BYTES>().expect("then comes a length");
+    if u32::from_be_bytes(*said_length) as usize != length {
+        return corrupt(covered.len() + CRC_BYTES, format!("the extension has {length} bytes and says otherwise"));
+    }
+    if u32::from_be_bytes(*crc) != crc32c::crc32c(covered) {
+        return corrupt(0, format!("the checksum of the {} bytes from here on does not match", covered.len()));
+    }
+    let (ids, crcs) = covered[table_end + LEDGER_ID_AT..].split_at(CRCS_AT - LEDGER_ID_AT);
+    let (ledger_id, uid) = ids.split_first_chunk().expect("the ledger id comes first");
+    Ok(Some(Extension {
+        ledger_id: u64::from_be_bytes(*ledger_id),
+        uid: Uuid::from_bytes(*uid.first_chunk().expect("the uid follows")),
+        running_crcs: crcs
+            .chunks_exact(CRC_BYTES)
+            .map(|raw| u32::from_be_bytes([raw[0], raw[1], raw[2], raw[3]]))
+            .collect(),
+    }))
+}
+
+fn version(name: &[u8; NAME_BYTES], bytes: &[u8]) -> Option<u8> {
+    bytes.strip_prefix(name)?.first().copied()
+}

@@ -1,0 +1,185 @@
+//! Gathers the bytes of the data object in parts and uploads them, several at once.
+//!
+//! A buffer is filled, lent to the part's requests (all attempts at it use the same bytes), and comes back when the store
+//! has the part. There are `parts_in_flight_max` of them: when all are lent, filling waits for the first to return.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::Bytes;
+use longshore_plugin_api::{Error, ErrorCode, LedgerReader, Result};
+use tokio::task::JoinSet;
+
+use super::Copy;
+use crate::store::requests::{BegunUpload, Requests};
+use crate::store::{ObjectAttributes, PartTag};
+
+/// Where the data object's bytes go.
+pub(super) struct PartSink<'a> {
+    requests: &'a Arc<Requests>,
+    key: &'a str,
+    attributes: &'a ObjectAttributes,
+    ledger: &'a LedgerReader,
+    part_bytes: usize,
+    in_flight_max: usize,
+    buffers: Buffers,
+    filling: Option<Vec<u8>>,
+    upload: Option<BegunUpload>,
+    parts_begun: u32,
+    in_flight: JoinSet<Result<(PartTag, u64)>>,
+    done: Vec<PartTag>,
+}
+
+impl<'a> PartSink<'a> {
+    /// Parts have `part_bytes`, the buffers room for `buffer_bytes` at first.
+    pub(super) fn new(copy: &'a Copy, part_bytes: u64, buffer_bytes: u64) -> Self {
+        Self {
+            requests: &copy.requests,
+            key: &copy.keys.data,
+            attributes: &copy.data_attributes,
+            ledger: &copy.ledger,
+            part_bytes: usize::try_from(part_bytes).unwrap_or(usize::MAX),
+            in_flight_max: copy.options.parts_in_flight_max.max(1),
+            buffers: Buffers::new(usize::try_from(buffer_bytes).unwrap_or(usize::MAX)),
+            filling: None,
+            upload: None,
+            parts_begun: 0,
+            in_flight: JoinSet::new(),
+            done: Vec::new(),
+        }
+    }
+
+    /// A buffer, and how many bytes may be appended to it; at least one.
+    pub(super) async fn room(&mut self) -> Result<(&mut Vec<u8>, usize)> {
+        if self.filling.as_ref().is_some_and(|buffer| buffer.len() == self.part_bytes) {
+            self.send_part().await?;
+        }
+        if self.filling.is_none() {
+            while self.in_flight.len() >= self.in_flight_max {
+                self.join_one().await?;
+            }
+        }
+        let buffer = self.filling.get_or_insert_with(|| self.buffers.take());
+        let room = self.part_bytes - buffer.len();
+        Ok((buffer, room))
+    }
+
+    /// Uploads what is left and makes the object visible.
+    pub(super) async fn finish(mut self) -> Result<()> {
+        if self.upload.is_none() {
+            return self.put_whole().await;
+        }
+        self.send_part().await?;
+        while !self.in_flight.is_empty() {
+            self.join_one().await?;
+        }
+        self.done.sort_by_key(|part| part.number);
+        self.complete().await
+    }
+
+    /// An object of one part needs no upload in parts.
+    async fn put_whole(&mut self) -> Result<()> {
+        let bytes = self.filling.take().unwrap_or_default();
+        let len = bytes.len() as u64;
+        self.requests.put(self.key, self.buffers.lend(bytes), self.attributes).await?;
+        self.ledger.progress(len);
+        Ok(())
+    }
+
+    async fn send_part(&mut self) -> Result<()> {
+        let upload = match &self.upload {
+            Some(begun) => begun.upload.clone(),
+            None => {
+                let begun = self.requests.begin_multipart(self.key, self.attributes).await?;
+                self.upload.insert(begun).upload.clone()
+            }
+        };
+        let Some(bytes) = self.filling.take().filter(|bytes| !bytes.is_empty()) else { return Ok(()) };
+        // A part that failed meanwhile ends the copy before another one is sent.
+        while let Some(joined) = self.in_flight.try_join_next() {
+            self.count(joined)?;
+        }
+        self.parts_begun += 1;
+        let (number, len, body) = (self.parts_begun, bytes.len() as u64, self.buffers.lend(bytes));
+        let (requests, key) = (self.requests.clone(), self.key.to_owned());
+        self.in_flight.spawn(async move {
+            let tag = requests.put_part(&key, &upload, number, body).await?;
+            Ok((tag, len))
+        });
+        Ok(())
+    }
+
+    async fn join_one(&mut self) -> Result<()> {
+        match self.in_flight.join_next().await {
+            Some(joined) => self.count(joined),
+            None => Ok(()),
+        }
+    }
+
+    fn count(&mut self, joined: Result<Result<(PartTag, u64)>, tokio::task::JoinError>) -> Result<()> {
+        let ended = joined.map_err(|error| {
+            let code = if error.is_panic() { ErrorCode::Panicked } else { ErrorCode::Cancelled };
+            Error::new(code, format!("a part of {} did not end", self.key)).with_source(&error)
+        })?;
+        let (tag, len) = ended?;
+        self.done.push(tag);
+        self.ledger.progress(len);
+        Ok(())
+    }
+
+    /// A completion may have taken effect although its answer was lost: then the upload is gone and the object is there.
+    /// What it holds is verified in any case.
+    async fn complete(&self) -> Result<()> {
+        let Some(begun) = &self.upload else { return Ok(()) };
+        if let Err(error) = self.requests.complete_multipart(self.key, &begun.upload, &self.done).await {
+            if self.requests.head(self.key).await.is_err() {
+                return Err(error);
+            }
+            tracing::info!(key = self.key, %error, "the upload's completion was in doubt, the object is there");
+        }
+        if begun.may_have_twin {
+            crate::removal::abort_uploads(self.requests, self.key).await?;
+        }
+        Ok(())
+    }
+}
+
+/// Buffers that are used again and again during one upload.
+struct Buffers {
+    idle: Arc<Mutex<Vec<Vec<u8>>>>,
+    capacity: usize,
+}
+
+impl Buffers {
+    fn new(capacity: usize) -> Self {
+        Self { idle: Arc::default(), capacity }
+    }
+
+    fn take(&self) -> Vec<u8> {
+        let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        idle.unwrap_or_else(|| Vec::with_capacity(self.capacity))
+    }
+
+    /// The buffer as a request's body; it comes back when the last copy of that is gone.
+    fn lend(&self, buffer: Vec<u8>) -> Bytes {
+        Bytes::from_owner(Lent { buffer, idle: self.idle.clone() })
+    }
+}
+
+struct Lent {
+    buffer: Vec<u8>,
+    idle: Arc<Mutex<Vec<Vec<u8>>>>,
+}
+
+impl AsRef<[u8]> for Lent {
+    fn as_ref(&self) -> &[u8] {
+        &self.buffer
+    }
+}
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        let mut buffer = std::mem::take(&mut self.buffer);
+        buffer.clear();
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(buffer);
+    }
+}
