@@ -9,11 +9,11 @@ use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// What an answer on the host's thread may take; a task on the plugin's runtime costs a hundredth of it.
-const TOOK_MAX: Duration = Duration::from_millis(5);
+/// What an answer on the host's thread may take: more than a thread waits for its turn on a machine that is busy.
+const TOOK_MAX: Duration = Duration::from_millis(25);
 
 /// A slow answer weighs as much as so many quick ones.
-const SLOW_WEIGHT: u32 = 100;
+const SLOW_WEIGHT: u32 = 20;
 
 /// The weight at which a plugin stays out: five slow answers in a row.
 const WEIGHT_MAX: u32 = 5 * SLOW_WEIGHT;

@@ -75,25 +75,32 @@ async fn both(
     Ok((source, host.driver("misbehaving", &mode(how)).await?.open(&target).await?))
 }
 
-pub(crate) async fn figures(host: &PluginHost) -> Result<Vec<Row>> {
+/// Calls that nobody has to wait for.
+pub(crate) async fn inline(host: &PluginHost) -> Result<Vec<Row>> {
     let library = host.library(FILE).context("the plugin was not loaded")?;
     let describe: Box<dyn Describe> = black_box(Box::new(InProcess(Vec::new())));
-    let mut rows = vec![
-        Row::new(
-            "sync call",
-            Some(sync_ns(10_000_000, || _ = black_box(describe.describe()))?),
-            sync_ns(10_000_000, || _ = black_box(library.describe()))?,
-            "ns",
-        )
-        .at_most(10.0),
-    ];
-    let (near, far) = both(host, vec![Bytes::from_static(b"x")], "inline-quick").await?;
-    let (here, across) = (
-        inline_ns(200_000, || near.read(0, 0, u64::MAX)).await?,
-        inline_ns(200_000, || far.read(0, 0, u64::MAX)).await?,
-    );
-    rows.push(Row::new("ready at once: a read answered in the call", Some(here), across, "ns").at_most(100.0));
+    let here = sync_ns(10_000_000, || _ = black_box(describe.describe()))?;
+    let across = sync_ns(10_000_000, || _ = black_box(library.describe()))?;
+    let mut rows = vec![Row::new("sync call", Some(here), across, "ns").at_most(10.0)];
 
+    let (near, far) = both(host, vec![Bytes::from(vec![7; PAYLOAD_BYTES])], "inline-quick").await?;
+    let (here, there) = (near.read(0, 0, u64::MAX).await?, far.read(0, 0, u64::MAX).await?);
+    anyhow::ensure!(here[0].payload.as_ptr() == there[0].payload.as_ptr(), "1 MiB was copied");
+    let here = inline_ns(200_000, || near.read(0, 0, u64::MAX)).await?;
+    let across = inline_ns(200_000, || far.read(0, 0, u64::MAX)).await?;
+    rows.push(Row::new("read of 1 MiB in memory, answered in the call", Some(here), across, "ns"));
+
+    let payloads = (0..BATCH).map(|_| Bytes::from(vec![7; 100])).collect();
+    let (near, far) = both(host, payloads, "inline-quick").await?;
+    let here = inline_ns(2000, || near.read(0, BATCH - 1, u64::MAX)).await? / BATCH as f64;
+    let across = inline_ns(2000, || far.read(0, BATCH - 1, u64::MAX)).await? / BATCH as f64;
+    rows.push(Row::new(format!("an entry of a batch of {BATCH}"), Some(here), across, "ns").at_most(100.0));
+    Ok(rows)
+}
+
+/// Calls that go to a thread of the plugin and back.
+pub(crate) async fn tasks(host: &PluginHost) -> Result<Vec<Row>> {
+    let mut rows = Vec::new();
     let (near, across) = (InProcess(Vec::new()), host.driver("misbehaving", &mode("ok")).await?);
     for at_once in [1, AT_ONCE] {
         let calls = (HOPS / at_once) as u32;
@@ -101,29 +108,12 @@ pub(crate) async fn figures(host: &PluginHost) -> Result<Vec<Row>> {
         let across = async_ns(calls, at_once, || across.health()).await;
         rows.push(Row::new(format!("task of the plugin, {at_once} at once"), Some(here), across, "ns"));
     }
-
-    let payload = Bytes::from(vec![7; PAYLOAD_BYTES]);
-    for (how, name) in [("ok", "a task"), ("inline-quick", "in the call")] {
-        let (near, far) = both(host, vec![payload.clone()], how).await?;
-        let (here, there) = (near.read(0, 0, u64::MAX).await?, far.read(0, 0, u64::MAX).await?);
-        anyhow::ensure!(here[0].payload.as_ptr() == there[0].payload.as_ptr(), "1 MiB was copied");
-        for at_once in [1, AT_ONCE] {
-            let calls = (HOPS / at_once) as u32;
-            let here = async_ns(calls * 10, at_once, || near.read(0, 0, u64::MAX)).await;
-            let across = async_ns(calls, at_once, || far.read(0, 0, u64::MAX)).await;
-            rows.push(Row::new(
-                format!("1 MiB that is in memory, {name}, {at_once} at once"),
-                Some(here),
-                across,
-                "ns",
-            ));
-        }
+    let (near, far) = both(host, vec![Bytes::from(vec![7; PAYLOAD_BYTES])], "ok").await?;
+    for at_once in [1, AT_ONCE] {
+        let calls = (HOPS / at_once) as u32;
+        let here = async_ns(calls * 10, at_once, || near.read(0, 0, u64::MAX)).await;
+        let across = async_ns(calls, at_once, || far.read(0, 0, u64::MAX)).await;
+        rows.push(Row::new(format!("read of 1 MiB in memory, a task, {at_once} at once"), Some(here), across, "ns"));
     }
-
-    let payloads = (0..BATCH).map(|_| Bytes::from(vec![7; 100])).collect();
-    let (near, far) = both(host, payloads, "inline-quick").await?;
-    let here = inline_ns(2000, || near.read(0, BATCH - 1, u64::MAX)).await? / BATCH as f64;
-    let across = inline_ns(2000, || far.read(0, BATCH - 1, u64::MAX)).await? / BATCH as f64;
-    rows.push(Row::new(format!("an entry of a batch of {BATCH}"), Some(here), across, "ns").at_most(100.0));
     Ok(rows)
 }

@@ -1,7 +1,7 @@
 //! Measures what the plugin boundary costs: each call through a real shared library against the same work in this process.
 //!
 //! ```text
-//! cargo run --release -p longshore-tests --example plugin_boundary
+//! cargo run --release -p longshore-tests --example plugin_boundary [idle look inline tasks logs read]
 //! ```
 //!
 //! Prints one table: what, here, through the `.so`, the ratio (medians of several rounds), and the bound that we keep to. Tasks,
@@ -141,16 +141,31 @@ async fn run() -> Result<()> {
     let counted = logs::Counted::install()?;
     let folder = tempfile::tempdir().context("make a folder for the plugin")?;
     println!("| what | in process | through the `.so` | unit | ratio | at most |\n|---|---:|---:|---|---:|---:|");
+    let parts: Vec<String> = std::env::args().skip(1).collect();
+    let wanted = |part: &str| parts.is_empty() || parts.iter().any(|wanted| wanted == part);
     // First, while nothing else is mapped.
-    print(idle::figures()?);
+    if wanted("idle") {
+        print(idle::figures()?);
+    }
     stage("misbehaving-plugin", folder.path(), FILE);
     stage("tiered-storage-file-system", folder.path(), "tiered-storage-file-system.so");
     let began = Instant::now();
     let host = PluginHost::load(folder.path(), PluginSettings::default());
     print(vec![Row::new("load two plugins, cold", None, began.elapsed().as_secs_f64() * 1e3, "ms")]);
-    print(looking()?);
-    print(calls::figures(&host).await?);
-    print(logs::figures(&host, &counted).await?);
-    print(reading::figures(&host).await?);
+    if wanted("look") {
+        print(looking()?);
+    }
+    if wanted("inline") {
+        print(calls::inline(&host).await?);
+    }
+    if wanted("tasks") {
+        print(calls::tasks(&host).await?);
+    }
+    if wanted("logs") {
+        print(logs::figures(&host, &counted).await?);
+    }
+    if wanted("read") {
+        print(reading::figures(&host).await?);
+    }
     Ok(())
 }
