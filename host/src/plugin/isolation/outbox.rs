@@ -78,6 +78,9 @@ impl Outbox {
     pub(super) async fn run(&self) {
         loop {
             self.blocked.notified().await;
+            if self.queue().failed {
+                return;
+            }
             loop {
                 if let Err(error) = self.stream.writable().await {
                     return self.fail(&error);
@@ -126,6 +129,8 @@ impl Outbox {
         let mut queue = self.queue();
         queue.failed = true;
         queue.pieces.clear();
+        // Whoever writes what the socket did not take has nothing left to write.
+        self.blocked.notify_one();
     }
 
     fn queue(&self) -> MutexGuard<'_, Queue> {
