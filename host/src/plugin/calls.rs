@@ -267,7 +267,9 @@ impl DriverCalls {
                     DriverErrorKind::Crashed => error.to_string(),
                     _ => format!("{error} ({})", error.code()),
                 };
-                if matches!(kind, DriverErrorKind::Panicked | DriverErrorKind::Misbehaved | DriverErrorKind::Crashed) {
+                // One crash is one fault; what else ran in the process says neither good nor bad of the plugin.
+                let crashed = error.code() == CRASHED;
+                if crashed || matches!(kind, DriverErrorKind::Panicked | DriverErrorKind::Misbehaved) {
                     return Err(self.fault(call, kind, failure, &text, error.is_retryable()));
                 }
                 self.counters.failed(call.verb, failure);
