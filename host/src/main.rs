@@ -8,6 +8,7 @@ use clap::Parser as _;
 use longshore::cli::args::StandaloneArgs;
 use longshore::cli::{self, Arguments, Command};
 use longshore::config::{Config, Severity, Source};
+use longshore::plugin::isolation;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
@@ -21,6 +22,7 @@ fn main() -> ExitCode {
         Command::Standalone(args) => standalone(&args),
         Command::Client(args) => runtime().and_then(|runtime| runtime.block_on(cli::run_client(args))).map(|()| 0),
         Command::Offloaders(args) => cli::run_offloaders(&args),
+        Command::OffloaderChild => isolation::child::run().map(|()| 0).map_err(Into::into),
         Command::Demo(args) => cli::run_demo(&args).map(|same| if same { 0 } else { FAILED }),
     };
     match ended {

@@ -270,6 +270,8 @@ pub enum DriverErrorKind {
     Corrupt,
     /// The plugin panicked.
     Panicked,
+    /// The process that the driver ran in ended, or may not be started again yet.
+    Crashed,
     /// A deadline passed.
     Timeout,
     /// The plugin broke its contract.

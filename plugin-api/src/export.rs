@@ -83,7 +83,7 @@ extern "C" fn validate<P: ExportedPlugin>(
 
 extern "C" fn create<P: ExportedPlugin>(context: FfiCallContext, config: FfiDriverConfig) -> FfiCall<OffloaderBox> {
     match runtime::started() {
-        Ok(runtime) => adapter::create::<P::Factory>(runtime, context, DriverConfig::from(config)),
+        Ok(runtime) => adapter::create(runtime, context, P::Factory::create(DriverConfig::from(config))),
         Err(error) => failed(error),
     }
 }

@@ -43,8 +43,8 @@ pub trait ReadHandle: Send + Sync + 'static {
     /// # Behavior
     /// - Where it says yes, and the host agrees, `read` is polled once on a thread of the host, with the plugin's runtime entered.
     ///   What is not ready then goes on as a task on the plugin's runtime.
-    /// - Blocking in that first poll blocks a thread of the host. A host lets few calls at once run there, and none of a
-    ///   plugin that took long repeatedly.
+    /// - Blocking in that first poll blocks a thread of the host. A host lets few calls at once run there, and for
+    ///   a while none of a plugin that took long repeatedly.
     /// - Answers at once; asked before each read.
     fn answers_inline(&self, first: u64, last: u64, max_bytes: u64) -> bool {
         let _ = (first, last, max_bytes);

@@ -10,6 +10,7 @@ mod crash;
 mod damage;
 mod debris;
 mod dropping_in;
+mod isolation;
 mod kill;
 mod loading;
 mod managed_ledger;

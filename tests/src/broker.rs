@@ -97,6 +97,11 @@ impl BrokerProcess {
         bail!("the broker does not stop")
     }
 
+    /// Its process.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Resident memory in bytes: now, and the highest so far.
     pub fn memory_bytes(&self) -> Result<(u64, u64)> {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;

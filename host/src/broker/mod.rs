@@ -20,7 +20,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::admin::{self, AdminState, BrokerFacts, StoreHealth};
-use crate::config::{Config, DriverPin, OffloadVerify};
+use crate::config::{Config, DriverIsolation, DriverPin, OffloadVerify};
 use crate::ledger::{FileLedgerStore, LedgerStoreSettings};
 use crate::managed_ledger::cache::CacheBudget;
 use crate::managed_ledger::factory::LedgerIds;
@@ -30,6 +30,7 @@ use crate::metadata::{Expect, MetadataStore};
 use crate::namespace::Namespaces;
 use crate::offload::{OffloadSettings, Offloads, VerifyMode};
 use crate::plugin::admission::AdmissionSettings;
+use crate::plugin::isolation::{Isolation, IsolationSettings};
 use crate::plugin::{Pin, Pins, PluginHost, PluginSettings, PluginState};
 use crate::protocol::{self, ProtocolSettings};
 use crate::storage::{Clock, DriverLookup, DriverSettings, SystemClock};
@@ -260,6 +261,33 @@ pub fn plugin_settings(config: &Config) -> PluginSettings {
         retired_bytes_max: config.offloaders_retired_bytes_max,
         pins: Pins(config.driver_pins.iter().map(|(driver, pin)| (driver.clone(), pin_of(pin))).collect()),
         admission: admission_settings(config),
+        isolation: isolation_settings(config),
+    }
+}
+
+/// Which drivers run in processes of their own, and the bounds of those.
+fn isolation_settings(config: &Config) -> IsolationSettings {
+    let home = |isolation: DriverIsolation| match isolation {
+        DriverIsolation::None => Isolation::None,
+        DriverIsolation::Process => Isolation::Process,
+    };
+    IsolationSettings {
+        everywhere: home(config.offloaders_isolation),
+        by_driver: config
+            .isolation_by_driver
+            .iter()
+            .map(|(driver, isolation)| (driver.clone(), home(*isolation)))
+            .collect(),
+        start_timeout: Duration::from_millis(config.isolation_start_timeout_ms),
+        crashes_max: config.isolation_crashes_max,
+        crash_window: Duration::from_secs(config.isolation_crash_window_seconds),
+        restart_pause: Duration::from_millis(config.isolation_restart_pause_ms),
+        probe_pause: Duration::from_secs(config.isolation_probe_seconds),
+        frame_bytes_max: config.isolation_frame_bytes_max as usize,
+        calls_max: config.isolation_calls_max as usize,
+        memory_bytes_max: config.isolation_memory_max_mb << 20,
+        environment: config.isolation_environment.clone(),
+        ..IsolationSettings::default()
     }
 }
 

@@ -12,6 +12,7 @@ use super::no_effect;
 use super::paths::absolute_file_uri;
 use super::properties::{self, Property};
 use super::report::{ConfigErrors, Mistake, Severity, Warning};
+use super::setting::{DriverIsolation, Setting as _};
 use super::settings::{Config, SECTIONS};
 use super::source::Source;
 
@@ -19,6 +20,9 @@ use super::source::Source;
 const NEAR_MATCHES_MAX: usize = 50;
 /// Names that one warning shows at most.
 const NAMES_SHOWN_MAX: usize = 12;
+
+/// The key of a single driver's isolation begins so; the driver follows.
+const ISOLATION_PREFIX: &str = "offloadersIsolation.";
 
 /// Texts that belong to third-party drivers begin so; the rest is the driver's business.
 const EXTRA_CONFIG_PREFIX: &str = "managedLedgerOffloadExtraConfig";
@@ -119,6 +123,7 @@ impl Loader {
         let mut config = Config::assemble(|key| self.value_of(key));
         self.read_pins(&mut config);
         self.check_together(&config);
+        config.isolation_by_driver = self.isolation_by_driver();
         self.note_other_keys();
         self.note_lost_line_breaks();
         if !self.mistakes.is_empty() {
@@ -161,6 +166,22 @@ impl Loader {
     /// What is given for `name`, unless it is empty.
     fn given(&self, name: &str) -> Option<&Placed> {
         self.values.get(name).filter(|placed| !placed.property.value.is_empty())
+    }
+
+    /// The keys that name a driver and say where it runs.
+    fn isolation_by_driver(&mut self) -> BTreeMap<String, DriverIsolation> {
+        let key = Key::choice(ISOLATION_PREFIX, "", DriverIsolation::WORDS);
+        let mut by_driver = BTreeMap::new();
+        for (name, placed) in &self.values {
+            let Some(driver) = name.strip_prefix(ISOLATION_PREFIX) else { continue };
+            match key.read(&placed.property.value) {
+                Ok(value) => {
+                    by_driver.extend(DriverIsolation::from_value(value).map(|home| (driver.to_ascii_lowercase(), home)))
+                }
+                Err(problem) => self.mistakes.push(placed.mistake(problem)),
+            }
+        }
+        by_driver
     }
 
     /// Fills `driver_pins`. One plugin serves in one version, so pins of a plugin agree on it.
@@ -312,6 +333,7 @@ fn known_names() -> impl Iterator<Item = &'static str> {
 
 fn has_effect(name: &str) -> bool {
     name.starts_with(EXTRA_CONFIG_PREFIX)
+        || name.starts_with(ISOLATION_PREFIX)
         || name.starts_with(driver_pin::PREFIX)
         || known_names().any(|known| known == name)
 }

@@ -26,6 +26,6 @@ pub use driver_pin::DriverPin;
 pub use key::{Key, Kind, Value};
 pub use paths::{absolute_file_uri, resolve_existing};
 pub use report::{ConfigErrors, Mistake, Severity, Warning};
-pub use setting::{OffloadVerify, ReadPriority, TopicKind};
+pub use setting::{DriverIsolation, OffloadVerify, ReadPriority, TopicKind};
 pub use settings::{Config, SECTIONS, Section};
 pub use source::Source;

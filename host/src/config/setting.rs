@@ -118,6 +118,31 @@ impl Setting for TopicKind {
     }
 }
 
+/// Where storage drivers run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum DriverIsolation {
+    /// In the broker.
+    #[default]
+    None,
+    /// Each in a process of its own.
+    Process,
+}
+
+impl DriverIsolation {
+    /// Spelling in files.
+    pub const WORDS: &'static [&'static str] = &["none", "process"];
+}
+
+impl Setting for DriverIsolation {
+    fn from_value(value: Value) -> Option<Self> {
+        match String::from_value(value)?.as_str() {
+            "none" => Some(Self::None),
+            "process" => Some(Self::Process),
+            _ => None,
+        }
+    }
+}
+
 /// How much of a fresh cold copy is read back before the offload counts as complete.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum OffloadVerify {

@@ -12,7 +12,7 @@ use std::path::PathBuf;
 
 use super::driver_pin::DriverPin;
 use super::key::{Key, Value};
-use super::setting::{OffloadVerify, ReadPriority, Setting, TopicKind};
+use super::setting::{DriverIsolation, OffloadVerify, ReadPriority, Setting, TopicKind};
 
 /// Keys under one heading of the shipped file.
 #[derive(Debug)]
@@ -32,6 +32,8 @@ macro_rules! settings {
             /// Every key of the files that concerns storage drivers, in Pulsar's spelling; empty values left out. A
             /// folder of `fileSystemURI` is absolute.
             pub offload_properties: BTreeMap<String, String>,
+            /// Where single drivers run (`offloadersIsolation.<driver>`), by name in lower case.
+            pub isolation_by_driver: BTreeMap<String, DriverIsolation>,
             /// Which plugin alone may serve a driver: `managedLedgerOffloadDriverPlugin.<driver>`, by driver in lower case.
             pub driver_pins: BTreeMap<String, DriverPin>,
             /// Where a relative path is looked for: the working folder, then the configuration file's.
@@ -53,6 +55,7 @@ macro_rules! settings {
                         "the row of ", stringify!($field), " pairs a type with a kind that it cannot hold"
                     )), )+)+
                     offload_properties: BTreeMap::new(),
+                    isolation_by_driver: BTreeMap::new(),
                     driver_pins: BTreeMap::new(),
                     search_folders: Vec::new(),
                     shown: BTreeMap::new(),
@@ -61,6 +64,10 @@ macro_rules! settings {
         }
     };
 }
+
+/// What drivers of object stores, and the libraries under them, look at.
+const ISOLATION_ENVIRONMENT: &str = "PATH,HOME,USER,LANG,LC_*,TZ,TMPDIR,RUST_BACKTRACE,SSL_CERT_*,*_PROXY,*_proxy,AWS_*,AZURE_*,\
+    GOOGLE_*,GCE_*,CLOUDSDK_*,ALIBABA_*,OSS_*,HADOOP_*,JAVA_HOME,KRB5*";
 
 /// The largest 32-bit number, which Pulsar's own fields end at.
 const INT_MAX: i64 = i32::MAX as i64;
@@ -212,6 +219,33 @@ settings! {
         offloaders_require_verdict: bool = Key::flag("offloadersRequireVerdict", "false");
         /// Users to whom plugin files and their folders may belong: names, numbers, self for the broker's own, * for all.
         offloaders_allowed_owners: Vec<String> = Key::list("offloadersAllowedOwners", "root,self");
+    }
+    "Drivers in processes of their own" {
+        /// Where drivers run: in the broker, or each in a process, which costs time and memory and keeps crashes to itself.
+        /// A driver's own key overrules it, such as offloadersIsolation.filesystem=process, or none.
+        offloaders_isolation: DriverIsolation = Key::choice("offloadersIsolation", "none", DriverIsolation::WORDS);
+        /// How long a process may take to load its library.
+        isolation_start_timeout_ms: u64 =
+            Key::number("offloadersIsolationStartTimeoutMs", "10000", "milliseconds", 1, INT_MAX);
+        /// Crashes within the window after which a process is started again only now and then.
+        isolation_crashes_max: u32 = Key::number("offloadersIsolationCrashesMax", "5", "crashes", 1, 1_000);
+        /// How long a crash counts.
+        isolation_crash_window_seconds: u64 =
+            Key::number("offloadersIsolationCrashWindowSeconds", "600", "seconds", 1, INT_MAX);
+        /// Pause before the second restart within the window; the first is at once, each further one waits twice as long.
+        isolation_restart_pause_ms: u64 =
+            Key::number("offloadersIsolationRestartPauseMs", "200", "milliseconds", 0, INT_MAX);
+        /// Longest pause before a restart, and the time between tries after too many crashes.
+        isolation_probe_seconds: u64 = Key::number("offloadersIsolationProbeSeconds", "60", "seconds", 0, INT_MAX);
+        /// Longest batch of entries that a process sends or gets; no entry may be longer.
+        isolation_frame_bytes_max: u64 =
+            Key::number("offloadersIsolationFrameBytesMax", "150994944", "bytes", 65_536, 1 << 31);
+        /// Calls of one process that run at once, in each direction.
+        isolation_calls_max: u64 = Key::number("offloadersIsolationCallsMax", "1024", "calls", 1, 1_000_000);
+        /// Memory that one process may write to; 0 is no limit.
+        isolation_memory_max_mb: u64 = Key::number("offloadersIsolationMemoryMaxMB", "0", "MiB", 0, 1 << 20);
+        /// Variables of the environment that a process gets; * at an end stands for any letters.
+        isolation_environment: Vec<String> = Key::list("offloadersIsolationEnvironment", ISOLATION_ENVIRONMENT);
     }
     "Driver filesystem" {
         /// Where cold copies go: file:///folder, or a plain folder, which is taken from the working folder.

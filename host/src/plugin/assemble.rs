@@ -8,9 +8,11 @@ use std::sync::Arc;
 use super::admission::Policy;
 use super::elf::FoundNote;
 use super::inspect::{self, Image, Refusal};
+use super::isolation::{Homes, Isolation, Processes};
 use super::load::{self, LoadError};
 use super::loaded::LoadedPlugin;
 use super::look::{Content, Finding, Terms, Verdict};
+use super::own_metrics::OwnMetrics;
 use super::scan::Candidate;
 use super::settings::PluginSettings;
 
@@ -85,7 +87,8 @@ pub(super) enum Left {
     Started,
 }
 
-/// Reads `candidate` again, loads it and starts its runtime. Runs constructors of the library on this thread.
+/// Reads `candidate` again and makes it ready where its drivers are going to run: here, where constructors of the library run
+/// on this thread, in processes of their own, or some here and some there.
 ///
 /// # Errors
 /// [`NotOpened`]; also where the bytes are not `expected` any more.
@@ -102,10 +105,19 @@ pub(super) fn open(
     }
     let found = admitted(candidate, policy, &image, inspect::identify(&image)).map_err(|e| nothing(e.to_string()))?;
     let file = candidate.name.to_string_lossy().into_owned();
-    let module = load::load(&file, &image, &found).map_err(|error| {
-        let unmapped = matches!(error, LoadError::Memory(_) | LoadError::System(_));
-        NotOpened { reason: error.to_string(), left: if unmapped { Left::Nothing } else { Left::Mapped } }
-    })?;
-    LoadedPlugin::start(found.note, file, module, Arc::clone(settings))
+    let own = Arc::new(OwnMetrics::new(&format!("{} {}", found.note.name, found.note.version)));
+    let isolated = |driver: &String| settings.isolation.of(driver) == Isolation::Process;
+    let processes = match found.note.drivers.iter().any(isolated) {
+        true => Some(Processes::try_out(&file, &found.note, &image, &own, settings).map_err(nothing)?),
+        false => None,
+    };
+    let library = match found.note.drivers.iter().all(isolated) {
+        true => None,
+        false => Some(load::load(&file, &image, &found).map_err(|error| {
+            let unmapped = matches!(error, LoadError::Memory(_) | LoadError::System(_));
+            NotOpened { reason: error.to_string(), left: if unmapped { Left::Nothing } else { Left::Mapped } }
+        })?),
+    };
+    LoadedPlugin::start(found.note, file, Homes { library, processes }, own, Arc::clone(settings))
         .map_err(|reason| NotOpened { reason, left: Left::Started })
 }

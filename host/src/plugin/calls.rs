@@ -22,6 +22,7 @@ use uuid::Uuid;
 
 use super::figures::{DriverCounters, Failure, RunningCall, Verb};
 use super::gate::Gate;
+use super::isolation::{CRASHED, CRASHED_BESIDE};
 use super::loaded::LoadedPlugin;
 use crate::storage::{DriverError, DriverErrorKind, LedgerId, StoredLedger};
 use crate::trace;
@@ -256,13 +257,23 @@ impl DriverCalls {
             },
             Settled::Error(error) => {
                 let error = Error::from(error);
-                let (kind, failure) = (kind_of(error.code()), Failure::Code(error.code()));
-                let text = format!("{error} ({})", error.code());
-                if kind == DriverErrorKind::Panicked {
+                let kind = kind_of(error.code());
+                let failure = match kind {
+                    DriverErrorKind::Misbehaved => Failure::Misbehaved,
+                    DriverErrorKind::Crashed => Failure::Crashed,
+                    _ => Failure::Code(error.code()),
+                };
+                let text = match kind {
+                    DriverErrorKind::Crashed => error.to_string(),
+                    _ => format!("{error} ({})", error.code()),
+                };
+                if matches!(kind, DriverErrorKind::Panicked | DriverErrorKind::Misbehaved | DriverErrorKind::Crashed) {
                     return Err(self.fault(call, kind, failure, &text, error.is_retryable()));
                 }
                 self.counters.failed(call.verb, failure);
-                self.answered();
+                if kind != DriverErrorKind::Crashed {
+                    self.answered();
+                }
                 Err(self.error(call, kind, &text, error.is_retryable()))
             }
             Settled::Unwound => {
@@ -346,9 +357,11 @@ fn kind_of(code: ErrorCode) -> DriverErrorKind {
         ErrorCode::NotFound => DriverErrorKind::NotFound,
         ErrorCode::Corrupt => DriverErrorKind::Corrupt,
         ErrorCode::Panicked => DriverErrorKind::Panicked,
+        ErrorCode::Misbehaved => DriverErrorKind::Misbehaved,
         ErrorCode::Timeout => DriverErrorKind::Timeout,
         ErrorCode::InvalidConfig => DriverErrorKind::InvalidConfig,
         ErrorCode::Unsupported => DriverErrorKind::Unsupported,
+        CRASHED | CRASHED_BESIDE => DriverErrorKind::Crashed,
         _ => DriverErrorKind::Failed,
     }
 }

@@ -123,6 +123,7 @@ mod tests {
             drivers: None,
             size: Some(1),
             sha256: Some(format!("{version:064}")),
+            processes: Vec::new(),
         }
     }
 

@@ -68,19 +68,21 @@ impl PluginDriver {
     }
 
     async fn make(plugin: Arc<LoadedPlugin>, name: &str, settings: &DriverSettings) -> Result<Self, DriverError> {
-        let (module, calls) = (plugin.module, DriverCalls::new(plugin, name));
         let config = FfiDriverConfig::from(DriverConfig {
             driver: name.to_owned(),
             properties: settings.properties.clone(),
             search_folders: settings.search_folders.clone(),
         });
-        let problems =
-            calls.call(Call::of(Verb::Validate), |context| module.validate()(context, config.clone())).await?;
+        let maker = plugin.homes.maker(&config, &plugin.settings.isolation);
+        let calls = DriverCalls::new(plugin, name);
+        let validate = Call::of(Verb::Validate);
+        let maker = maker.map_err(|problem| calls.error(validate, DriverErrorKind::Failed, &problem, false))?;
+        let problems = calls.call(validate, |context| maker.validate(context, config.clone())).await?;
         if !problems.is_empty() {
             let problems: Vec<ConfigProblem> = problems.into_iter().map(ConfigProblem::from).collect();
             return Err(invalid(&calls.plugin, name, &problems));
         }
-        let create = |context| module.create()(context, config);
+        let create = |context| maker.create(context, config);
         let (offloader, driver_metadata) = calls.call_for(Call::of(Verb::Create), create, with_metadata).await?;
         calls.keep(offloader);
         Ok(Self { calls, driver_metadata })
@@ -97,7 +99,8 @@ impl PluginDriver {
         let mut before = None;
         loop {
             sleep(STUCK_GRACE).await;
-            let inside = self.calls.plugin.module.stats()().calls;
+            let library = self.calls.plugin.homes.library;
+            let inside = library.map_or(0, |library| library.stats().calls);
             let nobody_waits = self.calls.plugin.calls_running() == 0;
             let stuck = (inside > 0 && nobody_waits).then_some(inside);
             if let (Some(stuck), true) = (stuck, stuck == before) {

@@ -90,13 +90,15 @@ pub(super) enum Failure {
     Busy,
     /// The driver is not asked for a while.
     Suspended,
+    /// The process that the driver runs in ended.
+    Crashed,
 }
 
 /// Codes with a counter of their own: those that the contract names. Others share the place 0.
-const CODES: usize = 16;
+const CODES: usize = 17;
 
 impl Failure {
-    const COUNT: usize = CODES + 4;
+    const COUNT: usize = CODES + 5;
 
     fn place(self) -> usize {
         match self {
@@ -105,6 +107,7 @@ impl Failure {
             Self::Misbehaved => CODES + 1,
             Self::Busy => CODES + 2,
             Self::Suspended => CODES + 3,
+            Self::Crashed => CODES + 4,
         }
     }
 
@@ -115,6 +118,7 @@ impl Failure {
             place if place == CODES + 1 => "misbehaved",
             place if place == CODES + 2 => "busy",
             place if place == CODES + 3 => "suspended",
+            place if place == CODES + 4 => "crashed",
             place => u32::try_from(place).ok().and_then(|code| ErrorCode(code).name()).unwrap_or("unknown"),
         }
     }

@@ -8,7 +8,7 @@ use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use longshore_plugin_api::note::{PANIC_UNWIND, PluginNote, TARGET};
+use longshore_plugin_api::note::{EntryKind, PluginNote, TARGET};
 use longshore_plugin_api::version::{ABI_VERSION, Incompatible, check_compatible};
 use rustix::fs::{Mode, OFlags};
 use sha2::{Digest, Sha256};
@@ -68,6 +68,11 @@ pub enum Refusal {
     /// Its panics would end the process.
     #[error("it is built with panic = \"{0}\", which would end the host on a panic; build it with panic = \"unwind\"")]
     PanicStrategy(String),
+    /// A C library that does not promise that nothing unwinds out of it.
+    #[error(
+        "its entry is C and its note says panic = \"{0}\"; nothing may unwind out of it, which is said as \"none\""
+    )]
+    Unwinds(String),
     /// Its configuration schema contradicts itself.
     #[error("its configuration schema cannot be used: {}; see plugin_api::schema", .0.join("; "))]
     Schema(Vec<String>),
@@ -125,15 +130,18 @@ pub fn identify(image: &Image) -> Result<FoundNote, Refusal> {
 /// Decides on the note alone whether this host can run the plugin.
 ///
 /// # Errors
-/// `Incompatible`, `Target`, `PanicStrategy`, `Schema`.
+/// `Incompatible`, `Target`, `PanicStrategy`, `Unwinds`, `Schema`.
 pub fn admit(note: &PluginNote) -> Result<(), Refusal> {
     let host = ABI_VERSION.parse().expect("our own version is semver");
     check_compatible(&host, &note.api, &note.api_min)?;
     if note.target != TARGET {
         return Err(Refusal::Target(note.target.clone()));
     }
-    if note.panic != PANIC_UNWIND {
-        return Err(Refusal::PanicStrategy(note.panic.clone()));
+    if note.panic != note.entry.panic_wanted() {
+        return Err(match note.entry {
+            EntryKind::Rust => Refusal::PanicStrategy(note.panic.clone()),
+            EntryKind::C => Refusal::Unwinds(note.panic.clone()),
+        });
     }
     if let Some(schema) = &note.config_schema {
         ConfigSchema::parse(schema).map_err(Refusal::Schema)?;

@@ -1,13 +1,14 @@
-//! Opens inspected bytes as a library and proves from inside that it is what its note says.
+//! Opens inspected bytes as a library, by the entry that its note names, and proves from inside that it is what its note says.
 //!
 //! The bytes go into a sealed memory file, so that neither a copy over the plugin's file nor its deletion can reach what runs.
 //! A library stays mapped until the process ends, and its memory file's number is never used again (the system's loader
 //! knows libraries by name): both are leaked on purpose, once for each distinct content. Loading the same content again
-//! answers the same root module.
+//! answers the same module.
 
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, Write};
+use std::mem::ManuallyDrop;
 use std::os::fd::{AsRawFd, IntoRawFd, OwnedFd};
 use std::sync::{Mutex, PoisonError};
 
@@ -15,11 +16,15 @@ use abi_stable::StableAbi;
 use abi_stable::library::{AbiHeaderRef, LibHeader, ROOT_MODULE_LOADER_NAME_WITH_NUL};
 use libloading::os::unix::{Library, RTLD_LOCAL, RTLD_NOW};
 use longshore_plugin_api::abi::OffloaderModuleRef;
+use longshore_plugin_api::c_abi;
+use longshore_plugin_api::note::EntryKind;
 use rustix::fs::{MemfdFlags, SealFlags};
 
+use super::c_module::{CModule, TableProblem};
 use super::elf::FoundNote;
 use super::inspect::Image;
 use super::layout;
+use super::module::Module;
 use super::private_copy;
 
 /// `RTLD_NODELETE` of glibc and musl on Linux: the library stays mapped whatever closes it.
@@ -41,6 +46,12 @@ pub(super) enum LoadError {
     /// A library without our entry.
     #[error("it has an identity note but does not export an offloader; use the export macro of the plugin API")]
     NoRoot,
+    /// A library whose note promises another entry than it has.
+    #[error("its note says that its entry is C, but it does not export {symbol}; let OFFLOADER_EXPORT of offloader.h make both", symbol = c_abi::ROOT_SYMBOL)]
+    NoCRoot,
+    /// The tables of a library whose entry is C.
+    #[error("{0}; compile it against offloader.h of plugin API {host}", host = longshore_plugin_api::version::ABI_VERSION)]
+    Tables(#[from] TableProblem),
     /// An entry by another abi_stable, or another C ABI.
     #[error("its entry is of another kind than this host's: {0}")]
     Header(String),
@@ -70,35 +81,40 @@ pub(super) enum LoadError {
     NoteLies(String),
 }
 
-static LOADED: Mutex<Option<HashMap<[u8; 32], OffloaderModuleRef>>> = Mutex::new(None);
+static LOADED: Mutex<Option<HashMap<[u8; 32], Module>>> = Mutex::new(None);
 
-/// Opens `image` and answers its root module, which is valid until the process ends.
+/// Opens `image` and answers its root, which is valid until the process ends.
 ///
 /// Runs the library's constructors on this thread.
 ///
 /// # Errors
 /// See [`LoadError`].
-pub(super) fn load(name: &str, image: &Image, found: &FoundNote) -> Result<OffloaderModuleRef, LoadError> {
+pub(super) fn load(name: &str, image: &Image, found: &FoundNote) -> Result<Module, LoadError> {
     // Held while loading, so that two callers do not load one content twice.
     let mut loaded = LOADED.lock().unwrap_or_else(PoisonError::into_inner);
     let loaded = loaded.get_or_insert_default();
     let module = match loaded.get(&image.sha256) {
         Some(module) => *module,
         None => {
-            let module = open_module(name, image, found)?;
+            let library = open_library(name, image)?;
+            let module = match found.note.entry {
+                EntryKind::Rust => Module::Rust(open_rust(&library, found)?),
+                EntryKind::C => Module::C(open_c(&library, found)?),
+            };
             loaded.insert(image.sha256, module);
             module
         }
     };
-    let described = module.describe()();
+    let described = module.describe();
     if described.as_bytes() != found.json {
         return Err(LoadError::NoteLies(described.chars().take(400).collect::<String>().escape_debug().to_string()));
     }
     Ok(module)
 }
 
-fn open_module(name: &str, image: &Image, found: &FoundNote) -> Result<OffloaderModuleRef, LoadError> {
-    let header = open_header(name, image)?;
+/// The root module of a library made by the export macro.
+fn open_rust(library: &Library, found: &FoundNote) -> Result<OffloaderModuleRef, LoadError> {
+    let header = open_header(library)?;
     let library_api = header.version_strings().to_string();
     if library_api != found.note.api.to_string() {
         return Err(LoadError::Version { note: found.note.api.to_string(), library: library_api });
@@ -117,15 +133,32 @@ fn open_module(name: &str, image: &Image, found: &FoundNote) -> Result<Offloader
     module.map_err(|e| LoadError::Root(e.to_string()))
 }
 
-/// Maps the library for ever and finds abi_stable's header in it.
-fn open_header(name: &str, image: &Image) -> Result<&'static LibHeader, LoadError> {
+/// The tables of a library made by `OFFLOADER_EXPORT`.
+fn open_c(library: &Library, found: &FoundNote) -> Result<&'static CModule, LoadError> {
+    // SAFETY: a symbol of that name is the constant of `offloader.h`; only its address is taken here.
+    let root = unsafe { library.get::<*const c_abi::Root>(c_abi::ROOT_SYMBOL.as_bytes()) };
+    let root = *root.map_err(|_| LoadError::NoCRoot)?;
+    // SAFETY: the symbol of a library that stays mapped.
+    let (module, api) = unsafe { CModule::open(root)? };
+    if api != found.note.api.to_string() {
+        return Err(LoadError::Version { note: found.note.api.to_string(), library: api });
+    }
+    Ok(module)
+}
+
+/// Maps the library for ever. A reference to it may be dropped; the mapping stays.
+fn open_library(name: &str, image: &Image) -> Result<ManuallyDrop<Library>, LoadError> {
     let library = open_in_memory(name, image).or_else(|error| open_copy(name, image, error))?;
+    // Never closed.
+    Ok(ManuallyDrop::new(library))
+}
+
+/// abi_stable's header in a library.
+fn open_header(library: &Library) -> Result<&'static LibHeader, LoadError> {
     // SAFETY: only a library made by the export macro has this symbol, and there it is a `LibHeader`, whose first part is
     // the header that `AbiHeaderRef` points to; `upgrade` checks its mark before it looks any further.
     let header = unsafe { library.get::<AbiHeaderRef>(ROOT_MODULE_LOADER_NAME_WITH_NUL.as_bytes()) };
     let header: AbiHeaderRef = *header.map_err(|_| LoadError::NoRoot)?;
-    // Leaked: a library is never closed.
-    let _raw = library.into_raw();
     header.upgrade().map_err(|e| LoadError::Header(first_line(&e.to_string())))
 }
 
@@ -165,7 +198,7 @@ fn open_at(path: &str, name: &str) -> Result<Library, LoadError> {
 }
 
 /// A memory file with these bytes that nobody can change any more.
-fn sealed_memory(name: &str, bytes: &[u8]) -> io::Result<OwnedFd> {
+pub(super) fn sealed_memory(name: &str, bytes: &[u8]) -> io::Result<OwnedFd> {
     let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
     // A kernel older than 6.3 does not know the flag, and does not need it.
     let memory = rustix::fs::memfd_create(name, flags | MemfdFlags::from_bits_retain(MFD_EXEC))

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use abi_stable::std_types::RErr;
-use longshore_plugin_api::abi::{FfiStartOptions, OffloaderModuleRef, Pairs};
+use longshore_plugin_api::abi::{FfiStartOptions, Pairs};
 use longshore_plugin_api::note::PluginNote;
 use longshore_plugin_api::{Error, runtime};
 use serde::{Deserialize, Serialize};
@@ -16,6 +16,7 @@ use tokio::sync::Semaphore;
 use super::calls::{Call, ERROR_CHARS_MAX};
 use super::figures::{DriverCounters, DriverFigures};
 use super::inline::InlineCalls;
+use super::isolation::Homes;
 use super::own_metrics::{OwnFamily, OwnMetrics};
 use super::services::services;
 use super::settings::PluginSettings;
@@ -27,7 +28,8 @@ use crate::storage::{DriverError, DriverErrorKind, DriverOrigin};
 pub(super) struct LoadedPlugin {
     pub(super) note: PluginNote,
     pub(super) file: String,
-    pub(super) module: OffloaderModuleRef,
+    /// Where its drivers are made.
+    pub(super) homes: Homes,
     pub(super) settings: Arc<PluginSettings>,
     pub(super) standing: Standing,
     /// `name version`.
@@ -95,14 +97,15 @@ impl LibraryStats {
 }
 
 impl LoadedPlugin {
-    /// Starts a library: its runtime and its log.
+    /// Starts a library where it is open in this process: its runtime and its log. `own` is where its metrics go.
     ///
     /// # Errors
     /// A sentence with what the library says.
     pub(super) fn start(
         note: PluginNote,
         file: String,
-        module: OffloaderModuleRef,
+        homes: Homes,
+        own: Arc<OwnMetrics>,
         settings: Arc<PluginSettings>,
     ) -> Result<Self, String> {
         let thread_name = threads::name_for(&note.name);
@@ -114,21 +117,22 @@ impl LoadedPlugin {
             extras: Pairs::new(),
         };
         let label = format!("{} {}", note.name, note.version);
-        let own = Arc::new(OwnMetrics::new(&label));
-        let services = services(&label, Arc::clone(&own));
-        if let RErr(error) = module.start()(services, options) {
-            return Err(format!("it could not be started: {}", Error::from(error)));
+        if let Some(library) = homes.library {
+            let services = services(&label, Arc::clone(&own));
+            if let RErr(error) = library.start(services, options) {
+                return Err(format!("it could not be started: {}", Error::from(error)));
+            }
         }
         let standing = Standing::new(settings.degraded_after);
         let permits = Semaphore::new(settings.concurrent_calls_max.min(Semaphore::MAX_PERMITS));
         let inline = InlineCalls::new(settings.inline_calls_max);
         let (faults, counters) = (AtomicU32::new(0), Mutex::default());
-        Ok(Self { note, file, module, settings, standing, label, permits, inline, faults, thread_name, counters, own })
+        Ok(Self { note, file, homes, settings, standing, label, permits, inline, faults, thread_name, counters, own })
     }
 
-    /// What the library holds and runs at this moment.
+    /// What the library holds and runs at this moment, as far as it is open in this process.
     pub(super) fn stats(&self, threads: &Threads) -> LibraryStats {
-        let stats = self.module.stats()();
+        let stats = self.homes.library.map(|library| library.stats()).unwrap_or_default();
         LibraryStats {
             threads: threads.called(&self.thread_name),
             runtime_threads: stats.runtime_threads,

@@ -1,7 +1,7 @@
 //! One look at the folder and everything that follows from it: who is read, who is loaded, who takes over, who retires.
 //!
 //! The same story at the start and at every rescan. What was decided becomes a [`Registry`], which callers then read without
-//! waiting for any of this. The decisions are pure and stand elsewhere: [`look`](super::look) which files are read,
+//! waiting for any of this. The decisions are pure and stand elsewhere: [`look`](mod@super::look) which files are read,
 //! [`choose`] which file of a plugin is tried, [`claims`](super::claims) which plugin serves a driver, [`room`] whether another library
 //! fits. Looks are serialised by their owner; between them nothing here changes.
 

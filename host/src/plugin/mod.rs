@@ -4,7 +4,7 @@
 //! reads and judges those ([`inspect`], [`elf`]), `choose` says which file of a plugin is tried, `load` opens its very bytes,
 //! `takeover` lets it prove itself where a driver is in use, `claims` says who serves a driver. `lookout` tells that story; its
 //! end is a `registry`, from which calls are routed without waiting for any of it. `driver` and `read_handle` put a plugin's
-//! tables behind the traits of [`crate::storage`]. A replaced `generation` drains: new calls go elsewhere, what began with it
+//! tables behind the traits of [`crate::storage`], `isolation` does so across processes. A replaced `generation` drains: new calls go elsewhere, what began with it
 //! ends with it. Each file ends as one [`PluginReport`], the same in the log, in the admin API and on the command line.
 //!
 //! Nothing is ever unloaded: a library, its runtime's threads and its memory stay until the process ends, within a bound on
@@ -16,6 +16,7 @@
 pub mod admission;
 pub mod anatomy;
 mod assemble;
+mod c_module;
 mod calls;
 pub mod change;
 mod choose;
@@ -31,12 +32,14 @@ mod inline;
 pub mod inspect;
 pub mod inspection;
 mod instances;
+pub mod isolation;
 mod layout;
 mod lent_ledger;
 mod load;
 mod loaded;
 mod look;
 mod lookout;
+mod module;
 #[cfg(test)]
 mod one_process;
 pub mod own_metrics;
@@ -64,7 +67,6 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use futures_util::FutureExt;
-use longshore_plugin_api::abi::OffloaderModuleRef;
 use tokio::sync::Mutex;
 use tokio::time::timeout;
 
@@ -78,6 +80,7 @@ use self::instances::{InstanceKey, Instances};
 pub use self::loaded::{LibraryStats, PluginFigures};
 pub use self::lookout::Cause;
 use self::lookout::{Looked, Lookout, now_ms};
+use self::module::Module;
 pub use self::pins::{Pin, Pins};
 use self::registry::Registry;
 pub use self::report::PluginReport;
@@ -181,11 +184,11 @@ impl PluginHost {
         Some(self.registry().claim(driver).ok()?.generation.plugin().origin())
     }
 
-    /// The library that serves from `file`, if one does.
+    /// The library that serves from `file` in this process, if one does.
     pub fn library(&self, file: &str) -> Option<Library> {
         let registry = self.registry();
         let generation = registry.serving.iter().find(|generation| generation.plugin().file == file)?;
-        Some(Library(generation.plugin().module))
+        generation.plugin().homes.library.map(Library)
     }
 
     /// What the library that serves from `file` holds and runs at this moment, if one does. Reads a file for each thread of the
@@ -262,12 +265,12 @@ fn log_drivers(registry: &Registry, before: Option<&Registry>) {
 
 /// A library that was loaded, for questions that need no driver.
 #[derive(Clone, Copy)]
-pub struct Library(OffloaderModuleRef);
+pub struct Library(Module);
 
 impl Library {
     /// What the library says about itself: the JSON of its note. Calls into the library.
     pub fn describe(&self) -> &'static str {
-        self.0.describe()().as_str()
+        self.0.describe()
     }
 }
 

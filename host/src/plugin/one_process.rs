@@ -16,7 +16,10 @@ use tokio::runtime::{Builder, Runtime};
 use uuid::Uuid;
 
 use super::driver::PluginDriver;
+use super::isolation::Homes;
 use super::loaded::LoadedPlugin;
+use super::module::Module;
+use super::own_metrics::OwnMetrics;
 use super::settings::PluginSettings;
 use crate::storage::{
     DriverError, DriverErrorKind, DriverSettings, Entry, LedgerId, LedgerMetadata, OffloadDriver, ReadError,
@@ -175,7 +178,9 @@ async fn driver(instead: &str) -> Result<PluginDriver, DriverError> {
 
 async fn driver_with(instead: &str, settings: PluginSettings) -> Result<PluginDriver, DriverError> {
     let note = PluginNote::parse(&JSON).unwrap();
-    let plugin = LoadedPlugin::start(note, "shelf.so".to_owned(), root_module::<Exported>(), Arc::new(settings));
+    let homes = Homes { library: Some(Module::Rust(root_module::<Exported>())), processes: None };
+    let own = Arc::new(OwnMetrics::new("shelf"));
+    let plugin = LoadedPlugin::start(note, "shelf.so".to_owned(), homes, own, Arc::new(settings));
     let properties = [(DO_KEY.to_owned(), instead.to_owned())].into();
     let settings = DriverSettings { properties, search_folders: Vec::new() };
     PluginDriver::create(Arc::new(plugin.unwrap()), "shelf", &settings).await

@@ -4,6 +4,7 @@ use longshore_plugin_api::note::PluginNote;
 use serde::{Deserialize, Serialize};
 
 use super::change::ChangeKind;
+use super::isolation::ProcessReport;
 use super::look::Content;
 use super::state::PluginState;
 
@@ -33,6 +34,9 @@ pub struct PluginReport {
     pub size: Option<u64>,
     /// SHA-256 of the file, hexadecimal.
     pub sha256: Option<String>,
+    /// The processes of its drivers, where they run in some.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub processes: Vec<ProcessReport>,
 }
 
 impl PluginReport {
@@ -56,6 +60,7 @@ impl PluginReport {
             drivers: note.map(|note| note.drivers.clone()),
             size: content.map(|content| content.len),
             sha256: content.map(|content| content.sha256_hex()),
+            processes: Vec::new(),
         }
     }
 

@@ -36,6 +36,7 @@ impl Row {
             if state != PluginState::Loaded {
                 (report.state, report.reason) = (state, reason);
             }
+            report.processes = generation.plugin().homes.reports();
         }
         report
     }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::admission::AdmissionSettings;
+use super::isolation::IsolationSettings;
 use super::pins::Pins;
 
 /// Deadlines and limits. The names of the configuration keys stand at the fields; all durations are whole milliseconds there.
@@ -30,6 +31,8 @@ pub struct PluginSettings {
     /// `offloadersDriverInstancesMax`: driver instances (plugin, driver, settings) that are kept; beyond it those that nobody
     /// uses go.
     pub driver_instances_max: usize,
+    /// Which drivers run in processes of their own.
+    pub isolation: IsolationSettings,
     /// `offloadersDrainTimeoutMs`: how long what began with a replaced plugin may go on before it is called late.
     pub drain_timeout: Duration,
     /// `offloadersRetiredBytesMax`: the most bytes of libraries that were replaced; beyond it nothing is replaced.
@@ -59,6 +62,7 @@ impl Default for PluginSettings {
             file_bytes_max: 256 << 20,
             ledger_read_bytes_max: 16 << 20,
             driver_instances_max: 1024,
+            isolation: IsolationSettings::default(),
             drain_timeout: Duration::from_millis(60_000),
             retired_bytes_max: 256 << 20,
             pins: Pins::default(),

@@ -1,6 +1,6 @@
 //! Sizes, alignments and offsets of everything that crosses, pinned at compile time for 64-bit targets. A line that has to
 //! change here is a change of the ABI; so is a line of `abi.txt`, which has the types of the fields and the methods of the
-//! interfaces as well ([`golden`] makes it).
+//! interfaces as well (`golden` makes it).
 
 use std::mem::{align_of, offset_of, size_of};
 

@@ -12,23 +12,41 @@ use longshore::plugin::PluginHost;
 use longshore::storage::{DriverLookup, OffloadDriver, ReadHandle};
 
 use crate::in_process::{Describe, InProcess};
-use crate::{FILE, ROUNDS, Row, median, mode, stored};
+use crate::{FILE, ROUNDS, Row, cpu_ns, median, mode, stored};
 
 const PAYLOAD_BYTES: usize = 1 << 20;
 /// Calls at once in the figures that hide the wake-ups.
 const AT_ONCE: usize = 64;
+/// Calls of one round that go to a thread of the plugin and back.
+const HOPS: usize = 2000;
 /// Entries of a batch.
 const BATCH: u64 = 1000;
 
 /// Nanoseconds for one call: the median of the rounds.
-fn sync_ns(calls: u32, mut call: impl FnMut()) -> f64 {
-    median((0..ROUNDS).map(|_| {
-        let began = Instant::now();
+fn sync_ns(calls: u32, mut call: impl FnMut()) -> Result<f64> {
+    let mut rounds = Vec::new();
+    for _ in 0..ROUNDS {
+        let began = cpu_ns()?;
         (0..calls).for_each(|_| call());
-        began.elapsed().as_nanos() as f64 / f64::from(calls)
-    }))
+        rounds.push((cpu_ns()? - began) / f64::from(calls));
+    }
+    Ok(median(rounds.into_iter()))
 }
 
+/// Nanoseconds of processors for one call that is answered in the call.
+async fn inline_ns<F: Future>(calls: u32, mut call: impl FnMut() -> F) -> Result<f64> {
+    let mut rounds = Vec::new();
+    for _ in 0..ROUNDS {
+        let began = cpu_ns()?;
+        for _ in 0..calls {
+            black_box(call().await);
+        }
+        rounds.push((cpu_ns()? - began) / f64::from(calls));
+    }
+    Ok(median(rounds.into_iter()))
+}
+
+/// Nanoseconds by the clock for one call that goes to a thread of the plugin and back.
 async fn async_ns<F: Future>(calls: u32, at_once: usize, mut call: impl FnMut() -> F) -> f64 {
     let mut rounds = Vec::new();
     for _ in 0..ROUNDS {
@@ -57,55 +75,45 @@ async fn both(
     Ok((source, host.driver("misbehaving", &mode(how)).await?.open(&target).await?))
 }
 
-pub(crate) async fn figures(host: &PluginHost) -> Result<Vec<Row>> {
+/// Calls that nobody has to wait for.
+pub(crate) async fn inline(host: &PluginHost) -> Result<Vec<Row>> {
     let library = host.library(FILE).context("the plugin was not loaded")?;
     let describe: Box<dyn Describe> = black_box(Box::new(InProcess(Vec::new())));
-    let mut rows = vec![
-        Row::new(
-            "sync call",
-            Some(sync_ns(10_000_000, || _ = black_box(describe.describe()))),
-            sync_ns(10_000_000, || _ = black_box(library.describe())),
-            "ns",
-        )
-        .at_most(10.0),
-    ];
-    let (near, far) = both(host, vec![Bytes::from_static(b"x")], "inline-quick").await?;
-    let (here, across) = (
-        async_ns(1_000_000, 1, || near.read(0, 0, u64::MAX)).await,
-        async_ns(1_000_000, 1, || far.read(0, 0, u64::MAX)).await,
-    );
-    rows.push(Row::new("read answered in the call, with all rules of the host", Some(here), across, "ns"));
+    let here = sync_ns(10_000_000, || _ = black_box(describe.describe()))?;
+    let across = sync_ns(10_000_000, || _ = black_box(library.describe()))?;
+    let mut rows = vec![Row::new("sync call", Some(here), across, "ns").at_most(10.0)];
 
+    let (near, far) = both(host, vec![Bytes::from(vec![7; PAYLOAD_BYTES])], "inline-quick").await?;
+    let (here, there) = (near.read(0, 0, u64::MAX).await?, far.read(0, 0, u64::MAX).await?);
+    anyhow::ensure!(here[0].payload.as_ptr() == there[0].payload.as_ptr(), "1 MiB was copied");
+    let here = inline_ns(200_000, || near.read(0, 0, u64::MAX)).await?;
+    let across = inline_ns(200_000, || far.read(0, 0, u64::MAX)).await?;
+    rows.push(Row::new("read of 1 MiB in memory, answered in the call", Some(here), across, "ns"));
+
+    let payloads = (0..BATCH).map(|_| Bytes::from(vec![7; 100])).collect();
+    let (near, far) = both(host, payloads, "inline-quick").await?;
+    let here = inline_ns(2000, || near.read(0, BATCH - 1, u64::MAX)).await? / BATCH as f64;
+    let across = inline_ns(2000, || far.read(0, BATCH - 1, u64::MAX)).await? / BATCH as f64;
+    rows.push(Row::new(format!("an entry of a batch of {BATCH}"), Some(here), across, "ns").at_most(100.0));
+    Ok(rows)
+}
+
+/// Calls that go to a thread of the plugin and back.
+pub(crate) async fn tasks(host: &PluginHost) -> Result<Vec<Row>> {
+    let mut rows = Vec::new();
     let (near, across) = (InProcess(Vec::new()), host.driver("misbehaving", &mode("ok")).await?);
     for at_once in [1, AT_ONCE] {
-        let calls = (20_000 / at_once) as u32;
+        let calls = (HOPS / at_once) as u32;
         let here = async_ns(calls * 50, at_once, || near.health()).await;
         let across = async_ns(calls, at_once, || across.health()).await;
         rows.push(Row::new(format!("task of the plugin, {at_once} at once"), Some(here), across, "ns"));
     }
-
-    let payload = Bytes::from(vec![7; PAYLOAD_BYTES]);
-    for (how, name) in [("ok", "a task"), ("inline-quick", "in the call")] {
-        let (near, far) = both(host, vec![payload.clone()], how).await?;
-        let (here, there) = (near.read(0, 0, u64::MAX).await?, far.read(0, 0, u64::MAX).await?);
-        anyhow::ensure!(here[0].payload.as_ptr() == there[0].payload.as_ptr(), "1 MiB was copied");
-        for at_once in [1, AT_ONCE] {
-            let calls = (20_000 / at_once) as u32;
-            let here = async_ns(calls * 10, at_once, || near.read(0, 0, u64::MAX)).await;
-            let across = async_ns(calls, at_once, || far.read(0, 0, u64::MAX)).await;
-            rows.push(Row::new(
-                format!("1 MiB that is in memory, {name}, {at_once} at once"),
-                Some(here),
-                across,
-                "ns",
-            ));
-        }
+    let (near, far) = both(host, vec![Bytes::from(vec![7; PAYLOAD_BYTES])], "ok").await?;
+    for at_once in [1, AT_ONCE] {
+        let calls = (HOPS / at_once) as u32;
+        let here = async_ns(calls * 10, at_once, || near.read(0, 0, u64::MAX)).await;
+        let across = async_ns(calls, at_once, || far.read(0, 0, u64::MAX)).await;
+        rows.push(Row::new(format!("read of 1 MiB in memory, a task, {at_once} at once"), Some(here), across, "ns"));
     }
-
-    let payloads = (0..BATCH).map(|_| Bytes::from(vec![7; 100])).collect();
-    let (near, far) = both(host, payloads, "inline-quick").await?;
-    let here = async_ns(2000, 1, || near.read(0, BATCH - 1, u64::MAX)).await / BATCH as f64;
-    let across = async_ns(2000, 1, || far.read(0, BATCH - 1, u64::MAX)).await / BATCH as f64;
-    rows.push(Row::new(format!("an entry of a batch of {BATCH}"), Some(here), across, "ns").at_most(100.0));
     Ok(rows)
 }

@@ -6,9 +6,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use longshore::plugin::{PluginHost, PluginSettings};
-use longshore_tests::plugins::stage;
 
-use crate::Row;
+use crate::{Row, stage_stripped};
 
 const WATCHED: Duration = Duration::from_secs(3);
 
@@ -38,7 +37,7 @@ fn switches() -> Result<u64> {
 
 pub(crate) fn figures() -> Result<Vec<Row>> {
     let folder = tempfile::tempdir().context("make a folder for the idle plugin")?;
-    let path = stage("example-folder", folder.path(), "example-folder.so");
+    let path = stage_stripped("example-folder", folder.path(), "example-folder.so")?;
     let file_mib = fs::metadata(&path)?.len() as f64 / (1 << 20) as f64;
     let rss_mib = || number("/proc/self/status", "VmRSS").map(|kib| kib as f64 / 1024.0);
     let before = rss_mib()?;

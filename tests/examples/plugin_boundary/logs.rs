@@ -2,14 +2,13 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
 use longshore::plugin::PluginHost;
 use longshore::storage::DriverLookup;
 use tracing::span;
 
-use crate::{ROUNDS, Row, median, mode};
+use crate::{ROUNDS, Row, cpu_ns, median, mode};
 
 /// Events of one call of the fixture plugin.
 const EVENTS: u64 = 100_000;
@@ -52,9 +51,9 @@ pub(crate) async fn figures(host: &PluginHost, counted: &Counted) -> Result<Vec<
         driver.health().await?;
         let (before, mut rounds) = (counted.0.load(Ordering::Relaxed), Vec::new());
         for _ in 0..ROUNDS {
-            let began = Instant::now();
+            let began = cpu_ns()?;
             driver.health().await?;
-            rounds.push(began.elapsed().as_nanos() as f64 / EVENTS as f64);
+            rounds.push((cpu_ns()? - began) / EVENTS as f64);
         }
         let events = counted.0.load(Ordering::Relaxed) - before;
         let forwarded = how == "events-health";

@@ -1,7 +1,6 @@
 //! The same driver linked into this process and through its `.so`: reading a copy that the system holds in memory.
 
 use std::collections::BTreeMap;
-use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
 use bytes::Bytes;
@@ -12,7 +11,7 @@ use longshore_plugin_api::{
 };
 use tiered_storage_file_system::FileSystemFactory;
 
-use crate::{Row, median, stored};
+use crate::{Row, cpu_ns, median, stored};
 
 const ENTRIES: usize = 2048;
 const ENTRY_BYTES: usize = 64 * 1024;
@@ -22,7 +21,11 @@ const ROUNDS: usize = 9;
 pub(crate) async fn figures(host: &PluginHost) -> Result<Vec<Row>> {
     let folder = tempfile::tempdir().context("make a folder for the copy")?;
     let uri = folder.path().to_str().context("a path of text")?.to_owned();
-    let properties = BTreeMap::from([("fileSystemURI".to_owned(), uri)]);
+    let profile = folder.path().join("profile.xml");
+    let text = "<configuration><property><name>io.seqfile.compression.type</name><value>NONE</value></property></configuration>";
+    std::fs::write(&profile, text).context("write the profile")?;
+    let profile = profile.to_str().context("a path of text")?.to_owned();
+    let properties = BTreeMap::from([("fileSystemURI".to_owned(), uri), ("fileSystemProfilePath".to_owned(), profile)]);
     let config =
         DriverConfig { driver: "filesystem".to_owned(), properties: properties.clone(), search_folders: Vec::new() };
     let linked = FileSystemFactory::create(config).await?;
@@ -50,20 +53,20 @@ pub(crate) async fn figures(host: &PluginHost) -> Result<Vec<Row>> {
     let (mut here, mut across, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
     // The first round warms both up.
     for round in 0..=ROUNDS {
-        let began = Instant::now();
+        let began = cpu_ns()?;
         let mut next = 0;
         while next <= last {
             next += near.read(next, last, READ_BYTES).await?.len() as u64;
         }
-        let linked_s = began.elapsed().as_secs_f64();
-        let began = Instant::now();
+        let linked_s = (cpu_ns()? - began) / 1e9;
+        let began = cpu_ns()?;
         let mut next = 0;
         while next <= last {
             let batch = far.read(next, last, READ_BYTES).await?;
             ensure!(!batch.is_empty(), "nothing was read");
             next += batch.len() as u64;
         }
-        let loaded_s = began.elapsed().as_secs_f64();
+        let loaded_s = (cpu_ns()? - began) / 1e9;
         if round > 0 {
             here.push(linked_s);
             across.push(loaded_s);
@@ -76,6 +79,6 @@ pub(crate) async fn figures(host: &PluginHost) -> Result<Vec<Row>> {
     let throughput = median(ratios.into_iter());
     Ok(vec![
         Row::new("read 1 MiB of a file in memory, driver `filesystem`", Some(here), across, "us").at_most(here * 1.02),
-        Row::new("throughput of that driver, `.so` to linked (1 is equal, at least 0.99)", None, throughput, ""),
+        Row::new("percent of the linked driver's throughput (99 are wanted)", None, throughput * 100.0, "%"),
     ])
 }

@@ -1,6 +1,7 @@
 //! Proves that plugins are loaded from real `.so` files, that bad files are refused each with its own sentence, and that a
 //! plugin that panics, blocks or lies costs one failed operation.
 
+mod c_plugins;
 mod containment;
 pub(crate) mod refusals;
 mod schemas;
@@ -24,10 +25,10 @@ use longshore_tests::plugins::stage;
 use tempfile::TempDir;
 use uuid::Uuid;
 
-const MODE_KEY: &str = "managedLedgerOffloadExtraConfigMode";
+pub(super) const MODE_KEY: &str = "managedLedgerOffloadExtraConfigMode";
 
 /// Deadlines short enough for tests, long enough for a busy machine.
-fn quick() -> PluginSettings {
+pub(super) fn quick() -> PluginSettings {
     PluginSettings {
         call_timeout: Duration::from_millis(1500),
         offload_stall_timeout: Duration::from_millis(1500),
@@ -35,7 +36,7 @@ fn quick() -> PluginSettings {
     }
 }
 
-fn settings(pairs: &[(&str, &str)]) -> DriverSettings {
+pub(super) fn settings(pairs: &[(&str, &str)]) -> DriverSettings {
     let properties = pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
     DriverSettings { properties, search_folders: Vec::new() }
 }
@@ -53,23 +54,23 @@ async fn misbehaving(host: &PluginHost, mode: &str) -> Result<Arc<dyn OffloadDri
 }
 
 /// The row of a file.
-fn row(host: &PluginHost, file: &str) -> PluginReport {
+pub(super) fn row(host: &PluginHost, file: &str) -> PluginReport {
     let rows = host.reports();
     rows.iter().find(|row| row.file == file).unwrap_or_else(|| panic!("no row for {file} in {rows:?}")).clone()
 }
 
 /// A closed ledger in memory.
-struct MemoryLedger {
+pub(super) struct MemoryLedger {
     metadata: LedgerMetadata,
-    payloads: Vec<Bytes>,
+    pub(super) payloads: Vec<Bytes>,
     /// The largest `max_bytes` that was asked for.
     max_bytes: AtomicU64,
     /// Bytes reported as stored.
-    progress: AtomicU64,
+    pub(super) progress: AtomicU64,
 }
 
 impl MemoryLedger {
-    fn new(count: usize, payload_bytes: usize) -> Arc<Self> {
+    pub(super) fn new(count: usize, payload_bytes: usize) -> Arc<Self> {
         static NEXT_ID: AtomicU64 = AtomicU64::new(1);
         let ledger_id = LedgerId(NEXT_ID.fetch_add(1, Ordering::Relaxed));
         let payloads: Vec<Bytes> = (0..count).map(|id| Bytes::from(vec![id as u8; payload_bytes])).collect();
@@ -84,7 +85,7 @@ impl MemoryLedger {
         Arc::new(Self { metadata, payloads, max_bytes: AtomicU64::new(0), progress: AtomicU64::new(0) })
     }
 
-    fn target(&self) -> StoredLedger {
+    pub(super) fn target(&self) -> StoredLedger {
         StoredLedger {
             ledger_id: self.metadata.ledger_id,
             uid: Uuid::new_v4(),
@@ -119,7 +120,7 @@ impl ReadHandle for MemoryLedger {
 }
 
 /// Reads a whole copy.
-async fn read_all(handle: &dyn ReadHandle, max_bytes: u64) -> Result<Vec<Bytes>, ReadError> {
+pub(super) async fn read_all(handle: &dyn ReadHandle, max_bytes: u64) -> Result<Vec<Bytes>, ReadError> {
     let (mut payloads, count) = (Vec::new(), handle.metadata().entry_count);
     while (payloads.len() as u64) < count {
         let batch = handle.read(payloads.len() as u64, count - 1, max_bytes).await?;

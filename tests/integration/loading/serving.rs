@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use longshore::plugin::{PluginHost, PluginState};
+use longshore::plugin::{PluginHost, PluginSettings, PluginState};
 use longshore::storage::{DriverErrorKind, DriverLookup, ReadError, ReadHandle};
 use longshore::trace::{self, TraceContext};
 use longshore_tests::plugins::{built, stage};
@@ -147,7 +147,7 @@ async fn shutdown_waits_for_what_runs_and_gives_up_at_its_deadline() {
 }
 
 /// The symbols that a library offers to others.
-fn exported(library: &std::path::Path) -> Vec<String> {
+pub(super) fn exported(library: &std::path::Path) -> Vec<String> {
     let bytes = std::fs::read(library).unwrap();
     let file = object::File::parse(&*bytes).unwrap();
     let symbols = file.dynamic_symbols().filter(|symbol| symbol.is_definition());
@@ -162,10 +162,10 @@ fn the_template_exports_its_root_symbol_alone() {
 
 /// Keeps the events of the host's log as text.
 #[derive(Clone, Default)]
-struct Kept(Arc<Mutex<Vec<String>>>, Arc<AtomicBool>);
+pub(super) struct Kept(Arc<Mutex<Vec<String>>>, Arc<AtomicBool>);
 
 impl Kept {
-    fn text(&self) -> String {
+    pub(super) fn text(&self) -> String {
         self.0.lock().unwrap().join("\n")
     }
 }
@@ -199,10 +199,14 @@ impl tracing::Subscriber for Kept {
     fn exit(&self, _: &tracing::span::Id) {}
 }
 
-/// In a process of its own, because a process has one log.
 #[test]
 fn events_and_panics_of_a_plugin_arrive_in_the_hosts_log() {
-    let test = "loading::serving::in_a_process_of_its_own_events_and_panics_arrive";
+    in_a_process_of_its_own("loading::serving::in_a_process_of_its_own_events_and_panics_arrive");
+    in_a_process_of_its_own("loading::serving::in_a_process_of_its_own_those_of_a_process_arrive");
+}
+
+/// Runs an ignored test in a process of its own, because a process has one log.
+pub(super) fn in_a_process_of_its_own(test: &str) {
     let child =
         std::process::Command::new(std::env::current_exe().unwrap()).args(["--exact", test, "--ignored"]).output();
     let output = child.unwrap();
@@ -213,11 +217,21 @@ fn events_and_panics_of_a_plugin_arrive_in_the_hosts_log() {
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "run by events_and_panics_of_a_plugin_arrive_in_the_hosts_log, which gives it a process of its own"]
 async fn in_a_process_of_its_own_events_and_panics_arrive() {
+    events_and_panics_arrive(quick()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "run by events_and_panics_of_a_plugin_arrive_in_the_hosts_log, which gives it a process of its own"]
+async fn in_a_process_of_its_own_those_of_a_process_arrive() {
+    events_and_panics_arrive(crate::isolation::isolated()).await;
+}
+
+async fn events_and_panics_arrive(settings: PluginSettings) {
     let kept = Kept::default();
     tracing::subscriber::set_global_default(kept.clone()).unwrap();
     let folder = tempfile::tempdir().unwrap();
     stage("misbehaving-plugin", folder.path(), "talking.so");
-    let host = PluginHost::load(folder.path(), quick());
+    let host = PluginHost::load(folder.path(), settings);
     misbehaving(&host, "ok-log").await.unwrap().health().await.unwrap();
     let mine = |line: &&str| line.contains("misbehaving_plugin") || line.contains("told to");
     let text = kept.text();

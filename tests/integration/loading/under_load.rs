@@ -64,7 +64,9 @@ impl Scene {
     async fn new() -> Self {
         let (folder, cold) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         longshore_tests::plugins::stage(PACKAGE, folder.path(), FILE);
-        let host = Arc::new(PluginHost::load(folder.path(), PluginSettings::default()));
+        // Whatever the pace of the machine, what still runs is still draining.
+        let patient = PluginSettings { drain_timeout: Duration::from_secs(3600), ..PluginSettings::default() };
+        let host = Arc::new(PluginHost::load(folder.path(), patient));
         let settings = settings(&[("managedLedgerOffloadExtraConfigFolder", cold.path().to_str().unwrap())]);
         let (ledger, driver) = (MemoryLedger::new(50, 100), host.driver(DRIVER, &settings).await.unwrap());
         let target = ledger.target();

@@ -32,6 +32,9 @@ pub enum Command {
     Client(ClientArgs),
     /// Look at storage drivers.
     Offloaders(OffloadersArgs),
+    /// Run a driver for the broker that started this process.
+    #[command(hide = true)]
+    OffloaderChild,
     /// Show the main job on a running broker: send, offload, remove the hot copies, read back, compare.
     Demo(DemoArgs),
 }

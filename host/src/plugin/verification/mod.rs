@@ -88,7 +88,7 @@ impl Verification {
         self.name = Some(note.name.clone());
         self.version = Some(note.version.to_string());
         match anatomy::read(&image.bytes) {
-            Ok(parts) => self.findings.extend(still::anatomy(&parts, image.bytes.len() as u64)),
+            Ok(parts) => self.findings.extend(still::anatomy(&parts, note.entry, image.bytes.len() as u64)),
             Err(error) => self.findings.push(Finding::new(finding::DAMAGED, error.to_string())),
         }
         if note.target != longshore_plugin_api::note::TARGET {

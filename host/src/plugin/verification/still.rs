@@ -1,7 +1,6 @@
 //! Findings about bytes that nobody runs. Pure.
 
-use longshore_plugin_api::abi::ROOT_SYMBOL;
-use longshore_plugin_api::note::PluginNote;
+use longshore_plugin_api::note::{EntryKind, PluginNote};
 
 use super::finding::{self, Finding};
 use crate::plugin::admission::{Judgement, Rule, Ruling};
@@ -65,7 +64,8 @@ pub(super) fn policy(judgements: &[Judgement]) -> Vec<Finding> {
 }
 
 /// What the library is made of.
-pub(super) fn anatomy(anatomy: &Anatomy, size: u64) -> Vec<Finding> {
+pub(super) fn anatomy(anatomy: &Anatomy, entry: EntryKind, size: u64) -> Vec<Finding> {
+    let root = entry.root_symbol();
     let mut findings = Vec::new();
     let mut found = |is: bool, kind, text: String| {
         if is {
@@ -73,12 +73,8 @@ pub(super) fn anatomy(anatomy: &Anatomy, size: u64) -> Vec<Finding> {
         }
     };
     let Anatomy { exported, run_paths, debug_bytes, .. } = anatomy;
-    found(
-        !exported.iter().any(|name| name == ROOT_SYMBOL),
-        finding::NO_ROOT,
-        format!("it does not export `{ROOT_SYMBOL}`"),
-    );
-    let others: Vec<&str> = exported.iter().map(String::as_str).filter(|name| *name != ROOT_SYMBOL).collect();
+    found(!exported.iter().any(|name| name == root), finding::NO_ROOT, format!("it does not export `{root}`"));
+    let others: Vec<&str> = exported.iter().map(String::as_str).filter(|name| *name != root).collect();
     let shown = others.iter().take(NAMED_MAX).copied().collect::<Vec<_>>().join(", ");
     let more = if others.len() > NAMED_MAX { ", ..." } else { "" };
     let text = format!("it exports {} symbols beside its root: {shown}{more}", others.len());
@@ -107,7 +103,7 @@ pub(super) fn refused(refusal: &Refusal) -> Finding {
         Refusal::Elf(_) => finding::NOT_A_PLUGIN,
         Refusal::Incompatible(_) => finding::API_VERSION,
         Refusal::Target(_) => finding::TARGET,
-        Refusal::PanicStrategy(_) => finding::PANIC_STRATEGY,
+        Refusal::PanicStrategy(_) | Refusal::Unwinds(_) => finding::PANIC_STRATEGY,
         Refusal::Schema(_) => finding::SCHEMA_INVALID,
         Refusal::Denied(_) => finding::OWNER,
     };
@@ -157,8 +153,21 @@ mod tests {
     }
 
     #[test]
+    fn the_root_is_that_of_the_entry() {
+        for entry in [EntryKind::Rust, EntryKind::C] {
+            let exported = vec![entry.root_symbol().to_owned()];
+            let library = Anatomy { exported, has_symbols: true, ..Anatomy::default() };
+            assert_eq!(ids(&anatomy(&library, entry, 1)), Vec::<&str>::new());
+        }
+        let c = Anatomy { exported: vec!["offloader_root".to_owned()], has_symbols: true, ..Anatomy::default() };
+        assert_eq!(ids(&anatomy(&c, EntryKind::Rust, 1)), ["no-root", "exported-symbols"]);
+    }
+
+    #[test]
     fn parts_of_a_library_are_judged_one_by_one() {
-        let good = Anatomy { exported: vec![ROOT_SYMBOL.to_owned()], has_symbols: true, ..Anatomy::default() };
+        let root = EntryKind::Rust.root_symbol();
+        let anatomy = |parts: &Anatomy, size| anatomy(parts, EntryKind::Rust, size);
+        let good = Anatomy { exported: vec![root.to_owned()], has_symbols: true, ..Anatomy::default() };
         assert_eq!(ids(&anatomy(&good, 1 << 20)), Vec::<&str>::new());
         assert_eq!(ids(&anatomy(&good, LARGE_BYTES + 1)), ["size"]);
         type Change = fn(&mut Anatomy);

@@ -22,8 +22,10 @@ use serde::{Deserialize, Serialize};
 use super::finding::{self, Finding, KINDS, Kind};
 use crate::plugin::anatomy;
 use crate::plugin::inspect;
+use crate::plugin::isolation::Homes;
 use crate::plugin::load::{self, LoadError};
 use crate::plugin::loaded::LoadedPlugin;
+use crate::plugin::own_metrics::OwnMetrics;
 use crate::plugin::settings::PluginSettings;
 
 /// The hidden command of this program that is the child.
@@ -240,7 +242,9 @@ fn load_here(path: &Path, sha256_hex: &str, file_bytes_max: u64) -> Vec<(&'stati
         Err(error) => return vec![(kind_of(&error), error.to_string())],
     };
     let settings = PluginSettings { runtime_workers: 1, ..PluginSettings::default() };
-    match LoadedPlugin::start(found.note, name, module, Arc::new(settings)) {
+    let own = Arc::new(OwnMetrics::new(&found.note.name));
+    let homes = Homes { library: Some(module), processes: None };
+    match LoadedPlugin::start(found.note, name, homes, own, Arc::new(settings)) {
         Ok(_) => Vec::new(),
         Err(reason) => vec![(finding::START, reason)],
     }
@@ -265,9 +269,9 @@ fn missing(name: &str) -> Option<(&'static Kind, String)> {
 
 fn kind_of(error: &LoadError) -> &'static Kind {
     match error {
-        LoadError::NoRoot => finding::NO_ROOT,
+        LoadError::NoRoot | LoadError::NoCRoot => finding::NO_ROOT,
         LoadError::Header(_) => finding::ENTRY,
-        LoadError::Layout { .. } => finding::LAYOUT,
+        LoadError::Layout { .. } | LoadError::Tables(_) => finding::LAYOUT,
         LoadError::Version { .. } => finding::NOTE_VERSION,
         LoadError::Root(_) => finding::ROOT_MODULE,
         LoadError::NoteLies(_) => finding::NOTE_LIES,

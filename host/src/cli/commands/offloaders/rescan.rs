@@ -81,6 +81,7 @@ mod tests {
             drivers: None,
             size: None,
             sha256: None,
+            processes: Vec::new(),
         };
         Change { change, replaces: replaces.map(str::to_owned), row }
     }

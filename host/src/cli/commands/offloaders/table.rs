@@ -117,6 +117,7 @@ mod tests {
             drivers: None,
             size: None,
             sha256: None,
+            processes: Vec::new(),
         };
         let good = PluginReport {
             file: "tape.so".to_owned(),

@@ -66,6 +66,8 @@ codes! {
     Internal = 14, Never;
     /// No space is left on the store, or a quota is used up.
     StorageFull = 15, Later;
+    /// The contract was broken; said by the layer between an author's code and the host, never by a good plugin.
+    Misbehaved = 16, Never;
 }
 
 impl fmt::Debug for ErrorCode {

@@ -97,11 +97,13 @@
 //!
 //! # What crosses
 //!
-//! [`abi`] holds the types and interfaces, an author needs none of it. What is appended there and what would break is said in
+//! [`abi`] holds the types and interfaces, an author needs none of it; [`c_abi`] is the same for authors of C, whose contract is
+//! `include/offloader.h`. What is appended there and what would break is said in
 //! [`version`].
 #![warn(unsafe_op_in_unsafe_fn)]
 
 pub mod abi;
+pub mod c_abi;
 pub mod config;
 pub mod error;
 pub mod export;

@@ -38,6 +38,9 @@ pub const NAME_BYTES_MAX: usize = 64;
 /// The panic strategy that a plugin must be built with.
 pub const PANIC_UNWIND: &str = "unwind";
 
+/// What stands for the panic strategy in the note of a library whose entry is C: nothing unwinds out of its functions.
+pub const PANIC_NONE: &str = "none";
+
 /// What this crate is compiled for, as a target triple.
 pub const TARGET: &str = env!("LONGSHORE_TARGET");
 
@@ -209,6 +212,35 @@ impl<const N: usize> Note<N> {
     }
 }
 
+/// How a library is entered.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum EntryKind {
+    /// By the root module of [`crate::abi`], which [`export_offloader!`](crate::export_offloader) exports.
+    #[default]
+    Rust,
+    /// By the tables of [`crate::c_abi`], which `OFFLOADER_EXPORT` of `offloader.h` exports.
+    C,
+}
+
+impl EntryKind {
+    /// The symbol that a library of this kind exports, and the only one.
+    pub fn root_symbol(self) -> &'static str {
+        match self {
+            Self::Rust => crate::abi::ROOT_SYMBOL,
+            Self::C => crate::c_abi::ROOT_SYMBOL,
+        }
+    }
+
+    /// The panic strategy that a library of this kind must have.
+    pub fn panic_wanted(self) -> &'static str {
+        match self {
+            Self::Rust => PANIC_UNWIND,
+            Self::C => PANIC_NONE,
+        }
+    }
+}
+
 /// What a plugin's note says, read and checked for form. What it claims is not believed before the library agrees.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PluginNote {
@@ -216,6 +248,9 @@ pub struct PluginNote {
     pub schema: u32,
     /// The plugin's name.
     pub name: String,
+    /// How it is entered; a note that does not say means Rust.
+    #[serde(default)]
+    pub entry: EntryKind,
     /// Its own version.
     pub version: Version,
     /// One line about it.
@@ -235,14 +270,17 @@ pub struct PluginNote {
     pub drivers: Vec<String>,
     /// Target triple.
     pub target: String,
-    /// `unwind` or `abort`.
+    /// `unwind` or `abort`; `none` where the entry is C.
     pub panic: String,
     /// `debug` or `release`.
     #[serde(default)]
     pub profile: String,
-    /// The compiler.
+    /// The compiler of a Rust library.
     #[serde(default)]
     pub rustc: String,
+    /// The compiler of any other.
+    #[serde(default)]
+    pub compiler: String,
     /// Which keys its drivers read, as [`crate::schema`] describes; of unchecked form.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub config_schema: Option<serde_json::Value>,
@@ -382,6 +420,14 @@ mod tests {
         assert_eq!(changed("[\"tape\",\"tape-2\"]", "[]"), Err(NoteError::DriverCount(0)));
         assert_eq!(changed("\"tape-2\"", "\"TAPE\""), Err(NoteError::DriverTwice("TAPE".to_owned())));
         assert!(matches!(changed("1.2.3-rc.1", "one"), Err(NoteError::Malformed(_))));
+    }
+
+    #[test]
+    fn a_note_is_of_a_rust_library_unless_it_says_otherwise() {
+        assert_eq!(changed("\"schema\"", "\"schema\"").unwrap().entry, EntryKind::Rust);
+        assert_eq!(changed("\"name\"", "\"entry\":\"c\",\"name\"").unwrap().entry, EntryKind::C);
+        let other = changed("\"name\"", "\"entry\":\"go\",\"name\"").unwrap_err();
+        assert!(other.to_string().contains("unknown variant `go`, expected `rust` or `c`"), "{other}");
     }
 
     #[test]

@@ -47,7 +47,7 @@ pub trait FfiReadHandle: Send + Sync + 'static {
     fn metadata(&self) -> FfiLedgerMetadata;
 
     /// Whole entries from `first` on, at least one, up to `last` (inclusive) or `max_bytes` of payload. Where the context allows
-    /// it ([`CALL_MAY_ANSWER_INLINE`](super::context::CALL_MAY_ANSWER_INLINE)) the plugin may answer before it returns.
+    /// it ([`CALL_MAY_ANSWER_INLINE`](crate::abi::context::CALL_MAY_ANSWER_INLINE)) the plugin may answer before it returns.
     #[sabi(last_prefix_field)]
     fn read(&self, context: FfiCallContext, request: FfiReadRequest) -> FfiCall<RVec<FfiEntry>>;
 }

@@ -40,14 +40,14 @@ pub(crate) fn validate<F: OffloaderFactory>(
     })
 }
 
-/// Runs [`OffloaderFactory::create`].
-pub(crate) fn create<F: OffloaderFactory>(
+/// Makes an offloader, by [`OffloaderFactory::create`] or in the host's own way, and puts it behind the interface.
+pub(crate) fn create<O: Offloader>(
     runtime: &'static PluginRuntime,
     context: FfiCallContext,
-    config: DriverConfig,
+    make: impl Future<Output = Result<O>> + Send + 'static,
 ) -> FfiCall<OffloaderBox> {
     runtime.call("create", context, async move {
-        let offloader = F::create(config).await?;
+        let offloader = make.await?;
         let driver_metadata = to_pairs(&offloader.driver_metadata());
         let adapter = OffloaderAdapter {
             runtime,

@@ -35,8 +35,9 @@ use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::task::{JoinError, JoinHandle};
 use tracing::{Instrument, Span};
 
-use crate::abi::{FfiCall, FfiCallContext, FfiError, FfiLibraryStats, FfiStartOptions, HostServicesBox};
+use crate::abi::{FfiCall, FfiCallContext, FfiError, FfiLibraryStats, FfiStartOptions, HostServicesBox, OffloaderBox};
 use crate::error::{Error, ErrorCode, Result};
+use crate::offloader::Offloader;
 
 /// Worker threads of a plugin's runtime where the host does not say.
 pub const WORKERS_DEFAULT: usize = 2;
@@ -59,9 +60,9 @@ pub fn library_marker() -> usize {
     &raw const MARKER as usize
 }
 
-/// Where a library's operations run.
+/// Where a library's operations run. The host has one for each library that brings none, as those written in C.
 #[derive(Debug)]
-pub(crate) struct PluginRuntime {
+pub struct PluginRuntime {
     handle: Handle,
     /// `None` once it was stopped.
     runtime: Mutex<Option<Runtime>>,
@@ -113,6 +114,17 @@ pub(crate) fn start(host: HostServicesBox, options: &FfiStartOptions) -> Result<
     })
 }
 
+/// The call of the host in which this is asked; zeros outside of calls.
+pub fn current_call() -> FfiCallContext {
+    context::call()
+}
+
+/// Runs `body`, on this thread, as part of the host's call `context`.
+pub fn in_call<T>(context: FfiCallContext, body: impl FnOnce() -> T) -> T {
+    let _call = context::enter(context);
+    body()
+}
+
 /// The library's runtime.
 pub(crate) fn started() -> Result<&'static PluginRuntime> {
     RUNTIME.get().ok_or_else(|| Error::new(ErrorCode::Internal, "the host called the plugin before it was started"))
@@ -131,7 +143,12 @@ pub(crate) fn stop() {
 }
 
 impl PluginRuntime {
-    fn new(options: &FfiStartOptions) -> Result<Self> {
+    /// A runtime with as many worker threads as the options say, and up to [`BLOCKING_THREADS_MAX`] threads for blocking work when
+    /// they are needed.
+    ///
+    /// # Errors
+    /// Where the system gives no threads.
+    pub fn new(options: &FfiStartOptions) -> Result<Self> {
         let workers = match options.runtime_workers as usize {
             0 => WORKERS_DEFAULT,
             asked => asked.min(WORKERS_MAX),
@@ -152,8 +169,18 @@ impl PluginRuntime {
         Ok(Self { handle, runtime: Mutex::new(Some(runtime)), stopped: AtomicBool::new(false), counts })
     }
 
-    pub(crate) fn handle(&self) -> &Handle {
+    /// Where to spawn.
+    pub fn handle(&self) -> &Handle {
         &self.handle
+    }
+
+    /// Presents an author's offloader, as soon as `make` has made it, as the object that crosses.
+    pub fn offloader<O: Offloader>(
+        &'static self,
+        context: FfiCallContext,
+        make: impl Future<Output = Result<O>> + Send + 'static,
+    ) -> FfiCall<OffloaderBox> {
+        adapter::create(self, context, make)
     }
 
     fn stop(&self) {
@@ -164,7 +191,8 @@ impl PluginRuntime {
         }
     }
 
-    fn stats(&self) -> FfiLibraryStats {
+    /// What the library holds and runs.
+    pub fn stats(&self) -> FfiLibraryStats {
         let count = |count: &AtomicU64| count.load(Ordering::Relaxed);
         FfiLibraryStats {
             runtime_threads: count(&self.counts.threads),
@@ -178,7 +206,7 @@ impl PluginRuntime {
 
     /// Runs `body` as a task of the plugin and as part of the host's call `context`; the answer crosses. `call` names it in an
     /// error and in the log.
-    pub(crate) fn call<T, F>(&'static self, call: &'static str, context: FfiCallContext, body: F) -> FfiCall<T>
+    pub fn call<T, F>(&'static self, call: &'static str, context: FfiCallContext, body: F) -> FfiCall<T>
     where
         T: Send + 'static,
         F: Future<Output = Result<T>> + Send + 'static,
