@@ -258,7 +258,7 @@ async fn a_store_that_the_old_one_cannot_reach_either_is_no_reason_to_stay() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_the_clock_finds_failing_is_tried_a_few_times_and_then_left_alone() {
-    let settings = PluginSettings { call_timeout: Duration::from_millis(50), degraded_after: 1000, ..quick() };
+    let settings = PluginSettings { call_timeout: Duration::from_millis(1500), degraded_after: 1000, ..quick() };
     let (folder, host) = host_with("a.so", "3.3.4", settings);
     let mode = folder.path().join("mode");
     fs::write(&mode, "ok").unwrap();
