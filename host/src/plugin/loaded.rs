@@ -63,6 +63,15 @@ pub struct PluginFigures {
     pub stats: LibraryStats,
 }
 
+/// What libraries hold that are loaded and not in charge, until the process ends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RetiredFigures {
+    /// Bytes by name and version of each plugin that was ever loaded; 0 for what serves.
+    pub bytes: BTreeMap<(String, String), u64>,
+    /// `offloadersRetiredBytesMax`, which the sum never exceeds.
+    pub bytes_max: u64,
+}
+
 /// What a library holds and runs at a moment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LibraryStats {

@@ -77,7 +77,7 @@ use self::driver::PluginDriver;
 use self::figures::Verb;
 use self::generation::drain;
 use self::instances::{InstanceKey, Instances};
-pub use self::loaded::{LibraryStats, PluginFigures};
+pub use self::loaded::{LibraryStats, PluginFigures, RetiredFigures};
 pub use self::lookout::Cause;
 use self::lookout::{Looked, Lookout, now_ms};
 use self::module::Module;
@@ -213,6 +213,18 @@ impl PluginHost {
                 false => PluginFigures { stats: LibraryStats::default(), ..figures },
             }
         }))
+    }
+
+    /// What libraries hold that are loaded and not in charge.
+    pub fn retired(&self) -> RetiredFigures {
+        let registry = self.registry();
+        let known = registry.serving.iter().chain(&registry.relieved).map(|generation| {
+            let note = &generation.plugin().note;
+            ((note.name.clone(), note.version.to_string()), 0)
+        });
+        let mut bytes: BTreeMap<(String, String), u64> = known.collect();
+        bytes.extend(registry.retired.clone());
+        RetiredFigures { bytes, bytes_max: self.settings.retired_bytes_max }
     }
 
     /// The configuration keys whose values must never be shown, by the schemas of the plugins that serve.

@@ -153,7 +153,7 @@ pub(super) fn status(
         drivers: drivers(registry),
         retired: RetiredStatus {
             count: registry.relieved.len(),
-            bytes: registry.retired_bytes,
+            bytes: registry.retired.values().sum(),
             bytes_max: retired_bytes_max,
         },
         rescan: RescanStatus { interval_seconds: rescan.0, last_ms: registry.looked_ms, next_ms: rescan.1 },
