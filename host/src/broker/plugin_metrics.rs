@@ -124,9 +124,10 @@ fn of_drivers(plugins: &[PluginFigures]) -> [MetricFamily; 2] {
 
 fn of_libraries(plugins: &[PluginFigures]) -> [MetricFamily; 5] {
     let each = |count: fn(&LibraryStats) -> u64| {
-        let series = plugins.iter().map(|plugin| MetricSeries {
-            labels: of_plugin(plugin),
-            value: MetricValue::Number(count(&plugin.stats) as f64),
+        // What is unknown has no series.
+        let series = plugins.iter().filter_map(|plugin| {
+            let value = MetricValue::Number(count(plugin.stats.as_ref()?) as f64);
+            Some(MetricSeries { labels: of_plugin(plugin), value })
         });
         series.collect()
     };

@@ -191,12 +191,12 @@ impl PluginHost {
         generation.plugin().homes.library.map(Library)
     }
 
-    /// What the library that serves from `file` holds and runs at this moment, if one does. Reads a file for each thread of the
-    /// process.
+    /// What the library that serves from `file` holds and runs at this moment, if one does in this process. Reads a file for each
+    /// thread of the process.
     pub fn library_stats(&self, file: &str) -> Option<LibraryStats> {
         let registry = self.registry();
         let generation = registry.serving.iter().find(|generation| generation.plugin().file == file)?;
-        Some(generation.plugin().stats(&Threads::now()))
+        generation.plugin().stats(&Threads::now())
     }
 
     /// What was counted of the plugins, each version once, by name and version. Those that were replaced stay, so that no
@@ -210,7 +210,7 @@ impl PluginHost {
             let figures = generation.plugin().figures(&threads);
             match told.insert(generation.content) {
                 true => figures,
-                false => PluginFigures { stats: LibraryStats::default(), ..figures },
+                false => PluginFigures { stats: None, ..figures },
             }
         }))
     }
@@ -307,6 +307,7 @@ impl DriverLookup for PluginHost {
             kind: DriverErrorKind::Unclaimed,
             driver: name.to_owned(),
             plugin: String::new(),
+            code: None,
             message,
             retryable: false,
         })?;
