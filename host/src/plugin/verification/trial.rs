@@ -297,3 +297,20 @@ fn signal_name(signal: i32) -> String {
     };
     format!("{signal} ({name})")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The one finding for which no library can be made by the export macro: what it emits does not fail there.
+    #[test]
+    fn a_root_module_that_cannot_be_made_is_a_finding_of_its_own() {
+        let error = LoadError::Root("the constructor panicked".to_owned());
+        assert_eq!(kind_of(&error).id, "root-module");
+        let findings = vec![(kind_of(&error).id.to_owned(), error.to_string())];
+        let judged = judge(Some(Answer { findings }), ExitStatus::default(), "");
+        let expected =
+            Finding::new(finding::ROOT_MODULE, "its root module could not be made: the constructor panicked");
+        assert_eq!(judged, [expected]);
+    }
+}
