@@ -18,6 +18,7 @@ use super::figures::{DriverCounters, DriverFigures};
 use super::inline::InlineCalls;
 use super::isolation::Homes;
 use super::own_metrics::{OwnFamily, OwnMetrics};
+use super::secrets;
 use super::services::services;
 use super::settings::PluginSettings;
 use super::state::Standing;
@@ -219,7 +220,7 @@ impl LoadedPlugin {
         self.error(driver, call, DriverErrorKind::Timeout, text, true)
     }
 
-    /// The error of a call to `driver`.
+    /// The error of a call to `driver`; no secret is in it.
     pub(super) fn error(
         &self,
         driver: &str,
@@ -228,7 +229,7 @@ impl LoadedPlugin {
         text: &str,
         retryable: bool,
     ) -> DriverError {
-        let text: String = text.chars().take(ERROR_CHARS_MAX).collect();
+        let text: String = secrets::without(text).chars().take(ERROR_CHARS_MAX).collect();
         DriverError {
             kind,
             driver: driver.to_owned(),

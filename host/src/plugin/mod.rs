@@ -51,6 +51,7 @@ pub mod report;
 mod room;
 mod rows;
 pub mod scan;
+mod secrets;
 mod services;
 pub mod settings;
 pub mod state;
