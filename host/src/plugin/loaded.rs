@@ -107,18 +107,20 @@ impl LibraryStats {
 }
 
 impl LoadedPlugin {
-    /// Starts a library where it is open in this process: its runtime and its log. `own` is where its metrics go.
+    /// Starts a library where it is open in this process: its runtime and its log. `own` is where its metrics go, `sha256`
+    /// the sum of its bytes.
     ///
     /// # Errors
     /// A sentence with what the library says.
     pub(super) fn start(
         note: PluginNote,
+        sha256: &[u8; 32],
         file: String,
         homes: Homes,
         own: Arc<OwnMetrics>,
         settings: Arc<PluginSettings>,
     ) -> Result<Self, String> {
-        let thread_name = threads::name_for(&note.name);
+        let thread_name = threads::name_for(&note.name, sha256);
         let options = FfiStartOptions {
             runtime_workers: settings.runtime_workers,
             reserved: 0,

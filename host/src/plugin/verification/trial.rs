@@ -244,7 +244,7 @@ fn load_here(path: &Path, sha256_hex: &str, file_bytes_max: u64) -> Vec<(&'stati
     let settings = PluginSettings { runtime_workers: 1, ..PluginSettings::default() };
     let own = Arc::new(OwnMetrics::new(&found.note.name));
     let homes = Homes { library: Some(module), processes: None };
-    match LoadedPlugin::start(found.note, name, homes, own, Arc::new(settings)) {
+    match LoadedPlugin::start(found.note, &image.sha256, name, homes, own, Arc::new(settings)) {
         Ok(_) => Vec::new(),
         Err(reason) => vec![(finding::START, reason)],
     }
