@@ -39,6 +39,9 @@ use crate::topic::{TopicSettings, Topics};
 use offloaders::LiveOffloaders;
 use topic_ledgers::TopicLedgers;
 
+/// How long the threads of plugins may take to end afterwards.
+const LIBRARIES_STOP: Duration = Duration::from_secs(2);
+
 /// How long plugins may take to finish when the broker stops.
 const PLUGIN_SHUTDOWN: Duration = Duration::from_secs(10);
 /// Free bytes of the data folder's file system below which the start is refused: a broker that cannot write is of no use.
@@ -157,6 +160,7 @@ impl Broker {
         self.topics.close().await;
         let closed = self.store.close().await;
         self.plugins.shutdown(PLUGIN_SHUTDOWN).await;
+        self.plugins.stop_libraries(LIBRARIES_STOP).await;
         tracing::info!("stopped");
         closed.context("close the hot store")
     }
