@@ -2,6 +2,7 @@
 
 mod aws_credentials;
 mod aws_s3;
+mod aws_sts;
 mod transient;
 
 use std::sync::Arc;
