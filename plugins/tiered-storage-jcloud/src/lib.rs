@@ -18,6 +18,10 @@ mod keys;
 mod object_store;
 mod offloader;
 
+#[cfg(test)]
+#[path = "../tests/stub/mod.rs"]
+mod stub;
+
 pub use offloader::{ObjectStoreFactory, ObjectStoreOffloader};
 
 longshore_plugin_api::export_offloader! {

@@ -5,6 +5,7 @@ mod aws_credentials;
 mod aws_s3;
 mod azure;
 mod google;
+mod aws_sts;
 mod transient;
 
 use std::sync::Arc;

@@ -70,9 +70,10 @@ impl ObjectBucket {
         own: impl Into<OwnRequests>,
         limits: StoreLimits,
     ) -> Result<Arc<dyn BlobStore>> {
-        let operator = Operator::new(service).map_err(|error| Failure::of_opendal(&error).into_error(name, ""))?;
+        let service = service.build().map_err(|error| Failure::of_opendal(&error).into_error(name, ""))?;
         let context = OperationContext::new().with_http_transport(HttpTransporter::new(wire.clone()));
-        let operator = operator.with_context(context);
+        // Without the layers that opendal puts on by itself: to them, a range that reaches behind the object's end is an error.
+        let operator = Operator::from_parts(context, Arc::new(service));
         Ok(Arc::new(Self { name: name.to_owned(), operator, own: own.into(), limits, wire }))
     }
 
