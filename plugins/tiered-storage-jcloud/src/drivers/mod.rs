@@ -3,9 +3,9 @@
 mod aliyun_oss;
 mod aws_credentials;
 mod aws_s3;
+mod aws_sts;
 mod azure;
 mod google;
-mod aws_sts;
 mod transient;
 
 use std::sync::Arc;
