@@ -6,7 +6,7 @@
 //! | how a request is signed, sent and judged | `wire`, then `http` |
 //! | what can go wrong | `failure`, `refusal` |
 //! | objects in parts | `multiparts`, `xml_multiparts` |
-//! | addresses | `endpoint` |
+//! | addresses, and what stands beside an object | `endpoint`, `user_metadata` |
 //!
 //! Each method is one request. Nothing is tried again, limited or timed here: the engine does that.
 
@@ -15,6 +15,7 @@ pub(crate) mod failure;
 pub(crate) mod http;
 pub(crate) mod multiparts;
 pub(crate) mod refusal;
+pub(crate) mod user_metadata;
 pub(crate) mod wire;
 pub(crate) mod xml_multiparts;
 
@@ -107,7 +108,7 @@ impl ObjectBucket {
         Ok(Fetched {
             bytes: bytes.freeze(),
             object_bytes: object.map(Metadata::content_length),
-            user_metadata: object.map(user_metadata),
+            user_metadata: object.map(user_metadata_of),
         })
     }
 }
@@ -122,7 +123,7 @@ impl BlobStore for ObjectBucket {
     async fn put(&self, key: &str, body: Bytes, attributes: &ObjectAttributes) -> Result<()> {
         let write = self.operator.write_with(key, body);
         let write = write.content_type(attributes.content_type);
-        let write = write.user_metadata(attributes.user_metadata.pairs().iter().cloned());
+        let write = write.user_metadata(user_metadata::encode(&attributes.user_metadata));
         write.await.map(drop).map_err(self.error(key))
     }
 
@@ -167,7 +168,7 @@ impl BlobStore for ObjectBucket {
 
     async fn head(&self, key: &str) -> Result<ObjectHead> {
         let object = self.operator.stat(key).await.map_err(self.error(key))?;
-        Ok(ObjectHead { object_bytes: object.content_length(), user_metadata: user_metadata(&object) })
+        Ok(ObjectHead { object_bytes: object.content_length(), user_metadata: user_metadata_of(&object) })
     }
 
     async fn delete(&self, key: &str) -> Result<()> {
@@ -202,7 +203,6 @@ impl BlobStore for ObjectBucket {
     }
 }
 
-fn user_metadata(object: &Metadata) -> UserMetadata {
-    let pairs = object.user_metadata().into_iter().flatten();
-    pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
+fn user_metadata_of(object: &Metadata) -> UserMetadata {
+    user_metadata::decode(object.user_metadata().into_iter().flatten())
 }
