@@ -7,7 +7,7 @@
 //! | what can go wrong | `failure`, `refusal` |
 //! | objects in parts | `multiparts`, `xml_multiparts` |
 //! | what else opendal does not do | `own_requests` |
-//! | addresses | `endpoint` |
+//! | addresses, and what stands beside an object | `endpoint`, `user_metadata` |
 //!
 //! Each method is one request. Nothing is tried again, limited or timed here: the engine does that.
 
@@ -17,6 +17,7 @@ pub(crate) mod http;
 pub(crate) mod multiparts;
 pub(crate) mod own_requests;
 pub(crate) mod refusal;
+pub(crate) mod user_metadata;
 pub(crate) mod wire;
 pub(crate) mod xml_multiparts;
 
@@ -110,7 +111,7 @@ impl ObjectBucket {
             bytes: bytes.freeze(),
             object_bytes: object.map(Metadata::content_length),
             // Google tells it in answers to HEAD alone; objects of ours always have some.
-            user_metadata: object.map(user_metadata).filter(|told| !told.pairs().is_empty()),
+            user_metadata: object.map(user_metadata_of).filter(|told| !told.pairs().is_empty()),
         })
     }
 }
@@ -128,7 +129,7 @@ impl BlobStore for ObjectBucket {
         }
         let write = self.operator.write_with(key, body);
         let write = write.content_type(attributes.content_type);
-        let write = write.user_metadata(attributes.user_metadata.pairs().iter().cloned());
+        let write = write.user_metadata(user_metadata::encode(&attributes.user_metadata));
         write.await.map(drop).map_err(self.error(key))
     }
 
@@ -173,7 +174,7 @@ impl BlobStore for ObjectBucket {
 
     async fn head(&self, key: &str) -> Result<ObjectHead> {
         let object = self.operator.stat(key).await.map_err(self.error(key))?;
-        Ok(ObjectHead { object_bytes: object.content_length(), user_metadata: user_metadata(&object) })
+        Ok(ObjectHead { object_bytes: object.content_length(), user_metadata: user_metadata_of(&object) })
     }
 
     async fn delete(&self, key: &str) -> Result<()> {
@@ -211,7 +212,6 @@ impl BlobStore for ObjectBucket {
     }
 }
 
-fn user_metadata(object: &Metadata) -> UserMetadata {
-    let pairs = object.user_metadata().into_iter().flatten();
-    pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
+fn user_metadata_of(object: &Metadata) -> UserMetadata {
+    user_metadata::decode(object.user_metadata().into_iter().flatten())
 }

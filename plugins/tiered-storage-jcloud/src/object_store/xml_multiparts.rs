@@ -18,6 +18,7 @@ use roxmltree::Document;
 use super::failure::Failure;
 use super::multiparts::Multiparts;
 use super::refusal::{LocalName, Refusal};
+use super::user_metadata;
 use super::wire::{CHECKSUM_CRC32C, Wire};
 
 /// What stands as it is in a query.
@@ -106,8 +107,8 @@ impl XmlMultiparts {
             Ok(())
         };
         set("content-type", attributes.content_type)?;
-        for (name, value) in attributes.user_metadata.pairs() {
-            set(&format!("{}{}", self.dialect.metadata_prefix, name.to_ascii_lowercase()), value)?;
+        for (name, value) in user_metadata::encode(&attributes.user_metadata) {
+            set(&format!("{}{}", self.dialect.metadata_prefix, name.to_ascii_lowercase()), &value)?;
         }
         if self.dialect.part_checksum == PartChecksum::Amazon {
             set("x-amz-checksum-algorithm", "CRC32C")?;

@@ -50,6 +50,12 @@ impl Raw {
         answer.text().await.unwrap().matches("<UploadId>").count()
     }
 
+    /// Makes the bucket; it may be there already.
+    pub(crate) async fn make_bucket(&self) {
+        let answer = self.send(Method::PUT, "", &[], Vec::new()).await;
+        assert!(matches!(answer.status().as_u16(), 200 | 409), "{answer:?}");
+    }
+
     pub(crate) async fn head(&self, key: &str) -> reqwest::Response {
         self.send(Method::HEAD, key, &[], Vec::new()).await
     }

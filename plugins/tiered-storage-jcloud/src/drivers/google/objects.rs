@@ -14,6 +14,7 @@ use serde_json::{Map, Value};
 
 use crate::object_store::failure::Failure;
 use crate::object_store::own_requests::PutObject;
+use crate::object_store::user_metadata::encode;
 use crate::object_store::wire::Wire;
 use crate::object_store::xml_multiparts::QUERY;
 
@@ -82,7 +83,7 @@ impl PutObject for JsonObjects {
 /// What the store is told of an object.
 pub(super) fn description(key: &str, attributes: &ObjectAttributes) -> Map<String, Value> {
     let metadata: Map<String, Value> =
-        attributes.user_metadata.pairs().iter().map(|(name, value)| (name.clone(), value.as_str().into())).collect();
+        encode(&attributes.user_metadata).into_iter().map(|(name, value)| (name, value.into())).collect();
     Map::from_iter([
         ("name".to_owned(), key.into()),
         ("contentType".to_owned(), attributes.content_type.into()),
