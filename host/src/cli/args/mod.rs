@@ -1,5 +1,6 @@
 //! The grammar of the command line.
 
+mod ledger;
 mod offloaders;
 
 use std::path::PathBuf;
@@ -9,6 +10,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use crate::client::{MessageId, Start};
 
 use super::EXIT_CODES;
+pub use ledger::{LedgerArgs, LedgerCommand, LedgerCopyArgs, LedgerDumpArgs, LedgerVerifyArgs};
 pub use offloaders::{
     ConformanceArgs, NewOffloaderArgs, OffloadersArgs, OffloadersBrokerArgs, OffloadersCommand, OffloadersFileArgs,
     OffloadersInspectArgs, OffloadersListArgs, OffloadersTryLoadArgs, OffloadersVerifyArgs,
@@ -32,6 +34,8 @@ pub enum Command {
     Client(ClientArgs),
     /// Look at storage drivers.
     Offloaders(OffloadersArgs),
+    /// Look at one cold copy: its entries, and whether they are sound.
+    Ledger(LedgerArgs),
     /// Run a driver for the broker that started this process.
     #[command(hide = true)]
     OffloaderChild,

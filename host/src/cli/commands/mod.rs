@@ -2,8 +2,10 @@
 
 mod client;
 mod demo;
+mod ledger;
 mod offloaders;
 
 pub use client::run_client;
 pub use demo::run_demo;
+pub use ledger::run_ledger;
 pub use offloaders::run_offloaders;
