@@ -43,7 +43,7 @@ fn may_know() -> BTreeMap<&'static str, &'static [&'static str]> {
         ("client", &["protocol", "topic"]),
         ("admin", &["managed_ledger", "metadata", "namespace", "offload", "storage", "topic", "trace"]),
         ("import", &["managed_ledger", "metadata", "namespace", "storage", "topic"]),
-        ("cli", &["broker", "client", "config", "import", "namespace", "plugin", "storage", "topic"]),
+        ("cli", &["broker", "client", "config", "import", "managed_ledger", "namespace", "plugin", "storage", "topic"]),
         (
             "broker",
             &[

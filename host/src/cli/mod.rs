@@ -12,6 +12,7 @@ mod workload;
 pub use args::{Arguments, Command};
 pub use commands::run_client;
 pub use commands::run_demo;
+pub use commands::run_import;
 pub use commands::run_ledger;
 pub use commands::run_offloaders;
 

@@ -1,5 +1,6 @@
 //! The grammar of the command line.
 
+mod import;
 mod ledger;
 mod offloaders;
 
@@ -10,6 +11,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use crate::client::{MessageId, Start};
 
 use super::EXIT_CODES;
+pub use import::{ImportArgs, ImportRetention};
 pub use ledger::{LedgerArgs, LedgerCommand, LedgerCopyArgs, LedgerDumpArgs, LedgerVerifyArgs};
 pub use offloaders::{
     ConformanceArgs, NewOffloaderArgs, OffloadersArgs, OffloadersBrokerArgs, OffloadersCommand, OffloadersFileArgs,
@@ -34,6 +36,8 @@ pub enum Command {
     Client(ClientArgs),
     /// Look at storage drivers.
     Offloaders(OffloadersArgs),
+    /// Make topics that Apache Pulsar offloaded readable here, without copying data.
+    Import(ImportArgs),
     /// Look at one cold copy: its entries, and whether they are sound.
     Ledger(LedgerArgs),
     /// Run a driver for the broker that started this process.
