@@ -6,6 +6,7 @@
 mod offloaders;
 mod periodic;
 mod plugin_metrics;
+mod stopped;
 mod topic_ledgers;
 
 use std::net::SocketAddr;
@@ -37,6 +38,7 @@ use crate::storage::{Clock, DriverLookup, DriverSettings, SystemClock};
 use crate::topic::{TopicSettings, Topics};
 
 use offloaders::LiveOffloaders;
+pub use stopped::StoppedBroker;
 use topic_ledgers::TopicLedgers;
 
 /// How long the threads of plugins may take to end afterwards.
@@ -338,8 +340,12 @@ fn check_required(config: &Config, plugins: &PluginHost) -> Result<()> {
     Ok(())
 }
 
+fn metadata_file(data: &Path) -> PathBuf {
+    data.join("metadata").join("longshore.redb")
+}
+
 async fn open_metadata(data: &Path, clock: Arc<dyn Clock>) -> Result<Arc<dyn MetadataStore>> {
-    let file = data.join("metadata").join("longshore.redb");
+    let file = metadata_file(data);
     let opened = tokio::task::spawn_blocking(move || RedbMetadataStore::open(&file, clock)).await?;
     Ok(Arc::new(opened.context("open the metadata")?))
 }
