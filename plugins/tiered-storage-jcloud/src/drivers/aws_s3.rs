@@ -4,7 +4,7 @@
 //! sign with signature version 4 (the original's `S3` uses version 2, which stores have given up).
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use block_format::store::{BlobStore, StoreLimits};
@@ -96,7 +96,8 @@ impl S3Settings {
             bucket: name.to_owned(),
             address: address.clone(),
             settings: self.clone(),
-            signer: OnceCell::new(),
+            region: OnceCell::new(),
+            signer: Mutex::default(),
         };
         let wire = Wire::new(client()?, self.endpoint.clone(), Arc::new(signer), self.object_headers.clone());
         // The region is not sent where nothing is signed; opendal wants one all the same.
@@ -218,24 +219,32 @@ struct S3Signer {
     bucket: String,
     address: String,
     settings: S3Settings,
-    signer: OnceCell<reqsign_core::Signer<Credential>>,
+    region: OnceCell<String>,
+    signer: Mutex<Option<Arc<reqsign_core::Signer<Credential>>>>,
 }
 
 #[async_trait]
 impl Sign for S3Signer {
     async fn sign(&self, head: &mut Parts) -> Result<()> {
-        let signer = self.signer.get_or_try_init(|| self.prepare()).await?;
-        Sign::sign(signer, head).await
+        let region = match &self.settings.region {
+            Some(region) => region,
+            None => self.region.get_or_try_init(|| self.find_region()).await?,
+        };
+        let signer = self.signer_of(region);
+        Sign::sign(&*signer, head).await
+    }
+
+    fn renew(&self) {
+        *self.signer.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 }
 
 impl S3Signer {
-    async fn prepare(&self) -> Result<reqsign_core::Signer<Credential>> {
-        let region = match &self.settings.region {
-            Some(region) => region.clone(),
-            None => self.find_region().await?,
-        };
-        Ok(self.settings.credentials.signer("s3", &region, &self.client, &self.settings.environment))
+    /// The signer, with the credentials that it knows.
+    fn signer_of(&self, region: &str) -> Arc<reqsign_core::Signer<Credential>> {
+        let mut known = self.signer.lock().unwrap_or_else(PoisonError::into_inner);
+        let S3Settings { credentials, environment, .. } = &self.settings;
+        known.get_or_insert_with(|| Arc::new(credentials.signer("s3", region, &self.client, environment))).clone()
     }
 
     /// Asks the store itself. Amazon names the region of any bucket to anybody; other stores mostly have none, or take any.

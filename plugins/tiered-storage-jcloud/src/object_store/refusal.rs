@@ -137,6 +137,11 @@ impl Refusal {
         }
     }
 
+    /// Whether other credentials of the same source may be taken.
+    pub(crate) fn is_expiry(&self) -> bool {
+        matches!(self.code.as_str(), "ExpiredToken" | "TokenRefreshRequired")
+    }
+
     /// Whether a key, and not a bucket, is what is not there.
     pub(crate) fn is_absent_object(&self) -> bool {
         self.error_code() == ErrorCode::NotFound && !self.is_absent_bucket()

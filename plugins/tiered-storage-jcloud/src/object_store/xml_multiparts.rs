@@ -77,7 +77,8 @@ impl XmlMultiparts {
         let answer = self.wire.exchange(request, answer_bytes_max).await?;
         let refused = Document::parse(text_of(&answer)?).is_ok_and(|it| it.root_element().has_tag_name_of("Error"));
         if refused {
-            return Err(Failure::Refused(Refusal::read(answer.status(), answer.headers(), answer.body())));
+            let refusal = Refusal::read(answer.status(), answer.headers(), answer.body());
+            return Err(Failure::Refused(refusal.into()));
         }
         Ok(answer)
     }

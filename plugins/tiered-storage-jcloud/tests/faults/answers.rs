@@ -49,6 +49,7 @@ async fn passing_faults_pass() {
     let faults: Vec<(&str, Fault)> = vec![
         ("slow down", Box::new(times(3, |_| Some(Reply::refusal(503, "SlowDown"))))),
         ("lost part", Box::new(times(2, |seen| is_part(seen).then(|| Reply::refusal(500, "InternalError"))))),
+        ("an expired token", Box::new(times(1, |seen| is_part(seen).then(|| Reply::refusal(400, "ExpiredToken"))))),
         ("damaged part", Box::new(times(1, |seen| is_part(seen).then(|| Reply::refusal(400, "BadDigest"))))),
         (
             "an upload whose name is cut off",

@@ -5,7 +5,7 @@
 //! | `S3` | SeaweedFS |
 //! | `MINIO` | MinIO |
 //!
-//! Without its variables a server is skipped, and says so; with `LONGSHORE_REQUIRE_SERVERS` that is a failure.
+//! Without its variables a server is skipped, and says so, unless `LONGSHORE_REQUIRE_SERVERS` names it, or `all`.
 
 #![allow(clippy::unwrap_used, reason = "a failed step of a test is the test's failure")]
 
