@@ -267,3 +267,77 @@ impl fmt::Debug for S3Signer {
         f.debug_struct("S3Signer").field("bucket", &self.bucket).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use longshore_plugin_api::DriverConfig;
+
+    use super::*;
+    use crate::config::Settings;
+    use crate::drivers::Store;
+
+    fn settings(driver: &str, more: &[(&str, &str)]) -> S3Settings {
+        let key = [
+            ("managedLedgerOffloadBucket", "tier"),
+            ("s3ManagedLedgerOffloadCredentialId", "AK"),
+            ("s3ManagedLedgerOffloadCredentialSecret", "hush"),
+        ];
+        let properties = key.iter().chain(more).map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
+        let driver = driver.to_owned();
+        let config = DriverConfig { driver, properties: properties.collect(), search_folders: Vec::new() };
+        match Settings::read(&config, &Environment::default()).unwrap().store {
+            Store::S3(settings) => *settings,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    const REGION: &str = "s3ManagedLedgerOffloadRegion";
+    const ENDPOINT: &str = "s3ManagedLedgerOffloadServiceEndpoint";
+    const VIRTUAL: (&str, &str) = ("managedLedgerOffloadExtraConfigVirtualHostStyle", "true");
+
+    #[test]
+    fn region_and_endpoint_say_where_a_bucket_is() {
+        type Given<'a> = &'a [(&'a str, &'a str)];
+        let table: [(Given<'_>, &str, &str); 7] = [
+            (&[(REGION, "eu-west-3")], "https://tier.s3.eu-west-3.amazonaws.com", "eu-west-3"),
+            (&[(REGION, "cn-north-1")], "https://tier.s3.cn-north-1.amazonaws.com.cn", "cn-north-1"),
+            (
+                &[(ENDPOINT, "https://s3.eu-west-1.amazonaws.com")],
+                "https://s3.eu-west-1.amazonaws.com/tier",
+                "eu-west-1",
+            ),
+            (
+                &[(ENDPOINT, "https://s3.amazonaws.com"), (REGION, "eu-west-2")],
+                "https://s3.eu-west-2.amazonaws.com/tier",
+                "eu-west-2",
+            ),
+            (&[(ENDPOINT, "http://127.0.0.1:9000")], "http://127.0.0.1:9000/tier", ""),
+            (&[(ENDPOINT, "http://store:9000"), VIRTUAL], "http://tier.store:9000", ""),
+            (&[(ENDPOINT, "http://store:9000"), (REGION, "here-1")], "http://store:9000/tier", "here-1"),
+        ];
+        for (given, address, region) in table {
+            let found = settings("aws-s3", given);
+            assert_eq!(found.endpoint.bucket("tier", found.style_of("tier")), address, "{given:?}");
+            assert_eq!(found.region.unwrap_or_default(), region, "{given:?}");
+        }
+    }
+
+    #[test]
+    fn a_bucket_whose_name_has_dots_stands_behind_amazons_host() {
+        let found = settings("aws-s3", &[(REGION, "eu-west-3")]);
+        assert_eq!(found.style_of("tier.example"), AddressStyle::Path);
+    }
+
+    #[test]
+    fn drivers_differ_in_which_key_counts_more() {
+        let both = [(ENDPOINT, "http://legacy"), ("managedLedgerOffloadServiceEndpoint", "http://generic")];
+        assert_eq!(settings("aws-s3", &both).endpoint.host(), "legacy");
+        assert_eq!(settings("S3", &both).endpoint.host(), "generic");
+        assert_eq!(settings("s3", &both[..1]).endpoint.host(), "legacy");
+    }
+
+    #[test]
+    fn settings_are_shown_without_their_secrets() {
+        assert!(!format!("{:?}", settings("S3", &[(ENDPOINT, "http://store")])).contains("hush"));
+    }
+}
