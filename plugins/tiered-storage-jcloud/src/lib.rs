@@ -27,5 +27,5 @@ pub use offloader::{ObjectStoreFactory, ObjectStoreOffloader};
 longshore_plugin_api::export_offloader! {
     factory: ObjectStoreFactory,
     name: "tiered-storage-jcloud",
-    drivers: ["aws-s3", "S3", "transient"],
+    drivers: ["aws-s3", "S3", "google-cloud-storage", "azureblob", "aliyun-oss", "transient"],
 }

@@ -110,7 +110,7 @@ impl reqsign_core::HttpSend for CredentialsHttp {
 }
 
 /// The first `bytes_max` bytes of an answer.
-pub(super) async fn read_body(answer: &mut reqwest::Response, bytes_max: usize) -> reqwest::Result<Bytes> {
+pub(crate) async fn read_body(answer: &mut reqwest::Response, bytes_max: usize) -> reqwest::Result<Bytes> {
     let mut body = Vec::new();
     while let Some(chunk) = answer.chunk().await? {
         let room = bytes_max - body.len();

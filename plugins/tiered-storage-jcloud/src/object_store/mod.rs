@@ -6,6 +6,7 @@
 //! | how a request is signed, sent and judged | `wire`, then `http` |
 //! | what can go wrong | `failure`, `refusal` |
 //! | objects in parts | `multiparts`, `xml_multiparts` |
+//! | what else opendal does not do | `own_requests` |
 //! | addresses, and what stands beside an object | `endpoint`, `user_metadata` |
 //!
 //! Each method is one request. Nothing is tried again, limited or timed here: the engine does that.
@@ -14,6 +15,7 @@ pub(crate) mod endpoint;
 pub(crate) mod failure;
 pub(crate) mod http;
 pub(crate) mod multiparts;
+pub(crate) mod own_requests;
 pub(crate) mod refusal;
 pub(crate) mod user_metadata;
 pub(crate) mod wire;
@@ -36,7 +38,7 @@ use longshore_plugin_api::{Error, Result};
 use opendal::{HttpTransporter, Metadata, OperationContext, Operator};
 
 use failure::Failure;
-use multiparts::Multiparts;
+use own_requests::OwnRequests;
 use wire::Wire;
 
 /// Objects of a page: one less than stores give at once, so that a page tells whether another one follows.
@@ -46,7 +48,7 @@ const LISTED_OBJECTS_MAX: u32 = 999;
 pub(crate) struct ObjectBucket {
     name: String,
     operator: Operator,
-    multiparts: Box<dyn Multiparts>,
+    own: OwnRequests,
     limits: StoreLimits,
     wire: Wire,
 }
@@ -66,14 +68,14 @@ impl ObjectBucket {
         name: &str,
         service: impl opendal::Builder,
         wire: Wire,
-        multiparts: Box<dyn Multiparts>,
+        own: impl Into<OwnRequests>,
         limits: StoreLimits,
     ) -> Result<Arc<dyn BlobStore>> {
         let service = service.build().map_err(|error| Failure::of_opendal(&error).into_error(name, ""))?;
         let context = OperationContext::new().with_http_transport(HttpTransporter::new(wire.clone()));
         // Without the layers that opendal puts on by itself: to them, a range that reaches behind the object's end is an error.
         let operator = Operator::from_parts(context, Arc::new(service));
-        Ok(Arc::new(Self { name: name.to_owned(), operator, multiparts, limits, wire }))
+        Ok(Arc::new(Self { name: name.to_owned(), operator, own: own.into(), limits, wire }))
     }
 
     fn error(&self, key: &str) -> impl Fn(opendal::Error) -> Error {
@@ -102,7 +104,8 @@ impl ObjectBucket {
         Ok(Fetched {
             bytes: bytes.freeze(),
             object_bytes: object.map(Metadata::content_length),
-            user_metadata: object.map(user_metadata_of),
+            // Google tells it in answers to HEAD alone; objects of ours always have some.
+            user_metadata: object.map(user_metadata_of).filter(|told| !told.pairs().is_empty()),
         })
     }
 }
@@ -115,6 +118,9 @@ impl BlobStore for ObjectBucket {
     }
 
     async fn put(&self, key: &str, body: Bytes, attributes: &ObjectAttributes) -> Result<()> {
+        if let Some(own) = &self.own.put {
+            return own.put(key, body, attributes).await;
+        }
         let write = self.operator.write_with(key, body);
         let write = write.content_type(attributes.content_type);
         let write = write.user_metadata(user_metadata::encode(&attributes.user_metadata));
@@ -122,23 +128,23 @@ impl BlobStore for ObjectBucket {
     }
 
     async fn begin_multipart(&self, key: &str, attributes: &ObjectAttributes) -> Result<UploadId> {
-        self.multiparts.begin(key, attributes).await
+        self.own.multiparts.begin(key, attributes).await
     }
 
     async fn put_part(&self, key: &str, upload: &UploadId, number: u32, body: Bytes, crc32c: u32) -> Result<PartTag> {
-        self.multiparts.put_part(key, upload, number, body, crc32c).await
+        self.own.multiparts.put_part(key, upload, number, body, crc32c).await
     }
 
     async fn complete_multipart(&self, key: &str, upload: &UploadId, parts: &[PartTag]) -> Result<()> {
-        self.multiparts.complete(key, upload, parts).await
+        self.own.multiparts.complete(key, upload, parts).await
     }
 
     async fn abort_multipart(&self, key: &str, upload: &UploadId) -> Result<()> {
-        self.multiparts.abort(key, upload).await
+        self.own.multiparts.abort(key, upload).await
     }
 
     async fn list_multiparts(&self, prefix: &str) -> Result<Vec<OpenMultipart>> {
-        self.multiparts.list(prefix).await
+        self.own.multiparts.list(prefix).await
     }
 
     async fn get(&self, key: &str, range: Range<u64>) -> Result<Fetched> {
@@ -176,6 +182,9 @@ impl BlobStore for ObjectBucket {
     }
 
     async fn list(&self, request: &ListRequest) -> Result<ListPage> {
+        if let Some(own) = &self.own.list {
+            return own.list(request).await;
+        }
         let limit = request.limit.clamp(1, LISTED_OBJECTS_MAX) as usize;
         // One object more than a page has, to know whether there is another page.
         let mut list = self.operator.lister_with(&request.prefix).recursive(true).limit(limit + 1);

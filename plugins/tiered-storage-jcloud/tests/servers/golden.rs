@@ -10,14 +10,14 @@ use sha2::{Digest, Sha256};
 use crate::raw::Raw;
 use crate::server::{Server, read_all};
 
-const VECTORS: [(&str, u64, &str); 2] =
+pub(crate) const VECTORS: [(&str, u64, &str); 2] =
     [("i-tiny", 5, "3f64c2e6-4cb5-479d-b3b2-a54adca70391"), ("iii-batched", 9, "737e8061-706e-4296-aaa9-5e74f836eaf0")];
 
-fn folder(name: &str) -> PathBuf {
+pub(crate) fn folder(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures/pulsar-4.0.6").join(name)
 }
 
-fn sha256(bytes: &[u8]) -> String {
+pub(crate) fn sha256(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 

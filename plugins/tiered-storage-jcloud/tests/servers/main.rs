@@ -4,13 +4,20 @@
 //! |---|---|
 //! | `S3` | SeaweedFS |
 //! | `MINIO` | MinIO |
+//! | `AZBLOB`, with `_CONTAINER`, `_ACCOUNT`, `_KEY` | Azurite |
+//! | `GCS`, with `_BUCKET` alone | fake-gcs-server |
+//! | `OSS` | the stand-in for Aliyun OSS, before SeaweedFS |
 //!
 //! Without its variables a server is skipped, and says so, unless `LONGSHORE_REQUIRE_SERVERS` names it, or `all`.
 
 #![allow(clippy::unwrap_used, reason = "a failed step of a test is the test's failure")]
 
+mod azurite;
+mod cloud;
 mod conformance;
+mod fake_gcs;
 mod golden;
+mod oss;
 mod raw;
 mod s3;
 mod server;

@@ -66,7 +66,7 @@ impl Server {
 }
 
 /// Whether a test without this server is a failure.
-fn is_required(name: &str) -> bool {
+pub(crate) fn is_required(name: &str) -> bool {
     let names = env::var("LONGSHORE_REQUIRE_SERVERS").unwrap_or_default();
     names.split_whitespace().any(|required| required == name || required == "all")
 }
