@@ -43,6 +43,7 @@ mod module;
 #[cfg(test)]
 mod one_process;
 pub mod own_metrics;
+mod pages;
 pub mod pins;
 mod private_copy;
 mod read_handle;
