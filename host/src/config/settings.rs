@@ -13,6 +13,7 @@ use std::path::PathBuf;
 use super::driver_pin::DriverPin;
 use super::key::{Key, Value};
 use super::setting::{DriverIsolation, OffloadVerify, ReadPriority, Setting, TopicKind};
+use super::unknown::UnknownKey;
 
 /// Keys under one heading of the shipped file.
 #[derive(Debug)]
@@ -32,6 +33,8 @@ macro_rules! settings {
             /// Every key of the files that concerns storage drivers, in Pulsar's spelling; empty values left out. A
             /// folder of `fileSystemURI` is absolute.
             pub offload_properties: BTreeMap<String, String>,
+            /// Keys that nothing here knows: mistyped ones, and those of third parties' drivers.
+            pub unknown_keys: Vec<UnknownKey>,
             /// Where single drivers run (`offloadersIsolation.<driver>`), by name in lower case.
             pub isolation_by_driver: BTreeMap<String, DriverIsolation>,
             /// Which plugin alone may serve a driver: `managedLedgerOffloadDriverPlugin.<driver>`, by driver in lower case.
@@ -55,6 +58,7 @@ macro_rules! settings {
                         "the row of ", stringify!($field), " pairs a type with a kind that it cannot hold"
                     )), )+)+
                     offload_properties: BTreeMap::new(),
+                    unknown_keys: Vec::new(),
                     isolation_by_driver: BTreeMap::new(),
                     driver_pins: BTreeMap::new(),
                     search_folders: Vec::new(),
