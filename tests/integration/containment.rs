@@ -113,6 +113,13 @@ async fn a_block_in_any_verb_costs_one_operation() -> Result<()> {
     .await
 }
 
+/// The host alone knows how long the ledger was that was copied.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_copy_of_another_length_than_the_recorded_one_is_not_read() -> Result<()> {
+    let words = "the copy says that it has 10 entries and 0 bytes, the ledger that was copied had 10 and ";
+    at_once(vec![(reader_of_the_only_copy, "nonsense-open-length", words.to_owned())]).await
+}
+
 /// The copy goes out, and a deleted topic is gone although its copy is not.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_panic_in_delete_costs_one_deletion() -> Result<()> {

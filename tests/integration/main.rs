@@ -14,6 +14,7 @@ mod isolation;
 mod kill;
 mod loading;
 mod managed_ledger;
+mod metrics;
 mod offload;
 mod sizes;
 mod startup;

@@ -128,6 +128,7 @@ fn invalid(plugin: &LoadedPlugin, driver: &str, problems: &[ConfigProblem]) -> D
         kind: DriverErrorKind::InvalidConfig,
         driver: driver.to_owned(),
         plugin: plugin.label(),
+        code: None,
         message: problems.join("; ").chars().take(ERROR_CHARS_MAX).collect(),
         retryable: false,
     }

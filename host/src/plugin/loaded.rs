@@ -59,8 +59,17 @@ pub struct PluginFigures {
     pub drivers: Vec<(String, DriverFigures)>,
     /// What the plugin counted.
     pub own: Vec<OwnFamily>,
-    /// What its library holds and runs.
-    pub stats: LibraryStats,
+    /// What its library holds and runs, where it is open in this process.
+    pub stats: Option<LibraryStats>,
+}
+
+/// What libraries hold that are loaded and not in charge, until the process ends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RetiredFigures {
+    /// Bytes by name and version of each plugin that was ever loaded; 0 for what serves.
+    pub bytes: BTreeMap<(String, String), u64>,
+    /// `offloadersRetiredBytesMax`, which the sum never exceeds.
+    pub bytes_max: u64,
 }
 
 /// What a library holds and runs at a moment.
@@ -130,17 +139,29 @@ impl LoadedPlugin {
         Ok(Self { note, file, homes, settings, standing, label, permits, inline, faults, thread_name, counters, own })
     }
 
-    /// What the library holds and runs at this moment, as far as it is open in this process.
-    pub(super) fn stats(&self, threads: &Threads) -> LibraryStats {
-        let stats = self.homes.library.map(|library| library.stats()).unwrap_or_default();
-        LibraryStats {
+    /// What the library holds and runs at this moment; unknown where it is not open in this process.
+    pub(super) fn stats(&self, threads: &Threads) -> Option<LibraryStats> {
+        let stats = self.homes.library?.stats();
+        Some(LibraryStats {
             threads: threads.called(&self.thread_name),
             runtime_threads: stats.runtime_threads,
             tasks: stats.tasks,
             offloaders: stats.offloaders,
             read_handles: stats.read_handles,
             calls: stats.calls,
+        })
+    }
+
+    /// Calls that failed, by code.
+    pub(super) fn errors(&self) -> BTreeMap<String, u64> {
+        let counters = self.counters.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let mut errors = BTreeMap::new();
+        for (_, calls) in counters.values().flat_map(|counters| counters.snapshot().calls) {
+            for (code, count) in calls.errors {
+                *errors.entry(code.to_owned()).or_default() += count;
+            }
         }
+        errors
     }
 
     /// `name version`.
@@ -212,6 +233,7 @@ impl LoadedPlugin {
             kind,
             driver: driver.to_owned(),
             plugin: self.label.clone(),
+            code: None,
             message: format!("{call}: {text}"),
             retryable,
         }
@@ -238,7 +260,9 @@ impl PluginFigures {
                 None => self.drivers.push((driver, figures)),
             }
         }
-        self.stats.add(later.stats);
+        if let Some(more) = later.stats {
+            self.stats.get_or_insert_default().add(more);
+        }
         for family in later.own {
             match self.own.iter_mut().find(|known| known.name == family.name) {
                 Some(sum) => sum.add(&family),

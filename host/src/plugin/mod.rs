@@ -77,7 +77,7 @@ use self::driver::PluginDriver;
 use self::figures::Verb;
 use self::generation::drain;
 use self::instances::{InstanceKey, Instances};
-pub use self::loaded::{LibraryStats, PluginFigures};
+pub use self::loaded::{LibraryStats, PluginFigures, RetiredFigures};
 pub use self::lookout::Cause;
 use self::lookout::{Looked, Lookout, now_ms};
 use self::module::Module;
@@ -191,12 +191,12 @@ impl PluginHost {
         generation.plugin().homes.library.map(Library)
     }
 
-    /// What the library that serves from `file` holds and runs at this moment, if one does. Reads a file for each thread of the
-    /// process.
+    /// What the library that serves from `file` holds and runs at this moment, if one does in this process. Reads a file for each
+    /// thread of the process.
     pub fn library_stats(&self, file: &str) -> Option<LibraryStats> {
         let registry = self.registry();
         let generation = registry.serving.iter().find(|generation| generation.plugin().file == file)?;
-        Some(generation.plugin().stats(&Threads::now()))
+        generation.plugin().stats(&Threads::now())
     }
 
     /// What was counted of the plugins, each version once, by name and version. Those that were replaced stay, so that no
@@ -210,9 +210,21 @@ impl PluginHost {
             let figures = generation.plugin().figures(&threads);
             match told.insert(generation.content) {
                 true => figures,
-                false => PluginFigures { stats: LibraryStats::default(), ..figures },
+                false => PluginFigures { stats: None, ..figures },
             }
         }))
+    }
+
+    /// What libraries hold that are loaded and not in charge.
+    pub fn retired(&self) -> RetiredFigures {
+        let registry = self.registry();
+        let known = registry.serving.iter().chain(&registry.relieved).map(|generation| {
+            let note = &generation.plugin().note;
+            ((note.name.clone(), note.version.to_string()), 0)
+        });
+        let mut bytes: BTreeMap<(String, String), u64> = known.collect();
+        bytes.extend(registry.retired.clone());
+        RetiredFigures { bytes, bytes_max: self.settings.retired_bytes_max }
     }
 
     /// The configuration keys whose values must never be shown, by the schemas of the plugins that serve.
@@ -295,6 +307,7 @@ impl DriverLookup for PluginHost {
             kind: DriverErrorKind::Unclaimed,
             driver: name.to_owned(),
             plugin: String::new(),
+            code: None,
             message,
             retryable: false,
         })?;

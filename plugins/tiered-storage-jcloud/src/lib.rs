@@ -1,10 +1,10 @@
-//! Tiered storage over object stores, as Apache Pulsar's plugin of this name: each reads what the other wrote. So far the
-//! driver `transient`, which keeps its bucket in memory.
+//! Tiered storage over object stores, as Apache Pulsar's plugin of this name: each reads what the other wrote.
 //!
 //! | to understand | read |
 //! |---|---|
-//! | which keys there are | `config` |
-//! | which stores there are | `drivers` |
+//! | which keys there are | `config`, `keys` |
+//! | which stores there are | `drivers`, one file for each |
+//! | how a bucket is reached | `object_store` |
 //! | one offload, one read | `offloader`, then the library `block-format` |
 //!
 //! The bytes: docs/formats/data-block.md, docs/formats/index-block.md, docs/formats/extension.md.
@@ -13,6 +13,9 @@
 
 mod config;
 mod drivers;
+mod environment;
+mod keys;
+mod object_store;
 mod offloader;
 
 pub use offloader::{ObjectStoreFactory, ObjectStoreOffloader};
@@ -20,5 +23,5 @@ pub use offloader::{ObjectStoreFactory, ObjectStoreOffloader};
 longshore_plugin_api::export_offloader! {
     factory: ObjectStoreFactory,
     name: "tiered-storage-jcloud",
-    drivers: ["transient"],
+    drivers: ["aws-s3", "S3", "transient"],
 }
