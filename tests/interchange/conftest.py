@@ -69,10 +69,11 @@ class Topic:
 
 @dataclass
 class Served:
-    """What the original serves out of one tier. Its bookies have nothing of it."""
+    """What a broker serves out of one tier alone."""
 
     tier: object
     topics: list
+    broker: object
 
     @property
     def whole_topics(self):
@@ -98,17 +99,32 @@ def offloaded(request, original, kinds, run_folder, tmp_path_factory):
         for topic in topics:
             topic.entries = {ledger: entries[ledger] for ledger in topic.ledgers}
             topic.copies = tier.fetch(topic.name, tmp_path_factory.mktemp("copies") / topic.name)
-        original.stop_broker()
-        yield Served(tier, topics)
+        yield Served(tier, topics, original)
     finally:
         original.stop_broker()
         tier.stop()
 
 
 @pytest.fixture(scope="module")
+def adopted(offloaded, original, tmp_path_factory):
+    """A broker of ours that serves the original's copies. Comes before anything is put in their place."""
+    tier = offloaded.tier
+    if not tier.our_driver:
+        pytest.skip(f"no driver of ours serves {tier.name} yet")
+    topics = [topic for topic in offloaded.topics if topic.form is tiers.THEIRS]
+    longshore = servers.Longshore(tmp_path_factory.mktemp("longshore"), tier.our_conf, tier.environment)
+    if not longshore.can_import():
+        pytest.skip("LONGSHORE_BIN has no command `import`")
+    longshore.import_from(original, [topic.name for topic in topics])
+    with longshore:
+        yield Served(tier, topics, longshore)
+
+
+@pytest.fixture(scope="module")
 def replaced(original, offloaded, program, tmp_path_factory):
     """Ours in the place of the original's copies, and a broker that has read none of them."""
     tier = offloaded.tier
+    original.stop_broker()
     for topic in offloaded.topics:
         for copy in topic.copies.values():
             if topic.form is tiers.TAKEN_AWAY:
@@ -141,21 +157,20 @@ def ours(replaced, original, kinds, tmp_path_factory):
         (ledger, told[ledger]["entries"], told[ledger]["size"], tier.uuid_of(copies[ledger])) for ledger in topic.ledgers])
     # The original remembers offsets by ledger and entry without the copy's uuid, and our ledgers' ids begin anew.
     original.start(tier.conf, tier.environment)
-    return Served(tier, [topic])
+    return Served(tier, [topic], original)
 
 
 def produce(broker, kinds, topics):
     """Sends each kind into each topic and ends the ledger behind it."""
-    client = new_client(broker)
-    for kind in kinds:
-        for topic in topics:
-            producer = client.create_producer(
-                topic.name, producer_name=f"{topic.name}-{len(topic.sent)}", block_if_queue_full=True, **kind.producer)
-            topic.ledgers.append(broker.open_ledger(topic.name))
-            topic.sent.append(send(producer, kind))
-            producer.close()
-            broker.unload(topic.name)
-    client.close()
+    with servers.new_client(broker) as client:
+        for kind in kinds:
+            for topic in topics:
+                name = f"{topic.name}-{len(topic.sent)}"
+                producer = client.create_producer(topic.name, producer_name=name, block_if_queue_full=True, **kind.producer)
+                topic.ledgers.append(broker.open_ledger(topic.name))
+                topic.sent.append(send(producer, kind))
+                producer.close()
+                broker.unload(topic.name)
 
 
 def send(producer, kind):
@@ -181,18 +196,6 @@ def send(producer, kind):
     servers.wait_for(f"the messages of {kind.name}", lambda: errors or len(ids) == len(kind.messages), SEND_SECONDS)
     assert not errors, f"{kind.name}: {errors}"
     return [(ids[number], message.digest) for number, message in enumerate(kind.messages)]
-
-
-def new_client(broker):
-    logger = pulsar.ConsoleLogger(pulsar.LoggerLevel.Error)
-    return pulsar.Client(broker.url, operation_timeout_seconds=60, logger=logger)
-
-
-@pytest.fixture
-def client(original):
-    client = new_client(original)
-    yield client
-    client.close()
 
 
 class log_to_stderr:

@@ -1,12 +1,16 @@
 """The servers of scripts/servers, on ports of this suite, the original's broker among them; and a broker of ours."""
+import contextlib
 import json
 import os
+import socket
 import subprocess
 import time
 import urllib.error
 import urllib.parse
 import urllib.request
 from pathlib import Path
+
+import pulsar
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 SCRIPTS = REPOSITORY / "scripts" / "servers"
@@ -20,7 +24,7 @@ PORTS = {
     "PULSAR_PORT": FIRST_PORT + 80,
     "PULSAR_HTTP_PORT": FIRST_PORT + 81,
 }
-START_SECONDS = 600
+START_SECONDS = 1200
 REST_SECONDS = 120
 OFFLOAD_SECONDS = 300
 OWN_START_SECONDS = 60
@@ -52,12 +56,19 @@ class Server:
             **{name: str(port) for name, port in PORTS.items()},
             **environment,
             "LONGSHORE_SERVERS_RUN": str(folder),
+            "LONGSHORE_SERVERS_PATIENCE": "5",
         }
         self.exports = {}
 
     def start(self, **environment):
         """Starts it and answers what it exports."""
-        out = self._run("start", {**self.environment, **environment})
+        return self._export(self._run("start", {**self.environment, **environment}))
+
+    def look(self):
+        """Answers what it exports, running or not."""
+        return self._export(self._run("env", self.environment))
+
+    def _export(self, out):
         lines = (line.removeprefix("export ") for line in out.splitlines() if line.startswith("export "))
         self.exports = dict(line.split("=", 1) for line in lines)
         return self.exports
@@ -72,7 +83,7 @@ class Server:
             done = subprocess.run([self.script, command], env=environment, stdin=subprocess.DEVNULL, stdout=stdout,
                                   stderr=stderr, timeout=START_SECONDS)
             stderr.seek(0)
-            assert done.returncode == 0, f"{self.script.name} {command}: {stderr.read().decode()[-3000:]}"
+            assert done.returncode == 0, f"{self.script.name} {command}: {stderr.read().decode()[-800:]}"
         return out.read_text()
 
 
@@ -126,6 +137,7 @@ class Original(Admin):
         self.bookies = Server("bookkeeper", folder, BOOKKEEPER_BOOKIES="1")
         self.broker = Server("pulsar", folder)
         self.bookies.start(FRESH="1")
+        self.broker.look()
 
     @property
     def url(self):
@@ -136,8 +148,8 @@ class Original(Admin):
         return self.broker.exports["LONGSHORE_TEST_PULSAR_HTTP"]
 
     @property
-    def libraries(self):
-        return Path(self.broker.exports["LONGSHORE_TEST_PULSAR_BIN"]).parent / "lib"
+    def distribution(self):
+        return Path(self.broker.exports["LONGSHORE_TEST_PULSAR_BIN"]).parent
 
     @property
     def log(self):
@@ -183,7 +195,7 @@ class Original(Admin):
     def _java(self, program, *arguments):
         """Runs a program of this folder with the original's classes."""
         # The folder in front configures the client's logging.
-        classpath = f"{self.folder / 'bookkeeper'}:{self.libraries}/*"
+        classpath = f"{self.folder / 'bookkeeper'}:{self.distribution}/lib/*"
         done = subprocess.run(
             ["java", "-Xmx256m", "-XX:+UseSerialGC", "--add-opens=java.base/jdk.internal.misc=ALL-UNNAMED",
              "--add-opens=java.base/java.nio=ALL-UNNAMED", "-Dio.netty.tryReflectionSetAccessible=true",
@@ -198,7 +210,7 @@ class Longshore(Admin):
 
     def __init__(self, folder, conf, environment):
         self.folder = folder
-        self.port, self.web_port = FIRST_PORT + 90, FIRST_PORT + 91
+        self.port, self.web_port = free_port(), free_port()
         own = {
             "bindAddress": "127.0.0.1",
             "advertisedAddress": "127.0.0.1",
@@ -232,6 +244,17 @@ class Longshore(Admin):
         wait_for("our broker", self._is_up, OWN_START_SECONDS)
         return self
 
+    def can_import(self):
+        return subprocess.run([os.environ["LONGSHORE_BIN"], "help", "import"], capture_output=True).returncode == 0
+
+    def import_from(self, original, topics):
+        """Makes topics of the original's readable here. This broker must be down."""
+        command = [os.environ["LONGSHORE_BIN"], "import", "--from", original.web_url, "--config", str(self.conf_file),
+                   *(f"persistent://public/default/{topic}" for topic in topics)]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=OFFLOAD_SECONDS, cwd=self.folder,
+                              env=self.environment)
+        assert done.returncode == 0, f"{' '.join(command)}: {done.stdout[-2000:]} {done.stderr[-2000:]}"
+
     def _is_up(self):
         assert self.process.poll() is None, f"our broker did not start:\n{self.log.read_text()[-3000:]}"
         try:
@@ -242,6 +265,23 @@ class Longshore(Admin):
     def __exit__(self, *_):
         self.process.terminate()
         self.process.wait(OWN_START_SECONDS)
+
+
+@contextlib.contextmanager
+def new_client(broker):
+    """A client of a broker, closed in the end."""
+    logger = pulsar.ConsoleLogger(pulsar.LoggerLevel.Error)
+    client = pulsar.Client(broker.url, operation_timeout_seconds=60, logger=logger)
+    try:
+        yield client
+    finally:
+        client.close()
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
 
 
 def topic_path(topic):

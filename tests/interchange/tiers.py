@@ -17,6 +17,8 @@ BLOCK_BYTES = 5 * MIB
 # Smaller than the largest entries.
 SMALL_BLOCK_BYTES = 512 << 10
 HDFS_TIMEOUT_SECONDS = 60
+# In the original's distribution and in ours.
+PROFILE = "conf/filesystem_offload_core_site.xml"
 
 
 @dataclass(frozen=True)
@@ -73,8 +75,10 @@ class LocalFolder:
 
     def __init__(self, folder):
         self.base = folder / "tier"
+        self.profile = None
 
-    def start(self, _original):
+    def start(self, original):
+        self.profile = original.distribution / PROFILE
         shutil.rmtree(self.base, ignore_errors=True)
         self.base.mkdir(parents=True)
 
@@ -84,16 +88,15 @@ class LocalFolder:
     @property
     def conf(self):
         return {
-            "managedLedgerOffloadDriver": "filesystem",
+            "managedLedgerOffloadDriver": self.driver_name,
             "fileSystemURI": f"file://{self.base}",
-            "fileSystemProfilePath": "conf/filesystem_offload_core_site.xml",
+            "fileSystemProfilePath": self.profile,
         }
 
     @property
     def our_conf(self):
-        """The same for our broker, whose configuration's folder is another."""
-        profile = REPOSITORY / "conf" / "filesystem_offload_core_site.xml"
-        return {**self.conf, "fileSystemProfilePath": profile}
+        """The same for our broker, with the profile that we ship."""
+        return {**self.conf, "fileSystemProfilePath": REPOSITORY / PROFILE}
 
     @staticmethod
     def uuid_of(copy):
@@ -124,12 +127,15 @@ class Hdfs:
     slug = "hdfs"
     forms = [THEIRS, *MAP_FILE_FORMS[1:4]]
     environment = {}
+    driver_name = "filesystem"
     our_driver = False
 
     def __init__(self, folder):
         self.server = Server("hdfs", folder)
+        self.profile = None
 
-    def start(self, _original):
+    def start(self, original):
+        self.profile = original.distribution / PROFILE
         self.server.start(FRESH="1")
 
     def stop(self):
@@ -138,9 +144,9 @@ class Hdfs:
     @property
     def conf(self):
         return {
-            "managedLedgerOffloadDriver": "filesystem",
+            "managedLedgerOffloadDriver": self.driver_name,
             "fileSystemURI": self.server.exports["LONGSHORE_TEST_HDFS"],
-            "fileSystemProfilePath": "conf/filesystem_offload_core_site.xml",
+            "fileSystemProfilePath": self.profile,
         }
 
     def fetch(self, topic, folder):
@@ -188,7 +194,8 @@ class S3:
     name = "S3, SeaweedFS"
     slug = "s3"
     forms = [*OBJECT_FORMS, TAKEN_AWAY]
-    our_driver = False
+    driver_name = "S3"
+    our_driver = True
 
     def __init__(self, folder):
         self.server = Server("seaweedfs", folder)
@@ -209,12 +216,25 @@ class S3:
     @property
     def conf(self):
         return {
-            "managedLedgerOffloadDriver": "S3",
+            "managedLedgerOffloadDriver": self.driver_name,
             "managedLedgerOffloadBucket": self.bucket.name,
             "managedLedgerOffloadRegion": "us-east-1",
             "managedLedgerOffloadServiceEndpoint": self.bucket.endpoint,
             "managedLedgerOffloadMaxBlockSizeInBytes": BLOCK_BYTES,
         }
+
+    @property
+    def our_conf(self):
+        """The very same."""
+        return self.conf
+
+    @property
+    def driver_metadata(self):
+        return {"bucket": self.bucket.name}
+
+    @staticmethod
+    def uuid_of(copy):
+        return copy.name.split("-ledger-", 1)[0]
 
     def fetch(self, topic, folder):
         """The original's own user metadata says which ledgers are the topic's."""
@@ -249,18 +269,19 @@ class AwsS3(S3):
     name = "aws-s3, SeaweedFS"
     slug = "aws-s3"
     forms = [THEIRS, OBJECT_FORMS[3]]
+    driver_name = "aws-s3"
 
     @property
     def environment(self):
         # Even with an endpoint this driver asks Amazon's own for the bucket's region, before each request and for 50 s where
         # it cannot be reached. The JVM's properties override the driver's: the endpoints of its regions are ours.
         regions = ("us-standard", "us-east-1")
-        return {"JAVA_TOOL_OPTIONS": " ".join(f"-Djclouds.region.{it}.endpoint={self.bucket.endpoint}" for it in regions)}
+        return {"JAVA_TOOL_OPTIONS": " ".join(f"-Djclouds.region.{region}.endpoint={self.bucket.endpoint}" for region in regions)}
 
     @property
     def conf(self):
         return {
-            "managedLedgerOffloadDriver": "aws-s3",
+            "managedLedgerOffloadDriver": self.driver_name,
             "s3ManagedLedgerOffloadBucket": self.bucket.name,
             "s3ManagedLedgerOffloadRegion": "us-east-1",
             "s3ManagedLedgerOffloadServiceEndpoint": self.bucket.endpoint,
