@@ -275,6 +275,40 @@ mod tests {
         assert!(open.contains_key(&(LedgerId(0), Tier::Cold)) && open.contains_key(&(LedgerId(100), Tier::Hot)));
     }
 
+    struct Nothing;
+
+    #[async_trait::async_trait]
+    impl ReadHandle for Nothing {
+        fn metadata(&self) -> LedgerMetadata {
+            unreachable!("nobody asks")
+        }
+
+        async fn read(&self, _: u64, _: u64, _: u64) -> Result<Vec<Entry>, ReadError> {
+            unreachable!("nobody reads")
+        }
+    }
+
+    /// What a swap of plugins costs: forgetting opens nothing, and the next reads of a copy open it once.
+    #[tokio::test]
+    async fn a_forgotten_copy_is_opened_by_its_next_reader_for_all() {
+        let (copies, opened) = (Copies::default(), AtomicU64::new(0));
+        let read = async || {
+            let slot = copies.slot(LedgerId(1), Tier::Cold, 0, 4);
+            let open = async || {
+                opened.fetch_add(1, Ordering::Relaxed);
+                tokio::task::yield_now().await;
+                Ok::<Arc<dyn ReadHandle>, ReadError>(Arc::new(Nothing))
+            };
+            slot.handle.get_or_try_init(open).await.unwrap();
+        };
+        for swaps in 1..=3 {
+            futures_util::future::join_all((0..1000).map(|_| read())).await;
+            assert_eq!(opened.load(Ordering::Relaxed), swaps);
+            copies.forget_cold();
+            assert_eq!(opened.load(Ordering::Relaxed), swaps);
+        }
+    }
+
     #[test]
     fn what_a_driver_has_opened_is_forgotten_and_the_hot_copies_stay() {
         let copies = Copies::default();

@@ -18,6 +18,7 @@ use super::figures::{DriverCounters, DriverFigures};
 use super::inline::InlineCalls;
 use super::isolation::Homes;
 use super::own_metrics::{OwnFamily, OwnMetrics};
+use super::secrets;
 use super::services::services;
 use super::settings::PluginSettings;
 use super::state::Standing;
@@ -106,18 +107,20 @@ impl LibraryStats {
 }
 
 impl LoadedPlugin {
-    /// Starts a library where it is open in this process: its runtime and its log. `own` is where its metrics go.
+    /// Starts a library where it is open in this process: its runtime and its log. `own` is where its metrics go, `sha256`
+    /// the sum of its bytes.
     ///
     /// # Errors
     /// A sentence with what the library says.
     pub(super) fn start(
         note: PluginNote,
+        sha256: &[u8; 32],
         file: String,
         homes: Homes,
         own: Arc<OwnMetrics>,
         settings: Arc<PluginSettings>,
     ) -> Result<Self, String> {
-        let thread_name = threads::name_for(&note.name);
+        let thread_name = threads::name_for(&note.name, sha256);
         let options = FfiStartOptions {
             runtime_workers: settings.runtime_workers,
             reserved: 0,
@@ -219,7 +222,7 @@ impl LoadedPlugin {
         self.error(driver, call, DriverErrorKind::Timeout, text, true)
     }
 
-    /// The error of a call to `driver`.
+    /// The error of a call to `driver`; no secret is in it.
     pub(super) fn error(
         &self,
         driver: &str,
@@ -228,7 +231,7 @@ impl LoadedPlugin {
         text: &str,
         retryable: bool,
     ) -> DriverError {
-        let text: String = text.chars().take(ERROR_CHARS_MAX).collect();
+        let text: String = secrets::without(text).chars().take(ERROR_CHARS_MAX).collect();
         DriverError {
             kind,
             driver: driver.to_owned(),

@@ -295,6 +295,7 @@ impl Lookout {
         let (policy, settings) = (round.policy.clone(), self.settings.clone());
         let opened = blocking(round.cause, move || assemble::open(&candidate, content, &policy, &settings)).await;
         let left = opened.as_ref().err().map(|not_opened| not_opened.left);
+        // One that runs in processes of its own alone counts too: its memory file is held here.
         if left != Some(Left::Nothing) {
             self.mapped.insert(content, plugin);
         }

@@ -51,6 +51,7 @@ pub mod report;
 mod room;
 mod rows;
 pub mod scan;
+mod secrets;
 mod services;
 pub mod settings;
 pub mod state;
@@ -68,7 +69,7 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use futures_util::FutureExt;
 use tokio::sync::Mutex;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use self::calls::Call;
 pub use self::change::{Change, ChangeKind, Rescan};
@@ -94,6 +95,9 @@ use crate::storage::{DriverError, DriverErrorKind, DriverLookup, DriverOrigin, D
 /// How many calls' deadlines a caller waits for an instance that others may be making. Two calls make one (validate, create),
 /// so that whoever makes it gets its own error first.
 const CREATE_CALLS_AWAITED: u32 = 3;
+
+/// Between two looks at threads that are to end.
+const THREADS_LOOK: Duration = Duration::from_millis(2);
 
 /// The plugins of one folder, and the driver instances that were made of them.
 pub struct PluginHost {
@@ -244,6 +248,33 @@ impl PluginHost {
     /// to end.
     pub async fn shutdown(&self, deadline: Duration) {
         self.instances.shutdown_all(deadline).await;
+    }
+
+    /// Ends the runtimes of all libraries, the oldest first, and waits until their threads have ended, all within `deadline`:
+    /// a thread that runs on while the process ends meets what is torn down around it. After [`shutdown`](Self::shutdown); what
+    /// is called afterwards fails, and no library can be started again in this process. A thread that never comes back is told
+    /// of in the log, and left to the end of the process.
+    pub async fn stop_libraries(&self, deadline: Duration) {
+        let registry = self.registry();
+        let mut generations: Vec<_> = registry.relieved.iter().chain(&registry.serving).collect();
+        generations.sort_by_key(|generation| generation.number);
+        let plugins = || generations.iter().map(|generation| generation.plugin());
+        plugins().filter_map(|plugin| plugin.homes.library).for_each(Module::stop);
+        let end = Instant::now() + deadline;
+        for plugin in plugins() {
+            let Some(library) = plugin.homes.library else { continue };
+            while library.stats().runtime_threads > 0 && Instant::now() < end {
+                sleep(THREADS_LOOK).await;
+            }
+            let threads = library.stats().runtime_threads;
+            if threads > 0 {
+                tracing::warn!(
+                    plugin = plugin.label,
+                    threads,
+                    "threads of a plugin do not end; the process ends with them"
+                );
+            }
+        }
     }
 
     fn registry(&self) -> Arc<Registry> {

@@ -34,6 +34,8 @@ pub struct PluginStatus {
     pub drivers: Vec<DriverStatus>,
     /// Libraries that were replaced or did not work: their memory is kept until the broker ends.
     pub retired: RetiredStatus,
+    /// Threads of the broker that libraries started under names of their own; whose they are the system does not tell.
+    pub named_threads: u64,
     /// When the folder was and will be looked at.
     pub rescan: RescanStatus,
     /// The rows of `offloaders list`.
@@ -159,6 +161,7 @@ pub(super) fn status(
             bytes: registry.retired.values().sum(),
             bytes_max: retired_bytes_max,
         },
+        named_threads: threads.named_by_others(),
         rescan: RescanStatus { interval_seconds: rescan.0, last_ms: registry.looked_ms, next_ms: rescan.1 },
         files: registry.rows.iter().map(Row::now).collect(),
     }

@@ -61,8 +61,8 @@ impl Settings {
         };
         let mut keys = Keys::new(config, environment, driver.spellings());
         let place = place(&mut keys);
-        let engine = engine(&mut keys, driver);
-        let store = Store::read(driver, &mut keys, &place);
+        let mut engine = engine(&mut keys, driver);
+        let store = Store::read(driver, &mut keys, &place, &mut engine);
         keys.finish(store.map(|store| Self { store, place, engine }))
     }
 }

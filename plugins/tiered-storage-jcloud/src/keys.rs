@@ -9,6 +9,7 @@
 
 use std::fmt::Display;
 use std::ops::RangeInclusive;
+use std::path::PathBuf;
 use std::str::FromStr;
 
 use longshore_plugin_api::{ConfigProblem, DriverConfig};
@@ -19,6 +20,8 @@ use crate::environment::Environment;
 pub(crate) const GENERIC: &str = "managedLedgerOffload";
 /// What further keys of S3 begin with.
 pub(crate) const S3: &str = "s3ManagedLedgerOffload";
+/// What further keys of Google Cloud Storage begin with.
+pub(crate) const GCS: &str = "gcsManagedLedgerOffload";
 /// What keys that the original does not have begin with.
 const EXTRA: &str = "managedLedgerOffloadExtraConfig";
 
@@ -69,6 +72,13 @@ impl<'a> Keys<'a> {
         let key = format!("{EXTRA}{name}");
         let value = self.config.get(&key)?;
         Some((key, value))
+    }
+
+    /// The file that a key names, which must be there. Quotes around its name are none of it: documents show them.
+    pub(crate) fn file(&mut self, key: &str) -> Option<PathBuf> {
+        let value = self.config.get(key)?;
+        let bare = value.strip_prefix('"').and_then(|value| value.strip_suffix('"')).unwrap_or(value);
+        self.config.find_file(key, bare).map_err(|problem| self.wrong(problem)).ok()
     }
 
     /// Notes something wrong.

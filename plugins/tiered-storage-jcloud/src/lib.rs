@@ -18,10 +18,14 @@ mod keys;
 mod object_store;
 mod offloader;
 
+#[cfg(test)]
+#[path = "../tests/stub/mod.rs"]
+mod stub;
+
 pub use offloader::{ObjectStoreFactory, ObjectStoreOffloader};
 
 longshore_plugin_api::export_offloader! {
     factory: ObjectStoreFactory,
     name: "tiered-storage-jcloud",
-    drivers: ["aws-s3", "S3", "transient"],
+    drivers: ["aws-s3", "S3", "google-cloud-storage", "azureblob", "aliyun-oss", "transient"],
 }

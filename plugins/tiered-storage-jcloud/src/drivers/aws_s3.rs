@@ -25,7 +25,7 @@ use crate::object_store::endpoint::{AddressStyle, Endpoint};
 use crate::object_store::failure::Failure;
 use crate::object_store::http::client;
 use crate::object_store::wire::{Sign, Wire};
-use crate::object_store::xml_multiparts::{Dialect, XmlMultiparts};
+use crate::object_store::xml_multiparts::{Dialect, PartChecksum, XmlMultiparts};
 
 /// Where requests go that no endpoint and no region was named for, and where all regions are known.
 const GLOBAL_HOST: &str = "s3.amazonaws.com";
@@ -112,7 +112,8 @@ impl S3Settings {
         if self.sends_crc32c {
             service = service.checksum_algorithm("crc32c");
         }
-        let dialect = Dialect { metadata_prefix: "x-amz-meta-", sends_crc32c: self.sends_crc32c };
+        let part_checksum = if self.sends_crc32c { PartChecksum::Amazon } else { PartChecksum::None };
+        let dialect = Dialect { metadata_prefix: "x-amz-meta-", part_checksum };
         let multiparts = XmlMultiparts::new(wire.clone(), name, address, dialect);
         let limits = StoreLimits { verifies_crc32c: self.sends_crc32c, ..LIMITS };
         ObjectBucket::open(name, service, wire, Box::new(multiparts), limits)

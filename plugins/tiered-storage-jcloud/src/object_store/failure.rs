@@ -58,12 +58,12 @@ impl Failure {
     }
 
     /// Whether the store knows no such object.
-    pub(super) fn is_absent_object(&self) -> bool {
+    pub(crate) fn is_absent_object(&self) -> bool {
         matches!(self, Self::Refused(refusal) if refusal.is_absent_object())
     }
 
     /// The error of a request that concerned `key` in `bucket`; an empty key is the bucket's own.
-    pub(super) fn into_error(self, bucket: &str, key: &str) -> Error {
+    pub(crate) fn into_error(self, bucket: &str, key: &str) -> Error {
         let place = if key.is_empty() { format!("bucket {bucket}") } else { format!("{key} in bucket {bucket}") };
         match self {
             Self::Refused(refusal) => {

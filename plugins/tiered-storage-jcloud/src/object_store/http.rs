@@ -23,6 +23,9 @@ const KEEP_ALIVE: Duration = Duration::from_secs(30);
 
 /// What a service that hands out credentials may take to answer.
 const CREDENTIALS_TIMEOUT: Duration = Duration::from_secs(10);
+/// The same for one on the machine's own link, which is there at once or not at all.
+const METADATA_TIMEOUT: Duration = Duration::from_secs(2);
+const LINK_LOCAL: &str = "169.254.";
 /// The longest answer of such a service, in bytes.
 const CREDENTIALS_ANSWER_BYTES_MAX: usize = 256 << 10;
 
@@ -95,7 +98,8 @@ impl reqsign_core::HttpSend for CredentialsHttp {
                 .set_retryable(true)
         };
         let mut request = reqwest::Request::try_from(request).map_err(unreached)?;
-        *request.timeout_mut() = Some(CREDENTIALS_TIMEOUT);
+        let time = if host.starts_with(LINK_LOCAL) { METADATA_TIMEOUT } else { CREDENTIALS_TIMEOUT };
+        *request.timeout_mut() = Some(time);
         let mut answer = self.0.execute(request).await.map_err(unreached)?;
         let body = read_body(&mut answer, CREDENTIALS_ANSWER_BYTES_MAX).await.map_err(unreached)?;
         let mut response = Response::new(body);
@@ -106,7 +110,7 @@ impl reqsign_core::HttpSend for CredentialsHttp {
 }
 
 /// The first `bytes_max` bytes of an answer.
-pub(super) async fn read_body(answer: &mut reqwest::Response, bytes_max: usize) -> reqwest::Result<Bytes> {
+pub(crate) async fn read_body(answer: &mut reqwest::Response, bytes_max: usize) -> reqwest::Result<Bytes> {
     let mut body = Vec::new();
     while let Some(chunk) = answer.chunk().await? {
         let room = bytes_max - body.len();

@@ -6,7 +6,8 @@
 //! | how a request is signed, sent and judged | `wire`, then `http` |
 //! | what can go wrong | `failure`, `refusal` |
 //! | objects in parts | `multiparts`, `xml_multiparts` |
-//! | addresses | `endpoint` |
+//! | what else opendal does not do | `own_requests` |
+//! | addresses, and what stands beside an object | `endpoint`, `user_metadata` |
 //!
 //! Each method is one request. Nothing is tried again, limited or timed here: the engine does that.
 
@@ -14,7 +15,9 @@ pub(crate) mod endpoint;
 pub(crate) mod failure;
 pub(crate) mod http;
 pub(crate) mod multiparts;
+pub(crate) mod own_requests;
 pub(crate) mod refusal;
+pub(crate) mod user_metadata;
 pub(crate) mod wire;
 pub(crate) mod xml_multiparts;
 
@@ -35,7 +38,7 @@ use longshore_plugin_api::{Error, Result};
 use opendal::{HttpTransporter, Metadata, OperationContext, Operator};
 
 use failure::Failure;
-use multiparts::Multiparts;
+use own_requests::OwnRequests;
 use wire::Wire;
 
 /// Objects of a page: one less than stores give at once, so that a page tells whether another one follows.
@@ -45,7 +48,7 @@ const LISTED_OBJECTS_MAX: u32 = 999;
 pub(crate) struct ObjectBucket {
     name: String,
     operator: Operator,
-    multiparts: Box<dyn Multiparts>,
+    own: OwnRequests,
     limits: StoreLimits,
     wire: Wire,
 }
@@ -65,13 +68,14 @@ impl ObjectBucket {
         name: &str,
         service: impl opendal::Builder,
         wire: Wire,
-        multiparts: Box<dyn Multiparts>,
+        own: impl Into<OwnRequests>,
         limits: StoreLimits,
     ) -> Result<Arc<dyn BlobStore>> {
-        let operator = Operator::new(service).map_err(|error| Failure::of_opendal(&error).into_error(name, ""))?;
+        let service = service.build().map_err(|error| Failure::of_opendal(&error).into_error(name, ""))?;
         let context = OperationContext::new().with_http_transport(HttpTransporter::new(wire.clone()));
-        let operator = operator.with_context(context);
-        Ok(Arc::new(Self { name: name.to_owned(), operator, multiparts, limits, wire }))
+        // Without the layers that opendal puts on by itself: to them, a range that reaches behind the object's end is an error.
+        let operator = Operator::from_parts(context, Arc::new(service));
+        Ok(Arc::new(Self { name: name.to_owned(), operator, own: own.into(), limits, wire }))
     }
 
     fn error(&self, key: &str) -> impl Fn(opendal::Error) -> Error {
@@ -106,7 +110,8 @@ impl ObjectBucket {
         Ok(Fetched {
             bytes: bytes.freeze(),
             object_bytes: object.map(Metadata::content_length),
-            user_metadata: object.map(user_metadata),
+            // Google tells it in answers to HEAD alone; objects of ours always have some.
+            user_metadata: object.map(user_metadata_of).filter(|told| !told.pairs().is_empty()),
         })
     }
 }
@@ -119,30 +124,33 @@ impl BlobStore for ObjectBucket {
     }
 
     async fn put(&self, key: &str, body: Bytes, attributes: &ObjectAttributes) -> Result<()> {
+        if let Some(own) = &self.own.put {
+            return own.put(key, body, attributes).await;
+        }
         let write = self.operator.write_with(key, body);
         let write = write.content_type(attributes.content_type);
-        let write = write.user_metadata(attributes.user_metadata.pairs().iter().cloned());
+        let write = write.user_metadata(user_metadata::encode(&attributes.user_metadata));
         write.await.map(drop).map_err(self.error(key))
     }
 
     async fn begin_multipart(&self, key: &str, attributes: &ObjectAttributes) -> Result<UploadId> {
-        self.multiparts.begin(key, attributes).await
+        self.own.multiparts.begin(key, attributes).await
     }
 
     async fn put_part(&self, key: &str, upload: &UploadId, number: u32, body: Bytes, crc32c: u32) -> Result<PartTag> {
-        self.multiparts.put_part(key, upload, number, body, crc32c).await
+        self.own.multiparts.put_part(key, upload, number, body, crc32c).await
     }
 
     async fn complete_multipart(&self, key: &str, upload: &UploadId, parts: &[PartTag]) -> Result<()> {
-        self.multiparts.complete(key, upload, parts).await
+        self.own.multiparts.complete(key, upload, parts).await
     }
 
     async fn abort_multipart(&self, key: &str, upload: &UploadId) -> Result<()> {
-        self.multiparts.abort(key, upload).await
+        self.own.multiparts.abort(key, upload).await
     }
 
     async fn list_multiparts(&self, prefix: &str) -> Result<Vec<OpenMultipart>> {
-        self.multiparts.list(prefix).await
+        self.own.multiparts.list(prefix).await
     }
 
     async fn get(&self, key: &str, range: Range<u64>) -> Result<Fetched> {
@@ -166,7 +174,7 @@ impl BlobStore for ObjectBucket {
 
     async fn head(&self, key: &str) -> Result<ObjectHead> {
         let object = self.operator.stat(key).await.map_err(self.error(key))?;
-        Ok(ObjectHead { object_bytes: object.content_length(), user_metadata: user_metadata(&object) })
+        Ok(ObjectHead { object_bytes: object.content_length(), user_metadata: user_metadata_of(&object) })
     }
 
     async fn delete(&self, key: &str) -> Result<()> {
@@ -180,6 +188,9 @@ impl BlobStore for ObjectBucket {
     }
 
     async fn list(&self, request: &ListRequest) -> Result<ListPage> {
+        if let Some(own) = &self.own.list {
+            return own.list(request).await;
+        }
         let limit = request.limit.clamp(1, LISTED_OBJECTS_MAX) as usize;
         // One object more than a page has, to know whether there is another page.
         let mut list = self.operator.lister_with(&request.prefix).recursive(true).limit(limit + 1);
@@ -201,7 +212,6 @@ impl BlobStore for ObjectBucket {
     }
 }
 
-fn user_metadata(object: &Metadata) -> UserMetadata {
-    let pairs = object.user_metadata().into_iter().flatten();
-    pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
+fn user_metadata_of(object: &Metadata) -> UserMetadata {
+    user_metadata::decode(object.user_metadata().into_iter().flatten())
 }

@@ -184,7 +184,7 @@ impl fmt::Display for Refusal {
 }
 
 /// Names of elements without regard to their namespace, which stores leave out as they please.
-pub(super) trait LocalName {
+pub(crate) trait LocalName {
     /// Whether this is an element of this name.
     fn has_tag_name_of(&self, name: &str) -> bool;
 }

@@ -10,7 +10,7 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use block_format::store::{ObjectAttributes, OpenMultipart, PartTag, UploadId};
 use bytes::Bytes;
-use http::{HeaderMap, Method, Request, Response, StatusCode, header};
+use http::{HeaderMap, HeaderName, Method, Request, Response, StatusCode, header};
 use longshore_plugin_api::{Error, ErrorCode, Result};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use roxmltree::Document;
@@ -18,12 +18,16 @@ use roxmltree::Document;
 use super::failure::Failure;
 use super::multiparts::Multiparts;
 use super::refusal::{LocalName, Refusal};
+use super::user_metadata;
 use super::wire::{CHECKSUM_CRC32C, Wire};
 
 /// What stands as it is in a query.
-const QUERY: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
+pub(crate) const QUERY: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 /// What stands as it is in a path.
-const PATH: &AsciiSet = &QUERY.remove(b'/');
+pub(crate) const PATH: &AsciiSet = &QUERY.remove(b'/');
+
+/// Google's header of checksums.
+const GOOGLE_HASH: HeaderName = HeaderName::from_static("x-goog-hash");
 
 /// The longest answer to a short request, in bytes.
 const ANSWER_BYTES_MAX: usize = 64 << 10;
@@ -37,8 +41,19 @@ const LISTING_BYTES_MAX: usize = 4 << 20;
 pub(crate) struct Dialect {
     /// What names of user metadata begin with as headers: `x-amz-meta-`.
     pub(crate) metadata_prefix: &'static str,
-    /// Whether parts carry their CRC32C, which the store is to verify.
-    pub(crate) sends_crc32c: bool,
+    /// What parts carry so that the store can verify them.
+    pub(crate) part_checksum: PartChecksum,
+}
+
+/// A checksum of a part.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum PartChecksum {
+    /// None of ours.
+    None,
+    /// The CRC32C as Amazon wants it, with the part and again at the end.
+    Amazon,
+    /// The CRC32C as Google wants it.
+    Google,
 }
 
 /// The uploads of one bucket.
@@ -87,15 +102,15 @@ impl XmlMultiparts {
             let invalid = |source: &dyn std::error::Error| {
                 Error::new(ErrorCode::InvalidArgument, format!("a header {name} cannot be `{value}`: {source}"))
             };
-            let name = header::HeaderName::try_from(name).map_err(|error| invalid(&error))?;
+            let name = HeaderName::try_from(name).map_err(|error| invalid(&error))?;
             headers.insert(name, value.parse().map_err(|error: header::InvalidHeaderValue| invalid(&error))?);
             Ok(())
         };
         set("content-type", attributes.content_type)?;
-        for (name, value) in attributes.user_metadata.pairs() {
-            set(&format!("{}{}", self.dialect.metadata_prefix, name.to_ascii_lowercase()), value)?;
+        for (name, value) in user_metadata::encode(&attributes.user_metadata) {
+            set(&format!("{}{}", self.dialect.metadata_prefix, name.to_ascii_lowercase()), &value)?;
         }
-        if self.dialect.sends_crc32c {
+        if self.dialect.part_checksum == PartChecksum::Amazon {
             set("x-amz-checksum-algorithm", "CRC32C")?;
         }
         Ok(headers)
@@ -121,9 +136,14 @@ impl Multiparts for XmlMultiparts {
 
     async fn put_part(&self, key: &str, upload: &UploadId, number: u32, body: Bytes, crc32c: u32) -> Result<PartTag> {
         let mut headers = HeaderMap::new();
-        let checksum = self.dialect.sends_crc32c.then(|| BASE64_STANDARD.encode(crc32c.to_be_bytes()));
-        if let Some(value) = checksum.as_ref().and_then(|checksum| checksum.parse().ok()) {
-            headers.insert(CHECKSUM_CRC32C, value);
+        let checksum = BASE64_STANDARD.encode(crc32c.to_be_bytes());
+        let (name, value) = match self.dialect.part_checksum {
+            PartChecksum::None => (None, String::new()),
+            PartChecksum::Amazon => (Some(CHECKSUM_CRC32C), checksum.clone()),
+            PartChecksum::Google => (Some(GOOGLE_HASH), format!("crc32c={checksum}")),
+        };
+        if let Some((name, value)) = name.zip(value.parse().ok()) {
+            headers.insert(name, value);
         }
         let query = format!("partNumber={number}&uploadId={}", utf8_percent_encode(&upload.0, QUERY));
         let answer = self.exchange(Method::PUT, key, &query, headers, body, ANSWER_BYTES_MAX).await;
@@ -132,6 +152,7 @@ impl Multiparts for XmlMultiparts {
             tag.filter(|tag| !tag.is_empty()).ok_or_else(|| Failure::Garbled("it has no ETag".to_owned()))
         });
         let tag = tag.map_err(self.error(key))?;
+        let checksum = (self.dialect.part_checksum == PartChecksum::Amazon).then_some(checksum);
         Ok(PartTag { number, tag: Tag { etag: tag, checksum }.to_string() })
     }
 
@@ -227,7 +248,7 @@ fn parse(answer: &Response<Bytes>) -> Result<Document<'_>, Failure> {
     Document::parse(text).map_err(|error| Failure::Garbled(error.to_string()))
 }
 
-fn text_in(node: roxmltree::Node<'_, '_>, name: &str) -> Option<String> {
+pub(crate) fn text_in(node: roxmltree::Node<'_, '_>, name: &str) -> Option<String> {
     let text = node.children().find(|child| child.has_tag_name_of(name))?.text()?.trim();
     Some(text.to_owned()).filter(|text| !text.is_empty())
 }
