@@ -87,14 +87,14 @@ def offloaded(request, original, kinds, run_folder, tmp_path_factory):
     try:
         original.start(tier.conf, tier.environment)
         topics = [Topic(f"{tier.slug}-{number}", form) for number, form in enumerate(tier.forms)]
-        with log_to_stderr(f"{tier.name}: producing"):
+        with told(f"{tier.name}: producing"):
             produce(original, kinds, topics)
         ledgers = [ledger for topic in topics for ledger in topic.ledgers]
         entries = original.bookkeeper_entries(ledgers)
-        with log_to_stderr(f"{tier.name}: offloading"):
+        with told(f"{tier.name}: offloading"):
             for topic in topics:
                 original.offload(topic.name)
-        with log_to_stderr(f"{tier.name}: the bookies' copies go"):
+        with told(f"{tier.name}: the bookies' copies go"):
             original.await_gone_from_bookkeeper(ledgers)
         for topic in topics:
             topic.entries = {ledger: entries[ledger] for ledger in topic.ledgers}
@@ -113,8 +113,6 @@ def adopted(offloaded, original, tmp_path_factory):
         pytest.skip(f"no driver of ours serves {tier.name} yet")
     topics = [topic for topic in offloaded.topics if topic.form is tiers.THEIRS]
     longshore = servers.Longshore(tmp_path_factory.mktemp("longshore"), tier.our_conf, tier.environment)
-    if not longshore.can_import():
-        pytest.skip("LONGSHORE_BIN has no command `import`")
     longshore.import_from(original, [topic.name for topic in topics])
     with longshore:
         yield Served(tier, topics, longshore)
@@ -198,7 +196,7 @@ def send(producer, kind):
     return [(ids[number], message.digest) for number, message in enumerate(kind.messages)]
 
 
-class log_to_stderr:
+class told:
     """Says how long a slow step took, where pytest shows it (-s, or a failure)."""
 
     def __init__(self, what):

@@ -244,9 +244,6 @@ class Longshore(Admin):
         wait_for("our broker", self._is_up, OWN_START_SECONDS)
         return self
 
-    def can_import(self):
-        return subprocess.run([os.environ["LONGSHORE_BIN"], "help", "import"], capture_output=True).returncode == 0
-
     def import_from(self, original, topics):
         """Makes topics of the original's readable here. This broker must be down."""
         command = [os.environ["LONGSHORE_BIN"], "import", "--from", original.web_url, "--config", str(self.conf_file),

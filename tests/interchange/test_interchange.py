@@ -6,6 +6,7 @@ the place of its copies, under the same names; the bookies have nothing any more
 client must get every message, in order and at random. At last a broker of ours makes a topic and offloads it, and the
 original is given its ledgers' ids and uuids: nothing of that topic ever went through the original.
 """
+import hashlib
 import random
 
 import pulsar
@@ -43,6 +44,13 @@ def test_our_broker_serves_the_originals_topics_in_order(adopted, kinds, results
 
 def test_our_broker_serves_the_originals_topics_at_random(adopted, kinds, results):
     read_at_random(adopted, kinds, results, report.OURS_SERVES)
+
+
+def test_taking_topics_over_leaves_their_copies_as_they_were(adopted, tmp_path):
+    for topic in adopted.topics:
+        now = adopted.tier.fetch(topic.name, tmp_path / topic.name)
+        assert {ledger: contents(copy) for ledger, copy in now.items()} == {
+            ledger: contents(copy) for ledger, copy in topic.copies.items()}
 
 
 def test_the_original_serves_our_copies_in_order(replaced, kinds, results):
@@ -134,6 +142,12 @@ def received(source, count):
 def expected(sent):
     """In the order of their places; key-based batches have another one than that in which their messages were sent."""
     return sorted((place(message_id), digest) for message_id, digest in sent)
+
+
+def contents(copy):
+    """Hashes of a copy's files: those of a MapFile's folder, or a data object and its index."""
+    files = sorted(copy.iterdir()) if copy.is_dir() else [copy, copy.with_name(f"{copy.name}-index")]
+    return {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
 
 
 def place(message_id):
