@@ -62,34 +62,21 @@ def managed_ledger(topic):
     return topic_path(topic).replace("/persistent/public/default", "public/default/persistent")
 
 
-class LocalFolder:
-    """Driver `filesystem` over `file://`, with the profile that Pulsar ships."""
+class FileSystem:
+    """What both kinds of the driver `filesystem` share. A kind says where its base is."""
 
-    name = "filesystem, local"
-    slug = "local"
-    forms = [*MAP_FILE_FORMS, TAKEN_AWAY]
     environment = {}
     driver_name = "filesystem"
     driver_metadata = {}
-    our_driver = True
 
-    def __init__(self, folder):
-        self.base = folder / "tier"
+    def __init__(self):
         self.profile = None
-
-    def start(self, original):
-        self.profile = original.distribution / PROFILE
-        shutil.rmtree(self.base, ignore_errors=True)
-        self.base.mkdir(parents=True)
-
-    def stop(self):
-        pass
 
     @property
     def conf(self):
         return {
             "managedLedgerOffloadDriver": self.driver_name,
-            "fileSystemURI": f"file://{self.base}",
+            "fileSystemURI": self.base_uri,
             "fileSystemProfilePath": self.profile,
         }
 
@@ -101,6 +88,28 @@ class LocalFolder:
     @staticmethod
     def uuid_of(copy):
         return copy.name.split("-", 1)[1]
+
+
+class LocalFolder(FileSystem):
+    """Driver `filesystem` over `file://`, with the profile that Pulsar ships."""
+
+    name = "filesystem, local"
+    slug = "local"
+    forms = [*MAP_FILE_FORMS, TAKEN_AWAY]
+    our_driver = True
+
+    def __init__(self, folder):
+        super().__init__()
+        self.base = folder / "tier"
+        self.base_uri = f"file://{self.base}"
+
+    def start(self, original):
+        self.profile = original.distribution / PROFILE
+        shutil.rmtree(self.base, ignore_errors=True)
+        self.base.mkdir(parents=True)
+
+    def stop(self):
+        pass
 
     def fetch(self, topic, folder):
         """Copies every copy of the topic's ledgers into `folder`. Answers `{ledger: path}`."""
@@ -120,19 +129,17 @@ class LocalFolder:
         shutil.copytree(ours, place, ignore=hide)
 
 
-class Hdfs:
+class Hdfs(FileSystem):
     """Driver `filesystem` over `hdfs://`; the suite itself goes through WebHDFS."""
 
     name = "filesystem, HDFS"
     slug = "hdfs"
     forms = [THEIRS, *MAP_FILE_FORMS[1:4]]
-    environment = {}
-    driver_name = "filesystem"
     our_driver = False
 
     def __init__(self, folder):
+        super().__init__()
         self.server = Server("hdfs", folder)
-        self.profile = None
 
     def start(self, original):
         self.profile = original.distribution / PROFILE
@@ -142,12 +149,8 @@ class Hdfs:
         self.server.stop()
 
     @property
-    def conf(self):
-        return {
-            "managedLedgerOffloadDriver": self.driver_name,
-            "fileSystemURI": self.server.exports["LONGSHORE_TEST_HDFS"],
-            "fileSystemProfilePath": self.profile,
-        }
+    def base_uri(self):
+        return self.server.exports["LONGSHORE_TEST_HDFS"]
 
     def fetch(self, topic, folder):
         base = "/" + managed_ledger(topic)
