@@ -39,6 +39,9 @@ pub(crate) fn write(
     ledger: &LedgerReader,
     feed: Receiver<Feed>,
 ) -> Result<()> {
+    if feed.is_closed() && feed.is_empty() {
+        return Err(Error::new(ErrorCode::Cancelled, "the offload was given up before it began"));
+    }
     folders::create(file_system, &paths.parent)?;
     // Debris of an earlier try with the same uid.
     folders::remove(file_system, &paths.attempts)?;

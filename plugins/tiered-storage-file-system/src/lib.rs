@@ -29,6 +29,7 @@ mod profile;
 mod read_handle;
 mod scan;
 mod stored_file;
+mod turns;
 
 pub use offloader::{FileSystemFactory, FileSystemOffloader};
 pub use read_handle::FileReadHandle;

@@ -22,6 +22,7 @@ use crate::local::LocalFileSystem;
 use crate::paths::CopyPaths;
 use crate::read_handle::{self, FileReadHandle};
 use crate::scan;
+use crate::turns::Turns;
 
 /// Payload bytes that are read from a ledger at once. `managedLedgerOffloadPrefetchRounds` batches may wait, one is
 /// being written and one being read.
@@ -57,7 +58,7 @@ impl OffloaderFactory for FileSystemFactory {
         let working_folder = config.search_folders.first().cloned();
         blocking("make the driver", move || {
             let stores = Stores::new(&settings)?;
-            Ok(FileSystemOffloader { settings, stores, working_folder })
+            Ok(FileSystemOffloader { settings, stores, turns: Turns::default(), working_folder })
         })
         .await
     }
@@ -68,6 +69,7 @@ impl OffloaderFactory for FileSystemFactory {
 pub struct FileSystemOffloader {
     settings: Settings,
     stores: Stores,
+    turns: Turns,
     /// What relative bases of old versions are relative to.
     working_folder: Option<PathBuf>,
 }
@@ -163,7 +165,12 @@ impl Offloader for FileSystemOffloader {
             CopyPaths::new(&self.settings.base.folder, &request.managed_ledger, request.ledger_id, request.uid)?;
         let (sender, feed) = mpsc::channel(self.settings.batches_ahead);
         let (options, source) = (self.settings.write, ledger.clone());
-        let writer = spawn_blocking(move || copy::write(file_system.as_ref(), &paths, options, &source, feed));
+        let turn = self.turns.take(&paths.copy).await;
+        let writer = spawn_blocking(move || {
+            // Held until everything is cleared away, also where nobody waits for the answer any more.
+            let _turn = turn;
+            copy::write(file_system.as_ref(), &paths, options, &source, feed)
+        });
         let fed = feed_all(&ledger, sender, batch_bytes(self.settings.batches_ahead)).await;
         let written = writer.await.unwrap_or_else(|e| Err(from_join("write of a copy", e)));
         match (fed, written) {

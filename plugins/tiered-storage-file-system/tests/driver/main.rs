@@ -5,6 +5,8 @@
 mod behaviour;
 mod conformance;
 mod damage;
+mod full_disk;
 mod golden;
 mod hadoop;
+#[path = "../kit/mod.rs"]
 mod kit;
