@@ -1,6 +1,6 @@
 //! A file of a copy as the format library reads it: by position, opened once more where its handle wore out.
 //!
-//! A handle wears out on NFS when the server forgot it (`ESTALE`), and on HDFS when no machine that had a block still answers
+//! A handle wears out on NFS when the server forgot it (`ESTALE`, and over NFSv4 after a restart `EIO` or `EBADF`), and on HDFS when no machine that had a block still answers
 //! for it. Copies never change once they have their name, so the path leads to the same file again; should it not, the read
 //! fails.
 
@@ -11,6 +11,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use bytes::Bytes;
 use map_file::{Error, Source};
+use rustix::io::Errno;
 
 use crate::file_system::{FileSystem, Identity, OpenFile, STALE};
 
@@ -64,6 +65,12 @@ impl StoredFile {
     }
 }
 
+/// Whether opening the file again may help. A disk that cannot read answers the same once more.
+fn is_worn_out(error: &io::Error) -> bool {
+    let worn_out = [Errno::IO, Errno::BADF].map(|errno| Some(errno.raw_os_error()));
+    error.kind() == STALE || worn_out.contains(&error.raw_os_error())
+}
+
 thread_local! {
     static ONLY_FROM_MEMORY: Cell<bool> = const { Cell::new(false) };
 }
@@ -80,7 +87,7 @@ pub(crate) fn only_from_memory<T>(read: impl FnOnce() -> Result<T, Error>) -> Op
     let _restore = Restore(ONLY_FROM_MEMORY.replace(true));
     match read() {
         // A read that may wait also opens the file again.
-        Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::WouldBlock || source.kind() == STALE => None,
+        Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::WouldBlock || is_worn_out(&source) => None,
         answer => Some(answer),
     }
 }
@@ -100,7 +107,7 @@ impl Source for StoredFile {
             file.read_from_memory(offset, len)
         } else {
             match file.read_at(offset, len) {
-                Err(e) if e.kind() == STALE => self.read_once_more(&file, offset, len),
+                Err(e) if is_worn_out(&e) => self.read_once_more(&file, offset, len),
                 read => read,
             }
         };

@@ -9,6 +9,9 @@ use hdfs_native::HdfsError;
 /// Characters of a server's text that a message repeats.
 const TEXT_MAX: usize = 300;
 
+/// How the crate begins to say that every replica was tried.
+const ALL_FAILED: &str = "All DataNodes failed";
+
 /// Turns an error of the crate into one of the seam.
 pub(crate) fn from_hdfs(error: HdfsError) -> io::Error {
     io::Error::new(kind(&error), text(&error))
@@ -85,6 +88,10 @@ fn text(error: &HdfsError) -> String {
             "{error}; with hadoop.security.authentication=kerberos the broker needs libgssapi_krb5 and a valid ticket \
              (KRB5CCNAME, or KRB5_CLIENT_KTNAME for a keytab)"
         ),
+        // What follows is the crate's own rendering of each machine.
+        HdfsError::DataTransferError(text) if text.starts_with(ALL_FAILED) => {
+            "no DataNode that has the block answers for it".to_owned()
+        }
         other => other.to_string(),
     };
     match text.char_indices().nth(TEXT_MAX) {
@@ -135,6 +142,8 @@ mod tests {
     fn a_stack_trace_is_cut_to_its_first_line() {
         let error = from_hdfs(thrown("java.io.IOException"));
         assert_eq!(error.to_string(), "java.io.IOException: why");
+        let gone = from_hdfs(HdfsError::DataTransferError(format!("{ALL_FAILED}: [DatanodeInfoProto {{}}]")));
+        assert_eq!(gone.to_string(), "no DataNode that has the block answers for it");
         let long = from_hdfs(HdfsError::DataTransferError("ä".repeat(10_000)));
         assert!(long.to_string().chars().count() <= TEXT_MAX + 1);
     }

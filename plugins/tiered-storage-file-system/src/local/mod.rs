@@ -10,6 +10,8 @@ use std::fs::{self, OpenOptions};
 use std::io::{self, ErrorKind, Write};
 use std::path::Path;
 use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
 
 use rustix::fs::{Access, AtFlags, CWD, Mode, OFlags, RenameFlags, renameat_with};
 use rustix::io::Errno;
@@ -22,6 +24,10 @@ use open_file::LocalOpenFile;
 
 /// How often a step is made again that somebody else's steps undid.
 const RACES_MAX: usize = 64;
+/// NFS gives a file that is removed while it is open, or while its last bytes are on their way, another name in its folder until it is
+/// closed. A removal waits for that: so often, so long.
+const BUSY_TRIES: usize = 20;
+const BUSY_PAUSE: Duration = Duration::from_millis(50);
 
 /// The machine's own file system, mounted ones included.
 #[derive(Clone, Copy, Debug, Default)]
@@ -101,12 +107,13 @@ impl FileSystem for LocalFileSystem {
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {
-        let mut tries = 0..RACES_MAX;
+        let (mut races, mut pauses) = (0..RACES_MAX, 0..BUSY_TRIES);
         loop {
             match remove_once(path) {
                 Err(e) if is_absent(&e) => return Ok(()),
                 // Somebody writes into it meanwhile.
-                Err(e) if e.kind() == ErrorKind::DirectoryNotEmpty && tries.next().is_some() => {}
+                Err(e) if e.kind() == ErrorKind::DirectoryNotEmpty && races.next().is_some() => {}
+                Err(e) if e.kind() == ErrorKind::ResourceBusy && pauses.next().is_some() => thread::sleep(BUSY_PAUSE),
                 removed => return removed,
             }
         }

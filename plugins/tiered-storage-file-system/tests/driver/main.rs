@@ -10,3 +10,4 @@ mod golden;
 mod hadoop;
 #[path = "../kit/mod.rs"]
 mod kit;
+mod nfs;

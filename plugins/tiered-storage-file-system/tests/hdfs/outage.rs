@@ -27,7 +27,9 @@ async fn soon<T>(mut work: impl AsyncFnMut() -> Result<T>) -> T {
     let until = Instant::now() + Duration::from_secs(60);
     loop {
         match work().await {
-            Err(error) if error.is_retryable() && Instant::now() < until => eprintln!("once more: {error}"),
+            Err(error) if error.is_retryable() && Instant::now() < until => {
+                tokio::time::sleep(Duration::from_millis(500)).await;
+            }
             answer => return answer.unwrap(),
         }
     }
