@@ -17,6 +17,7 @@ pub mod broker;
 pub mod cli;
 pub mod client;
 pub mod config;
+pub mod import;
 pub mod ledger;
 pub mod managed_ledger;
 pub mod metadata;

@@ -22,6 +22,8 @@ fn main() -> ExitCode {
         Command::Standalone(args) => standalone(&args),
         Command::Client(args) => runtime().and_then(|runtime| runtime.block_on(cli::run_client(args))).map(|()| 0),
         Command::Offloaders(args) => cli::run_offloaders(&args),
+        Command::Import(args) => cli::run_import(&args),
+        Command::Ledger(args) => cli::run_ledger(&args),
         Command::OffloaderChild => isolation::child::run().map(|()| 0).map_err(Into::into),
         Command::Demo(args) => cli::run_demo(&args).map(|same| if same { 0 } else { FAILED }),
     };

@@ -293,6 +293,8 @@ pub struct DriverError {
     pub driver: String,
     /// `name version`, or empty where no plugin was involved.
     pub plugin: String,
+    /// The plugin's own error code, by its name in the contract; `None` where the host itself says so.
+    pub code: Option<String>,
     /// What was tried, on what, what to do, causes appended.
     pub message: String,
     /// Whether the same call may succeed later.

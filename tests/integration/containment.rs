@@ -113,6 +113,68 @@ async fn a_block_in_any_verb_costs_one_operation() -> Result<()> {
     .await
 }
 
+/// A secret that the plugin tells, in every way that it has to tell anything.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_secret_that_a_plugin_tells_is_starred() -> Result<()> {
+    for isolation in ["none", "process"] {
+        let mut rig = rig("confess-health")?;
+        rig.set("managedLedgerOffloadExtraConfigMisbehavingPin", "correct-horse-battery");
+        rig.set("offloadersIsolation", isolation);
+        let broker = rig.start()?;
+        let end = Instant::now() + PATIENCE;
+        while !(rig.log().contains("the pin is ***, again ***") && rig.log().contains("*** is no good pin")) {
+            ensure!(Instant::now() < end, "{isolation}: neither event nor error is in the log: {}", rig.log());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        let log = rig.log();
+        for word in ["of_field=***", "confessing{of_span=***}", "caused by ***", "(Conflict)"] {
+            ensure!(log.contains(word), "{isolation}: `{word}` is not in the log: {log}");
+        }
+        ensure!(!log.contains("correct-horse-battery"), "{isolation}: the secret is in the log: {log}");
+        let status = broker.get("/brokers/offloaders/status")?;
+        ensure!(status["plugins"][0]["errors"]["Conflict"].as_u64() >= Some(1), "{status}");
+        ensure!(!status.to_string().contains("correct-horse-battery"), "{isolation}: the secret is in the status");
+        stop_in_order(broker, &rig)?;
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn threads_that_a_plugin_names_itself_are_counted_and_what_is_unknown_is_null() -> Result<()> {
+    let until = |mode: &str, isolation: &str, want: u64| -> Result<()> {
+        let mut rig = rig(mode)?;
+        rig.set("offloadersIsolation", isolation);
+        let broker = rig.start()?;
+        let end = Instant::now() + PATIENCE;
+        loop {
+            let status = broker.get("/brokers/offloaders/status")?;
+            let (plugin, process) = (&status["plugins"][0], &status["files"][0]["processes"][0]);
+            let is_asked = plugin["driver_instances"] == 1 && plugin["calls_in_flight"] == 0;
+            let is_known = match isolation {
+                "none" => plugin["library"]["threads"].as_u64() >= Some(2),
+                _ => plugin["library"].is_null() && process["resident_bytes"].as_u64() > Some(1 << 20),
+            };
+            let has_threads = isolation == "none" || process["threads"].as_u64() > Some(2 + want);
+            let named = if isolation == "none" { want } else { 0 };
+            if is_asked && is_known && has_threads && status["named_threads"] == named {
+                return stop_in_order(broker, &rig);
+            }
+            ensure!(Instant::now() < end, "{mode} in {isolation}: {status:#}");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    };
+    until("ok", "none", 0)?;
+    until("named-health", "none", 1)?;
+    until("named-health", "process", 1)
+}
+
+/// The host alone knows how long the ledger was that was copied.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_copy_of_another_length_than_the_recorded_one_is_not_read() -> Result<()> {
+    let words = "the copy says that it has 10 entries and 0 bytes, the ledger that was copied had 10 and ";
+    at_once(vec![(reader_of_the_only_copy, "nonsense-open-length", words.to_owned())]).await
+}
+
 /// The copy goes out, and a deleted topic is gone although its copy is not.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_panic_in_delete_costs_one_deletion() -> Result<()> {
@@ -161,7 +223,9 @@ fn without_a_free_thread(mode: &str, words: &str) -> Result<()> {
     }
     block_on(check_life(&broker, Topic("alive")))?;
     stop_in_order(broker, &rig)?;
-    ensure!(rig.log().contains(words), "`{words}` is not in the log");
+    for words in [words, "threads of a plugin do not end"] {
+        ensure!(rig.log().contains(words), "`{words}` is not in the log");
+    }
     Ok(())
 }
 

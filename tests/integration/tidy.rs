@@ -42,7 +42,8 @@ fn may_know() -> BTreeMap<&'static str, &'static [&'static str]> {
         ("protocol", &["managed_ledger", "storage", "topic"]),
         ("client", &["protocol", "topic"]),
         ("admin", &["managed_ledger", "metadata", "namespace", "offload", "storage", "topic", "trace"]),
-        ("cli", &["broker", "client", "config", "namespace", "plugin", "storage"]),
+        ("import", &["managed_ledger", "metadata", "namespace", "storage", "topic"]),
+        ("cli", &["broker", "client", "config", "import", "managed_ledger", "namespace", "plugin", "storage", "topic"]),
         (
             "broker",
             &[
@@ -105,6 +106,17 @@ fn unsafe_and_the_crates_of_the_boundary_stay_in_their_rooms() {
             for word in ["unsafe {", "unsafe fn", "unsafe impl", "abi_stable::", "async_ffi::", "libloading::"] {
                 assert!(!read(&path).contains(word), "`{word}` stands in {}", path.display());
             }
+        }
+    }
+}
+
+#[test]
+fn the_formats_are_known_to_one_command_of_the_host_alone() {
+    let source = root().join("host/src");
+    let command = source.join("cli/commands/ledger");
+    for path in rust_files(&source).iter().filter(|path| !path.starts_with(&command)) {
+        for word in ["block_format::", "map_file::"] {
+            assert!(!read(path).contains(word), "`{word}` stands in {}", path.display());
         }
     }
 }

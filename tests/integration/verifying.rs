@@ -8,7 +8,9 @@ use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 use longshore::plugin::verification::KINDS;
+use longshore_tests::broker::binary;
 use longshore_tests::c_library::{compile, good_note};
+use longshore_tests::c_plugins::{compile as compile_c, have, misbehaving_source};
 use longshore_tests::plugins::{put, stage};
 use longshore_tests::rig::{Rig, run};
 use serde_json::{Value, json};
@@ -175,6 +177,38 @@ fn a_library_that_is_not_what_its_note_says() -> Result<()> {
         let (code, ids, row) = verify(&put(folder.path(), "bad.so", &bytes), &[])?;
         ensure!(code == Some(1) && ids.iter().any(|found| found == id), "{id}: {row:#}");
     }
+    Ok(())
+}
+
+/// Tables that cannot be used, a library that does not start, and a machine on which nothing can be tried.
+#[test]
+fn a_library_that_loads_and_does_not_work_is_a_finding() -> Result<()> {
+    if !have("cc") {
+        return Ok(());
+    }
+    let folder = tempfile::tempdir()?;
+    let library = folder.path().join("built");
+    for (id, flag, words) in [
+        ("layout", "-DCREATE=NULL", "its offloader_plugin_t has no function `create`"),
+        ("layout", "-DDRIVER_SIZE=64", "says that it has 64 bytes, at least 72 are needed"),
+        ("start", "-DSTART_FAILS", "it could not be started: the tape robot is asleep"),
+    ] {
+        compile_c("cc", &misbehaving_source(), &["-std=c99", "-Wno-unused-function", flag], &library);
+        let (code, ids, row) = verify(&put(folder.path(), "bad.so", &std::fs::read(&library)?), &[])?;
+        ensure!(code == Some(1) && ids.iter().any(|found| found == id), "{flag}: {row:#}");
+        ensure!(text(&row, id).contains(words), "{flag}: {row:#}");
+    }
+    // A trial has a folder of its own among the temporary ones.
+    let path = put(folder.path(), "tiny.so", &std::fs::read(tiny(folder.path(), "", &[]))?);
+    let output = Command::new(binary())
+        .args(["offloaders", "verify", "--json"])
+        .arg(path)
+        .env("TMPDIR", folder.path().join("none"))
+        .env_remove("RUST_LOG")
+        .output()?;
+    let rows: Value = serde_json::from_slice(&output.stdout)?;
+    ensure!(output.status.code() == Some(1), "{output:?}");
+    ensure!(text(&rows[0], "trial").contains("making a private folder failed"), "{rows:#}");
     Ok(())
 }
 

@@ -92,6 +92,7 @@ impl MemoryDriver {
             kind,
             driver: "memory".to_owned(),
             plugin: "test-kit 0.0.0".to_owned(),
+            code: None,
             message: message.to_owned(),
             retryable: false,
         }

@@ -3,13 +3,17 @@
 use std::collections::HashMap;
 use std::fmt::Display;
 use std::str::FromStr;
+use std::time::Duration;
 
-use axum::extract::rejection::BytesRejection;
+use axum::body::HttpBody;
 use axum::extract::{FromRequest, FromRequestParts, Query, RawPathParams, Request};
+use axum::http::StatusCode;
 use axum::http::request::Parts;
 use bytes::Bytes;
+use futures_util::StreamExt;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use tokio::time::timeout;
 
 use super::error::AdminError;
 use crate::managed_ledger::WirePosition;
@@ -62,15 +66,49 @@ impl Params {
     }
 }
 
+/// The largest body that is taken, bytes. The largest that clients send is a policies object of a few kilobytes.
+const BODY_BYTES_MAX: usize = 1 << 20;
+
+/// What is read of a longer one, to be thrown away. A server that closes a connection with something unread in it makes the
+/// client's system forget the answer: the client sees a broken pipe and no reason.
+const BODY_BYTES_READ_MAX: usize = 16 << 20;
+
+/// How long that may take.
+const BODY_READ_MAX: Duration = Duration::from_secs(10);
+
 /// The body's bytes, no more than the server takes.
 pub(super) struct Body(Bytes);
 
 impl<S: Send + Sync> FromRequest<S> for Body {
     type Rejection = AdminError;
 
-    async fn from_request(request: Request, state: &S) -> Result<Self, AdminError> {
-        let bytes = Bytes::from_request(request, state).await;
-        bytes.map(Self).map_err(|error: BytesRejection| AdminError::new(error.status(), error.body_text()))
+    async fn from_request(request: Request, _state: &S) -> Result<Self, AdminError> {
+        let announced = request.body().size_hint().lower();
+        let mut frames = request.into_body().into_data_stream();
+        let (mut body, mut len) = (Vec::new(), 0_usize);
+        let all = async {
+            while let Some(bytes) = frames.next().await {
+                let bytes =
+                    bytes.map_err(|error| AdminError::bad_request(format!("the body cannot be read: {error}")))?;
+                len = len.saturating_add(bytes.len());
+                if len <= BODY_BYTES_MAX {
+                    body.extend_from_slice(&bytes);
+                } else if len > BODY_BYTES_READ_MAX {
+                    break;
+                }
+            }
+            Ok(())
+        };
+        // Nothing of a body is waited for that is going to be too long anyway.
+        if announced <= BODY_BYTES_READ_MAX as u64 {
+            let read = timeout(BODY_READ_MAX, all).await;
+            read.unwrap_or_else(|_| Err(AdminError::new(StatusCode::REQUEST_TIMEOUT, "the body does not end")))?;
+        }
+        if len > BODY_BYTES_MAX || announced > BODY_BYTES_MAX as u64 {
+            let text = format!("the body is longer than {BODY_BYTES_MAX} bytes");
+            return Err(AdminError::new(StatusCode::PAYLOAD_TOO_LARGE, text));
+        }
+        Ok(Self(body.into()))
     }
 }
 

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::DefaultBodyLimit;
 use axum::http::{Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, delete, get, post, put};
@@ -17,9 +16,6 @@ use super::handlers::{
 use super::request::Params;
 use super::{AdminState, metrics};
 use crate::topic::Domain;
-
-/// The largest body that is read, bytes. The largest that clients send is a policies object of a few kilobytes.
-const BODY_BYTES_MAX: usize = 1 << 20;
 
 /// All paths over `state`.
 pub fn router(state: Arc<AdminState>) -> Router {
@@ -37,7 +33,6 @@ pub fn router(state: Arc<AdminState>) -> Router {
         .route("/metrics/", get(metrics::scrape))
         .fallback(unknown)
         .method_not_allowed_fallback(wrong_method)
-        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .with_state(state)
 }
 

@@ -324,6 +324,7 @@ impl OffloadDriver for HeldDriver {
             kind: DriverErrorKind::NotFound,
             driver: "aws-s3".to_owned(),
             plugin: "held 1.2.3".to_owned(),
+            code: None,
             message: "there is no such copy".to_owned(),
             retryable: false,
         })?;

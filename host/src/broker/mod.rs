@@ -6,6 +6,7 @@
 mod offloaders;
 mod periodic;
 mod plugin_metrics;
+mod stopped;
 mod topic_ledgers;
 
 use std::net::SocketAddr;
@@ -37,7 +38,11 @@ use crate::storage::{Clock, DriverLookup, DriverSettings, SystemClock};
 use crate::topic::{TopicSettings, Topics};
 
 use offloaders::LiveOffloaders;
+pub use stopped::StoppedBroker;
 use topic_ledgers::TopicLedgers;
+
+/// How long the threads of plugins may take to end afterwards.
+const LIBRARIES_STOP: Duration = Duration::from_secs(2);
 
 /// How long plugins may take to finish when the broker stops.
 const PLUGIN_SHUTDOWN: Duration = Duration::from_secs(10);
@@ -157,6 +162,7 @@ impl Broker {
         self.topics.close().await;
         let closed = self.store.close().await;
         self.plugins.shutdown(PLUGIN_SHUTDOWN).await;
+        self.plugins.stop_libraries(LIBRARIES_STOP).await;
         tracing::info!("stopped");
         closed.context("close the hot store")
     }
@@ -334,8 +340,12 @@ fn check_required(config: &Config, plugins: &PluginHost) -> Result<()> {
     Ok(())
 }
 
+fn metadata_file(data: &Path) -> PathBuf {
+    data.join("metadata").join("longshore.redb")
+}
+
 async fn open_metadata(data: &Path, clock: Arc<dyn Clock>) -> Result<Arc<dyn MetadataStore>> {
-    let file = data.join("metadata").join("longshore.redb");
+    let file = metadata_file(data);
     let opened = tokio::task::spawn_blocking(move || RedbMetadataStore::open(&file, clock)).await?;
     Ok(Arc::new(opened.context("open the metadata")?))
 }

@@ -81,7 +81,7 @@ impl OffloaderReport for LiveOffloaders {
     }
 
     fn metrics(&self) -> Vec<MetricFamily> {
-        plugin_metrics::families(&self.plugins.figures())
+        plugin_metrics::families(&self.plugins.figures(), &self.plugins.retired())
     }
 
     fn origin(&self, driver: &str) -> Option<DriverOrigin> {

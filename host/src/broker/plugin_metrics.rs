@@ -6,15 +6,16 @@
 use crate::admin::{Kind, MetricFamily, MetricSeries, MetricValue};
 use crate::plugin::figures::{CallFigures, LATENCY_BOUNDS};
 use crate::plugin::own_metrics::{OwnFamily, OwnKind};
-use crate::plugin::{LibraryStats, PluginFigures};
+use crate::plugin::{LibraryStats, PluginFigures, RetiredFigures};
 
 type Labels = Vec<(String, String)>;
 
 /// All families, also those without a series.
-pub(super) fn families(plugins: &[PluginFigures]) -> Vec<MetricFamily> {
+pub(super) fn families(plugins: &[PluginFigures], retired: &RetiredFigures) -> Vec<MetricFamily> {
     let mut families = of_calls(plugins).to_vec();
     families.extend(of_drivers(plugins));
     families.extend(of_libraries(plugins));
+    families.extend(of_retired(retired));
     for plugin in plugins {
         families.extend(plugin.own.iter().map(|family| own(plugin, family)));
     }
@@ -123,9 +124,10 @@ fn of_drivers(plugins: &[PluginFigures]) -> [MetricFamily; 2] {
 
 fn of_libraries(plugins: &[PluginFigures]) -> [MetricFamily; 5] {
     let each = |count: fn(&LibraryStats) -> u64| {
-        let series = plugins.iter().map(|plugin| MetricSeries {
-            labels: of_plugin(plugin),
-            value: MetricValue::Number(count(&plugin.stats) as f64),
+        // What is unknown has no series.
+        let series = plugins.iter().filter_map(|plugin| {
+            let value = MetricValue::Number(count(plugin.stats.as_ref()?) as f64);
+            Some(MetricSeries { labels: of_plugin(plugin), value })
         });
         series.collect()
     };
@@ -144,6 +146,29 @@ fn of_libraries(plugins: &[PluginFigures]) -> [MetricFamily; 5] {
             Kind::Gauge,
             "Calls that have not ended inside a plugin, those that the host gave up included.",
             each(|stats| stats.calls),
+        ),
+    ]
+}
+
+/// What a restart would give back, and what it may come to.
+fn of_retired(retired: &RetiredFigures) -> [MetricFamily; 2] {
+    let series = retired.bytes.iter().map(|((plugin, version), bytes)| MetricSeries {
+        labels: vec![label("plugin", plugin), label("version", version)],
+        value: MetricValue::Number(*bytes as f64),
+    });
+    let bound = MetricSeries { labels: Vec::new(), value: MetricValue::Number(retired.bytes_max as f64) };
+    [
+        family(
+            "retired_bytes",
+            Kind::Gauge,
+            "Bytes of libraries of a plugin that are loaded and not in charge; a restart gives them back.",
+            series.collect(),
+        ),
+        family(
+            "retired_bytes_max",
+            Kind::Gauge,
+            "What all retired bytes together may come to before no further library is loaded, offloadersRetiredBytesMax.",
+            vec![bound],
         ),
     ]
 }
@@ -171,4 +196,24 @@ fn own(plugin: &PluginFigures, own: &OwnFamily) -> MetricFamily {
     };
     let help = if own.help.is_empty() { "A figure of the plugin's own." } else { own.help.as_str() };
     family(&format!("own_{of_name}_{}", own.name), kind, help, series.collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn retired_bytes_stand_beside_their_bound() {
+        let plugin = |version: &str| ("tape".to_owned(), version.to_owned());
+        let retired = RetiredFigures { bytes: [(plugin("1.0.0"), 700), (plugin("1.0.1"), 0)].into(), bytes_max: 1000 };
+        let families = families(&[], &retired);
+        let of = |name: &str| {
+            let family = families.iter().find(|family| family.name == name).unwrap();
+            family.series.iter().map(|series| (series.labels.clone(), series.value.clone())).collect::<Vec<_>>()
+        };
+        let labels = |version: &str| vec![label("plugin", "tape"), label("version", version)];
+        let bytes = [(labels("1.0.0"), MetricValue::Number(700.0)), (labels("1.0.1"), MetricValue::Number(0.0))];
+        assert_eq!(of("longshore_plugin_retired_bytes"), bytes);
+        assert_eq!(of("longshore_plugin_retired_bytes_max"), [(Vec::new(), MetricValue::Number(1000.0))]);
+    }
 }

@@ -1,6 +1,6 @@
 //! The command line: arguments, commands, and how they print.
 //!
-//! Commands speak to a broker as any client does, over TCP and HTTP; none looks into its folders. Results go to the standard
+//! Commands speak to a broker as any client does, over TCP and HTTP; none but `import` looks into its folders. Results go to the standard
 //! output, progress and errors to the standard error. Exit codes are decided in `main.rs`; [`EXIT_CODES`] tells them.
 
 pub mod args;
@@ -12,6 +12,8 @@ mod workload;
 pub use args::{Arguments, Command};
 pub use commands::run_client;
 pub use commands::run_demo;
+pub use commands::run_import;
+pub use commands::run_ledger;
 pub use commands::run_offloaders;
 
 /// Shown at the end of the help.

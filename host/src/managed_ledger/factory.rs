@@ -42,6 +42,20 @@ impl LedgerIds {
         let id = range.next().expect("the range was filled above");
         Ok(LedgerId(id))
     }
+
+    /// Lets the next id be `least` or a greater one. For a store that no [`LedgerIds`] takes from at the time.
+    ///
+    /// # Errors
+    /// Those of the metadata store.
+    pub async fn begin_with(metadata: &dyn MetadataStore, least: u64) -> Result<(), ManagedLedgerError> {
+        let stored = metadata.get(keys::NEXT_LEDGER_ID).await?;
+        if stored.as_ref().map(parse_counter).transpose()?.is_some_and(|next| next >= least) {
+            return Ok(());
+        }
+        let expect = stored.map_or(Expect::Absent, |record| Expect::Version(record.version));
+        metadata.put(keys::NEXT_LEDGER_ID, least.to_string().into_bytes(), expect).await?;
+        Ok(())
+    }
 }
 
 fn parse_counter(record: &Record) -> Result<u64, ManagedLedgerError> {

@@ -10,6 +10,7 @@
 //! Where to start: [`append`] for the way of an entry in, [`read`] for the way out, [`open`] for what
 //! happens at load and after a crash, [`removal`] for what leaves.
 
+pub mod adopt;
 pub mod append;
 pub mod cache;
 pub mod cursor;

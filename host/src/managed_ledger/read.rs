@@ -13,7 +13,9 @@ use super::ledgers::LedgerInfo;
 use super::offload_context::Tier;
 use super::position::Position;
 use super::read_ahead::{Asked, ReadAhead};
-use crate::storage::{DriverError, DriverErrorKind, Entry, LedgerId, OffloadDriver, ReadError, ReadHandle};
+use crate::storage::{
+    DriverError, DriverErrorKind, DriverOrigin, Entry, LedgerId, LedgerMetadata, OffloadDriver, ReadError, ReadHandle,
+};
 
 /// Open copies of one managed ledger, each opened once for whoever comes first.
 #[derive(Default)]
@@ -187,7 +189,15 @@ impl ManagedLedger {
     async fn open_cold(&self, info: &LedgerInfo) -> Result<Arc<dyn ReadHandle>, ReadError> {
         let attempt = info.offload.attempt().expect("only a complete copy is read from the cold tier");
         let driver = self.driver_of(&attempt.driver).await?;
-        Ok(driver.open(&self.stored_ledger(info.ledger_id, attempt)).await?)
+        let copy = driver.open(&self.stored_ledger(info.ledger_id, attempt)).await?;
+        check_extent(info, &copy.metadata()).map_err(|problem| {
+            let DriverOrigin { plugin, version, .. } = driver.origin();
+            let message = format!("open ledger {} as {}: {problem}", info.ledger_id, attempt.uid);
+            let plugin = format!("{plugin} {version}");
+            let (kind, driver) = (DriverErrorKind::Misbehaved, driver.name().to_owned());
+            DriverError { kind, driver, plugin, code: None, message, retryable: false }
+        })?;
+        Ok(copy)
     }
 
     /// The driver *recorded with the ledger*, made with the settings of now.
@@ -208,6 +218,18 @@ impl ManagedLedger {
     /// Those of the hot store.
     pub async fn hot_copy(&self, ledger_id: LedgerId) -> Result<Arc<dyn ReadHandle>, ReadError> {
         self.rooms.store.open(ledger_id).await
+    }
+}
+
+/// Whether a copy that was opened is as long as the ledger that is recorded; the sentence says where it is not. Reads past a
+/// wrong end, and sizes that operators see, would follow from what it says.
+fn check_extent(info: &LedgerInfo, copy: &LedgerMetadata) -> Result<(), String> {
+    match (copy.entry_count, copy.length_bytes) == (info.entry_count, info.size_bytes) {
+        true => Ok(()),
+        false => Err(format!(
+            "the copy says that it has {} entries and {} bytes, the ledger that was copied had {} and {}",
+            copy.entry_count, copy.length_bytes, info.entry_count, info.size_bytes
+        )),
     }
 }
 
@@ -251,6 +273,40 @@ mod tests {
         let open = copies.open.lock().unwrap();
         assert_eq!(open.len(), 4);
         assert!(open.contains_key(&(LedgerId(0), Tier::Cold)) && open.contains_key(&(LedgerId(100), Tier::Hot)));
+    }
+
+    struct Nothing;
+
+    #[async_trait::async_trait]
+    impl ReadHandle for Nothing {
+        fn metadata(&self) -> LedgerMetadata {
+            unreachable!("nobody asks")
+        }
+
+        async fn read(&self, _: u64, _: u64, _: u64) -> Result<Vec<Entry>, ReadError> {
+            unreachable!("nobody reads")
+        }
+    }
+
+    /// What a swap of plugins costs: forgetting opens nothing, and the next reads of a copy open it once.
+    #[tokio::test]
+    async fn a_forgotten_copy_is_opened_by_its_next_reader_for_all() {
+        let (copies, opened) = (Copies::default(), AtomicU64::new(0));
+        let read = async || {
+            let slot = copies.slot(LedgerId(1), Tier::Cold, 0, 4);
+            let open = async || {
+                opened.fetch_add(1, Ordering::Relaxed);
+                tokio::task::yield_now().await;
+                Ok::<Arc<dyn ReadHandle>, ReadError>(Arc::new(Nothing))
+            };
+            slot.handle.get_or_try_init(open).await.unwrap();
+        };
+        for swaps in 1..=3 {
+            futures_util::future::join_all((0..1000).map(|_| read())).await;
+            assert_eq!(opened.load(Ordering::Relaxed), swaps);
+            copies.forget_cold();
+            assert_eq!(opened.load(Ordering::Relaxed), swaps);
+        }
     }
 
     #[test]

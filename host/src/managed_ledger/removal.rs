@@ -247,7 +247,8 @@ impl ManagedLedgers {
             self.rooms().metadata.delete(&keys::cursor(name, cursor), Expect::Anything).await?;
         }
         self.rooms().metadata.delete(&keys::ledger(name), Expect::Anything).await?;
-        for info in &leaving {
+        // An imported ledger has no hot copy, and another topic may have a ledger of the same id.
+        for info in leaving.iter().filter(|info| info.offload.has_hot()) {
             self.rooms().store.delete(info.ledger_id).await?;
         }
         let (rooms, settings) = (self.rooms().clone(), settings.clone());

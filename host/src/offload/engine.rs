@@ -186,6 +186,7 @@ impl Offloads {
                 kind: DriverErrorKind::Unclaimed,
                 driver: String::new(),
                 plugin: String::new(),
+                code: None,
                 message: "[NullLedgerOffloader] does not support offload".to_owned(),
                 retryable: false,
             });

@@ -118,6 +118,6 @@ pub(super) fn open(
             NotOpened { reason: error.to_string(), left: if unmapped { Left::Nothing } else { Left::Mapped } }
         })?),
     };
-    LoadedPlugin::start(found.note, file, Homes { library, processes }, own, Arc::clone(settings))
+    LoadedPlugin::start(found.note, &image.sha256, file, Homes { library, processes }, own, Arc::clone(settings))
         .map_err(|reason| NotOpened { reason, left: Left::Started })
 }

@@ -267,16 +267,18 @@ impl DriverCalls {
                     DriverErrorKind::Crashed => error.to_string(),
                     _ => format!("{error} ({})", error.code()),
                 };
+                // A crash has none of the plugin's: the host alone makes that one.
+                let code = (kind != DriverErrorKind::Crashed).then(|| error.code().to_string());
                 // One crash is one fault; what else ran in the process says neither good nor bad of the plugin.
                 let crashed = error.code() == CRASHED;
                 if crashed || matches!(kind, DriverErrorKind::Panicked | DriverErrorKind::Misbehaved) {
-                    return Err(self.fault(call, kind, failure, &text, error.is_retryable()));
+                    return Err(DriverError { code, ..self.fault(call, kind, failure, &text, error.is_retryable()) });
                 }
                 self.counters.failed(call.verb, failure);
                 if kind != DriverErrorKind::Crashed {
                     self.answered();
                 }
-                Err(self.error(call, kind, &text, error.is_retryable()))
+                Err(DriverError { code, ..self.error(call, kind, &text, error.is_retryable()) })
             }
             Settled::Unwound => {
                 let text = "the plugin's future panicked while it was polled";

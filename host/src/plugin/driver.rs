@@ -15,11 +15,12 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tracing::{Instrument, Span};
 
 use super::calls::{Call, DriverCalls, ERROR_CHARS_MAX, settled};
-use super::config_schema::check::{Checked, check, without_secrets};
+use super::config_schema::check::{Checked, check, schema_of, without_secrets};
 use super::figures::Verb;
 use super::lent_ledger::{Loan, Progress};
 use super::loaded::LoadedPlugin;
 use super::read_handle::ColdLedger;
+use super::secrets;
 use crate::storage::{
     DriverError, DriverErrorKind, DriverOrigin, DriverSettings, LedgerId, OffloadDriver, ReadHandle, ScanPage,
     ScanRequest, ScannedLedger, StoredLedger,
@@ -59,6 +60,12 @@ impl PluginDriver {
         }
         if !problems.is_empty() {
             return Err(invalid(&plugin, name, &problems));
+        }
+        // Before the plugin sees them: from here on it may tell them.
+        if let Some(schema) = schema_of(&plugin.note) {
+            secrets::remember(
+                schema.secrets().filter_map(|key| settings.properties.get(key)).map(|value| value.trim()),
+            );
         }
         let made = Self::make(Arc::clone(&plugin), name, settings).await;
         made.map_err(|error| {
@@ -128,6 +135,7 @@ fn invalid(plugin: &LoadedPlugin, driver: &str, problems: &[ConfigProblem]) -> D
         kind: DriverErrorKind::InvalidConfig,
         driver: driver.to_owned(),
         plugin: plugin.label(),
+        code: None,
         message: problems.join("; ").chars().take(ERROR_CHARS_MAX).collect(),
         retryable: false,
     }

@@ -18,6 +18,7 @@ use super::figures::{DriverCounters, DriverFigures};
 use super::inline::InlineCalls;
 use super::isolation::Homes;
 use super::own_metrics::{OwnFamily, OwnMetrics};
+use super::secrets;
 use super::services::services;
 use super::settings::PluginSettings;
 use super::state::Standing;
@@ -59,8 +60,17 @@ pub struct PluginFigures {
     pub drivers: Vec<(String, DriverFigures)>,
     /// What the plugin counted.
     pub own: Vec<OwnFamily>,
-    /// What its library holds and runs.
-    pub stats: LibraryStats,
+    /// What its library holds and runs, where it is open in this process.
+    pub stats: Option<LibraryStats>,
+}
+
+/// What libraries hold that are loaded and not in charge, until the process ends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RetiredFigures {
+    /// Bytes by name and version of each plugin that was ever loaded; 0 for what serves.
+    pub bytes: BTreeMap<(String, String), u64>,
+    /// `offloadersRetiredBytesMax`, which the sum never exceeds.
+    pub bytes_max: u64,
 }
 
 /// What a library holds and runs at a moment.
@@ -97,18 +107,20 @@ impl LibraryStats {
 }
 
 impl LoadedPlugin {
-    /// Starts a library where it is open in this process: its runtime and its log. `own` is where its metrics go.
+    /// Starts a library where it is open in this process: its runtime and its log. `own` is where its metrics go, `sha256`
+    /// the sum of its bytes.
     ///
     /// # Errors
     /// A sentence with what the library says.
     pub(super) fn start(
         note: PluginNote,
+        sha256: &[u8; 32],
         file: String,
         homes: Homes,
         own: Arc<OwnMetrics>,
         settings: Arc<PluginSettings>,
     ) -> Result<Self, String> {
-        let thread_name = threads::name_for(&note.name);
+        let thread_name = threads::name_for(&note.name, sha256);
         let options = FfiStartOptions {
             runtime_workers: settings.runtime_workers,
             reserved: 0,
@@ -130,17 +142,29 @@ impl LoadedPlugin {
         Ok(Self { note, file, homes, settings, standing, label, permits, inline, faults, thread_name, counters, own })
     }
 
-    /// What the library holds and runs at this moment, as far as it is open in this process.
-    pub(super) fn stats(&self, threads: &Threads) -> LibraryStats {
-        let stats = self.homes.library.map(|library| library.stats()).unwrap_or_default();
-        LibraryStats {
+    /// What the library holds and runs at this moment; unknown where it is not open in this process.
+    pub(super) fn stats(&self, threads: &Threads) -> Option<LibraryStats> {
+        let stats = self.homes.library?.stats();
+        Some(LibraryStats {
             threads: threads.called(&self.thread_name),
             runtime_threads: stats.runtime_threads,
             tasks: stats.tasks,
             offloaders: stats.offloaders,
             read_handles: stats.read_handles,
             calls: stats.calls,
+        })
+    }
+
+    /// Calls that failed, by code.
+    pub(super) fn errors(&self) -> BTreeMap<String, u64> {
+        let counters = self.counters.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let mut errors = BTreeMap::new();
+        for (_, calls) in counters.values().flat_map(|counters| counters.snapshot().calls) {
+            for (code, count) in calls.errors {
+                *errors.entry(code.to_owned()).or_default() += count;
+            }
         }
+        errors
     }
 
     /// `name version`.
@@ -198,7 +222,7 @@ impl LoadedPlugin {
         self.error(driver, call, DriverErrorKind::Timeout, text, true)
     }
 
-    /// The error of a call to `driver`.
+    /// The error of a call to `driver`; no secret is in it.
     pub(super) fn error(
         &self,
         driver: &str,
@@ -207,11 +231,12 @@ impl LoadedPlugin {
         text: &str,
         retryable: bool,
     ) -> DriverError {
-        let text: String = text.chars().take(ERROR_CHARS_MAX).collect();
+        let text: String = secrets::without(text).chars().take(ERROR_CHARS_MAX).collect();
         DriverError {
             kind,
             driver: driver.to_owned(),
             plugin: self.label.clone(),
+            code: None,
             message: format!("{call}: {text}"),
             retryable,
         }
@@ -238,7 +263,9 @@ impl PluginFigures {
                 None => self.drivers.push((driver, figures)),
             }
         }
-        self.stats.add(later.stats);
+        if let Some(more) = later.stats {
+            self.stats.get_or_insert_default().add(more);
+        }
         for family in later.own {
             match self.own.iter_mut().find(|known| known.name == family.name) {
                 Some(sum) => sum.add(&family),

@@ -23,7 +23,7 @@ use super::instances::Instances;
 use super::look::{self, Content, Known, Work};
 use super::pins;
 use super::registry::Registry;
-use super::room;
+use super::room::{self, Mapped};
 use super::rows;
 use super::scan::{self, Candidate};
 use super::settings::PluginSettings;
@@ -65,8 +65,7 @@ pub(super) struct Lookout {
     instances: Arc<Instances>,
     /// What is wrong with the policy, as the last look read it.
     pub(super) policy_problems: Vec<String>,
-    /// Every content that this process will hold until its end.
-    mapped: HashSet<Content>,
+    mapped: Mapped,
     /// Who served a driver, in lower case, after the last look.
     incumbents: BTreeMap<String, String>,
     /// Takeovers of a driver by a generation that failed.
@@ -102,7 +101,7 @@ impl Lookout {
             relieved: Vec::new(),
             instances,
             policy_problems: Vec::new(),
-            mapped: HashSet::new(),
+            mapped: Mapped::new(),
             incumbents: BTreeMap::new(),
             declined: HashMap::new(),
             look_count: 0,
@@ -131,7 +130,7 @@ impl Lookout {
             services = self.settle_drivers(cause).await;
         }
         self.forget_what_is_gone();
-        let retired_bytes = self.retired_bytes();
+        let retired = room::retired(&self.mapped, self.serving.values().map(|generation| generation.content));
         let rows = rows::rows(self, &services, now_ms());
         let registry = Registry {
             directory: self.directory.clone(),
@@ -142,7 +141,7 @@ impl Lookout {
             pins: self.settings.pins.clone(),
             serving: self.serving.values().cloned().collect(),
             relieved: self.relieved.clone(),
-            retired_bytes,
+            retired,
             looked_ms: now_ms(),
         };
         Looked { registry, relieved: self.relieved[already_relieved..].to_vec(), files_read }
@@ -291,11 +290,14 @@ impl Lookout {
             return Err((format!("its name `{}` is no text", offer.file), Retry::Never));
         };
         let (candidate, content) = (known.candidate.clone(), offer.content);
+        let note = known.admitted().map(|(note, _)| note);
+        let plugin = note.map(|note| (note.name.clone(), note.version.to_string())).unwrap_or_default();
         let (policy, settings) = (round.policy.clone(), self.settings.clone());
         let opened = blocking(round.cause, move || assemble::open(&candidate, content, &policy, &settings)).await;
         let left = opened.as_ref().err().map(|not_opened| not_opened.left);
+        // One that runs in processes of its own alone counts too: its memory file is held here.
         if left != Some(Left::Nothing) {
-            self.mapped.insert(content);
+            self.mapped.insert(content, plugin);
         }
         match opened {
             Ok(plugin) => {
@@ -375,10 +377,6 @@ impl Lookout {
             .collect();
         kept.reverse();
         self.relieved = kept;
-    }
-
-    fn retired_bytes(&self) -> u64 {
-        room::retired_bytes(&self.mapped, self.serving.values().map(|generation| generation.content))
     }
 }
 

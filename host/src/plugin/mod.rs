@@ -51,6 +51,7 @@ pub mod report;
 mod room;
 mod rows;
 pub mod scan;
+mod secrets;
 mod services;
 pub mod settings;
 pub mod state;
@@ -68,7 +69,7 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use futures_util::FutureExt;
 use tokio::sync::Mutex;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use self::calls::Call;
 pub use self::change::{Change, ChangeKind, Rescan};
@@ -77,7 +78,7 @@ use self::driver::PluginDriver;
 use self::figures::Verb;
 use self::generation::drain;
 use self::instances::{InstanceKey, Instances};
-pub use self::loaded::{LibraryStats, PluginFigures};
+pub use self::loaded::{LibraryStats, PluginFigures, RetiredFigures};
 pub use self::lookout::Cause;
 use self::lookout::{Looked, Lookout, now_ms};
 use self::module::Module;
@@ -94,6 +95,9 @@ use crate::storage::{DriverError, DriverErrorKind, DriverLookup, DriverOrigin, D
 /// How many calls' deadlines a caller waits for an instance that others may be making. Two calls make one (validate, create),
 /// so that whoever makes it gets its own error first.
 const CREATE_CALLS_AWAITED: u32 = 3;
+
+/// Between two looks at threads that are to end.
+const THREADS_LOOK: Duration = Duration::from_millis(2);
 
 /// The plugins of one folder, and the driver instances that were made of them.
 pub struct PluginHost {
@@ -191,12 +195,12 @@ impl PluginHost {
         generation.plugin().homes.library.map(Library)
     }
 
-    /// What the library that serves from `file` holds and runs at this moment, if one does. Reads a file for each thread of the
-    /// process.
+    /// What the library that serves from `file` holds and runs at this moment, if one does in this process. Reads a file for each
+    /// thread of the process.
     pub fn library_stats(&self, file: &str) -> Option<LibraryStats> {
         let registry = self.registry();
         let generation = registry.serving.iter().find(|generation| generation.plugin().file == file)?;
-        Some(generation.plugin().stats(&Threads::now()))
+        generation.plugin().stats(&Threads::now())
     }
 
     /// What was counted of the plugins, each version once, by name and version. Those that were replaced stay, so that no
@@ -210,9 +214,21 @@ impl PluginHost {
             let figures = generation.plugin().figures(&threads);
             match told.insert(generation.content) {
                 true => figures,
-                false => PluginFigures { stats: LibraryStats::default(), ..figures },
+                false => PluginFigures { stats: None, ..figures },
             }
         }))
+    }
+
+    /// What libraries hold that are loaded and not in charge.
+    pub fn retired(&self) -> RetiredFigures {
+        let registry = self.registry();
+        let known = registry.serving.iter().chain(&registry.relieved).map(|generation| {
+            let note = &generation.plugin().note;
+            ((note.name.clone(), note.version.to_string()), 0)
+        });
+        let mut bytes: BTreeMap<(String, String), u64> = known.collect();
+        bytes.extend(registry.retired.clone());
+        RetiredFigures { bytes, bytes_max: self.settings.retired_bytes_max }
     }
 
     /// The configuration keys whose values must never be shown, by the schemas of the plugins that serve.
@@ -232,6 +248,33 @@ impl PluginHost {
     /// to end.
     pub async fn shutdown(&self, deadline: Duration) {
         self.instances.shutdown_all(deadline).await;
+    }
+
+    /// Ends the runtimes of all libraries, the oldest first, and waits until their threads have ended, all within `deadline`:
+    /// a thread that runs on while the process ends meets what is torn down around it. After [`shutdown`](Self::shutdown); what
+    /// is called afterwards fails, and no library can be started again in this process. A thread that never comes back is told
+    /// of in the log, and left to the end of the process.
+    pub async fn stop_libraries(&self, deadline: Duration) {
+        let registry = self.registry();
+        let mut generations: Vec<_> = registry.relieved.iter().chain(&registry.serving).collect();
+        generations.sort_by_key(|generation| generation.number);
+        let plugins = || generations.iter().map(|generation| generation.plugin());
+        plugins().filter_map(|plugin| plugin.homes.library).for_each(Module::stop);
+        let end = Instant::now() + deadline;
+        for plugin in plugins() {
+            let Some(library) = plugin.homes.library else { continue };
+            while library.stats().runtime_threads > 0 && Instant::now() < end {
+                sleep(THREADS_LOOK).await;
+            }
+            let threads = library.stats().runtime_threads;
+            if threads > 0 {
+                tracing::warn!(
+                    plugin = plugin.label,
+                    threads,
+                    "threads of a plugin do not end; the process ends with them"
+                );
+            }
+        }
     }
 
     fn registry(&self) -> Arc<Registry> {
@@ -295,6 +338,7 @@ impl DriverLookup for PluginHost {
             kind: DriverErrorKind::Unclaimed,
             driver: name.to_owned(),
             plugin: String::new(),
+            code: None,
             message,
             retryable: false,
         })?;

@@ -50,6 +50,14 @@ impl Module {
         }
     }
 
+    /// Ends the library's runtime, for good; returns at once. See [`super::PluginHost::stop_libraries`].
+    pub(super) fn stop(self) {
+        match self {
+            Self::Rust(module) => module.stop()(),
+            Self::C(module) => module.stop(),
+        }
+    }
+
     /// What the library holds and runs at this moment.
     pub(super) fn stats(self) -> FfiLibraryStats {
         match self {

@@ -180,7 +180,7 @@ async fn driver_with(instead: &str, settings: PluginSettings) -> Result<PluginDr
     let note = PluginNote::parse(&JSON).unwrap();
     let homes = Homes { library: Some(Module::Rust(root_module::<Exported>())), processes: None };
     let own = Arc::new(OwnMetrics::new("shelf"));
-    let plugin = LoadedPlugin::start(note, "shelf.so".to_owned(), homes, own, Arc::new(settings));
+    let plugin = LoadedPlugin::start(note, &[0; 32], "shelf.so".to_owned(), homes, own, Arc::new(settings));
     let properties = [(DO_KEY.to_owned(), instead.to_owned())].into();
     let settings = DriverSettings { properties, search_folders: Vec::new() };
     PluginDriver::create(Arc::new(plugin.unwrap()), "shelf", &settings).await

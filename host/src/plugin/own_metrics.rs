@@ -22,7 +22,10 @@ const BUCKETS_MAX: usize = 40;
 const REFUSALS_TOLD_MAX: u32 = 16;
 
 /// Labels that the host sets.
-const LABELS_OF_THE_HOST: [&str; 4] = ["plugin", "version", "le", "quantile"];
+const LABELS_OF_THE_HOST: [&str; 5] = ["cluster", "plugin", "version", "le", "quantile"];
+
+/// Endings of the series that a histogram consists of.
+const ENDINGS_OF_HISTOGRAMS: [&str; 3] = ["_bucket", "_sum", "_count"];
 
 /// Buckets of a histogram without bounds of its own; they suit durations in seconds.
 const BUCKETS_DEFAULT: [f64; 12] = [1e-4, 5e-4, 1e-3, 5e-3, 1e-2, 5e-2, 0.1, 0.5, 1.0, 5.0, 10.0, 60.0];
@@ -197,6 +200,9 @@ fn check_name(name: &str, kind: OwnKind) -> Result<(), String> {
         return Err(format!(
             "a name is letters, digits and `_`, begins with a letter and has at most {NAME_BYTES_MAX} bytes"
         ));
+    }
+    if ENDINGS_OF_HISTOGRAMS.iter().any(|ending| name.ends_with(ending)) {
+        return Err(format!("names that end in {} are those of a histogram's parts", ENDINGS_OF_HISTOGRAMS.join(", ")));
     }
     match (kind, name.ends_with("_total")) {
         (OwnKind::Counter, false) => Err("the name of a counter ends in `_total`".to_owned()),

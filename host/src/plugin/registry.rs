@@ -1,5 +1,6 @@
 //! Who serves which driver, and what is said when nobody does. Pure: made by each look at the folder, then only read.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -80,8 +81,8 @@ pub(super) struct Registry {
     pub(super) serving: Vec<Arc<Generation>>,
     /// Those that went, oldest first.
     pub(super) relieved: Vec<Arc<Generation>>,
-    /// Bytes of libraries that are loaded and not in charge.
-    pub(super) retired_bytes: u64,
+    /// Bytes of libraries that are loaded and not in charge, by name and version of their plugins.
+    pub(super) retired: BTreeMap<(String, String), u64>,
     /// When it was made, milliseconds since 1970.
     pub(super) looked_ms: u64,
 }
@@ -217,7 +218,7 @@ mod tests {
             pins,
             serving: Vec::new(),
             relieved: Vec::new(),
-            retired_bytes: 0,
+            retired: BTreeMap::new(),
             looked_ms: 0,
         }
     }

@@ -1,7 +1,7 @@
 //! What the host does for a library: its log, its metrics.
 //!
 //! An event of a plugin becomes an event of the host, with the plugin's own level and target, so that a log filter such as
-//! `tiered_storage_file_system=debug` works, under the host's span of the call in which it happened. `tracing` wants a static
+//! `tiered_storage_file_system=debug` works, under the host's span of the call in which it happened, without the secrets that the host knows. `tracing` wants a static
 //! description for each kind of event; here they are made when first met and kept for ever, at most [`CALLSITES_MAX`] of them,
 //! after which targets of plugins are folded into one.
 
@@ -22,6 +22,7 @@ use tracing::subscriber::Interest;
 use tracing::{Event, Level, Metadata, dispatcher};
 
 use super::own_metrics::OwnMetrics;
+use super::secrets;
 
 /// Pairs of level and target that get a description of their own.
 const CALLSITES_MAX: usize = 1024;
@@ -80,10 +81,12 @@ fn emit(plugin: &str, event: &FfiLogEvent<'_>) {
         write_span(&mut spans, span);
     }
     let trace = event.context.trace().map(|trace| trace.traceparent());
-    let message: &dyn Value = &event.message.as_str();
+    let (fields, spans) = (secrets::without(&fields), secrets::without(&spans));
+    let message = secrets::without(event.message.as_str());
+    let message: &dyn Value = &&*message;
     let plugin: &dyn Value = &plugin;
-    let fields_value: &dyn Value = &fields.as_str();
-    let spans_value: &dyn Value = &spans.as_str();
+    let fields_value: &dyn Value = &&*fields;
+    let spans_value: &dyn Value = &&*spans;
     let trace_value: &dyn Value = &trace.as_deref();
     let values = [
         Some(message),

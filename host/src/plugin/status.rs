@@ -34,6 +34,8 @@ pub struct PluginStatus {
     pub drivers: Vec<DriverStatus>,
     /// Libraries that were replaced or did not work: their memory is kept until the broker ends.
     pub retired: RetiredStatus,
+    /// Threads of the broker that libraries started under names of their own; whose they are the system does not tell.
+    pub named_threads: u64,
     /// When the folder was and will be looked at.
     pub rescan: RescanStatus,
     /// The rows of `offloaders list`.
@@ -85,7 +87,10 @@ pub struct GenerationStatus {
     pub driver_instances: usize,
     /// Callers and open copies that hold on to it.
     pub users: usize,
-    /// What the library itself counts; null once it is retired.
+    /// Calls that failed, by the plugin's own error code or, in small letters, the host's verdict.
+    pub errors: BTreeMap<String, u64>,
+    /// What the library itself counts; null where that is unknown: once it is retired, and where none of its drivers runs in
+    /// the broker's own process.
     pub library: Option<LibraryStats>,
     /// Of one that went: users that its drain deadline found, and that have not gone since.
     pub late_users: usize,
@@ -153,9 +158,10 @@ pub(super) fn status(
         drivers: drivers(registry),
         retired: RetiredStatus {
             count: registry.relieved.len(),
-            bytes: registry.retired_bytes,
+            bytes: registry.retired.values().sum(),
             bytes_max: retired_bytes_max,
         },
+        named_threads: threads.named_by_others(),
         rescan: RescanStatus { interval_seconds: rescan.0, last_ms: registry.looked_ms, next_ms: rescan.1 },
         files: registry.rows.iter().map(Row::now).collect(),
     }
@@ -199,7 +205,8 @@ fn of_generation(
         calls_in_flight: plugin.calls_running(),
         driver_instances: instances.count_of(generation),
         users: instances.user_count(generation),
-        library: (phase != GenerationPhase::Retired).then(|| plugin.stats(threads)),
+        errors: plugin.errors(),
+        library: plugin.stats(threads).filter(|_| phase != GenerationPhase::Retired),
         late_users,
     }
 }

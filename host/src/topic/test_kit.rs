@@ -159,6 +159,7 @@ impl DriverLookup for NoDrivers {
             kind: DriverErrorKind::Unclaimed,
             driver: name.to_owned(),
             plugin: String::new(),
+            code: None,
             message: "no drivers in this test".to_owned(),
             retryable: false,
         })

@@ -156,6 +156,18 @@ impl Index {
     /// # Errors
     /// `Corrupt` with the offset; `Unsupported` for an index of the original's streaming offload.
     pub fn decode(object: &str, ledger_id: u64, bytes: &[u8]) -> Result<Self> {
+        Self::decode_of(object, Some(ledger_id), bytes)
+    }
+
+    /// As [`decode`](Self::decode), for a caller who does not know the ledger: its id is that of our extension, 0 without one.
+    ///
+    /// # Errors
+    /// As [`decode`](Self::decode).
+    pub fn decode_unnamed(object: &str, bytes: &[u8]) -> Result<Self> {
+        Self::decode_of(object, None, bytes)
+    }
+
+    fn decode_of(object: &str, expected: Option<u64>, bytes: &[u8]) -> Result<Self> {
         let fields = Fields { object, bytes };
         fields.check_magic()?;
         let object_length = fields.i32(OBJECT_LENGTH_AT)?;
@@ -172,17 +184,19 @@ impl Index {
         let entry_count = fields.i32(ENTRY_COUNT_AT)?;
         let metadata_length = fields.i32(METADATA_LENGTH_AT)?;
         let metadata_bytes = fields.slice(METADATA_AT, metadata_length)?;
-        let metadata = decode_metadata(object, ledger_id, metadata_bytes)?;
+        let metadata = decode_metadata(object, expected.unwrap_or(0), metadata_bytes)?;
         let table_at = METADATA_AT + metadata_length;
         // No number of 31 bits makes this overflow where a length has 64.
         let table = fields.slice(table_at, entry_count * ENTRY_BYTES)?;
         let extension = extension::decode(object, bytes, table_at + table.len(), entry_count)?;
         let table = Table { object, table_at, data_bytes, ledger_entries: metadata.entry_count };
         let entries = table.decode(table_bytes(bytes, table_at, entry_count), extension.is_some())?;
-        if let Some(other) = extension.as_ref().map(|it| it.ledger_id).filter(|other| *other != ledger_id) {
-            let problem = format!("this is the index of ledger {other}, not of ledger {ledger_id}");
+        let ledger_id = extension.as_ref().map_or(metadata.ledger_id, |it| it.ledger_id);
+        if let Some(expected) = expected.filter(|expected| *expected != ledger_id) {
+            let problem = format!("this is the index of ledger {ledger_id}, not of ledger {expected}");
             return Err(Error::corrupt(object, (table_at + entries.len() * ENTRY_BYTES) as u64, problem));
         }
+        let metadata = LedgerMetadata { ledger_id, ..metadata };
         Ok(Self { metadata, metadata_bytes: metadata_bytes.to_vec(), data_bytes, entries, extension })
     }
 

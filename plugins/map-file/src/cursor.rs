@@ -108,6 +108,11 @@ impl<S: Source> SequenceFile<S> {
         self.cursor_at(Place { offset: self.header.end_offset, record: 0 })
     }
 
+    /// A cursor before the record, sync or block at `offset`, which an index named. Elsewhere the next record is damage.
+    pub fn cursor_from(&self, offset: u64) -> Cursor<'_, S> {
+        self.cursor_at(Place { offset, record: 0 })
+    }
+
     pub(crate) fn cursor_at(&self, place: Place) -> Cursor<'_, S> {
         Cursor {
             file: self,

@@ -1,25 +1,15 @@
 //! From Pulsar's keys to settings; all mistakes at once.
-//!
-//! Keys that the original does not have are extra configuration: `managedLedgerOffloadExtraConfig<Name>` of a broker,
-//! `managedLedgerExtraConfigurations` of a policy.
 
-use std::fmt::Display;
 use std::ops::RangeInclusive;
-use std::str::FromStr;
 
 use block_format::layout::BLOCK_BYTES_MAX;
 use block_format::{EngineOptions, IndexForm, Verify};
 use longshore_plugin_api::{ConfigProblem, DriverConfig};
 
-use crate::drivers::Store;
-
-const BUCKET: &str = "managedLedgerOffloadBucket";
-const MAX_BLOCK_SIZE: &str = "managedLedgerOffloadMaxBlockSizeInBytes";
-const MAX_PARTS_IN_FLIGHT: &str = "managedLedgerOffloadExtraConfigMaxPartsInFlight";
-const PART_SIZE: &str = "managedLedgerOffloadExtraConfigPartSizeInBytes";
-const INDEX_FORM: &str = "managedLedgerOffloadExtraConfigIndexForm";
-const CACHE_SIZE: &str = "managedLedgerOffloadExtraConfigReadCacheSizeInBytes";
-const VERIFY: &str = "managedLedgerOffloadExtraConfigVerifyUpload";
+use crate::drivers::{Driver, Store};
+use crate::environment::Environment;
+use crate::keys::Keys;
+use crate::object_store::endpoint::Endpoint;
 
 /// As the original demands.
 const BLOCK_BYTES_MIN: u64 = 5 << 20;
@@ -27,6 +17,8 @@ const BLOCK_BYTES_MIN: u64 = 5 << 20;
 const PARTS_IN_FLIGHT_MAX: u64 = 64;
 const PART_BYTES: RangeInclusive<u64> = 5 << 20..=1 << 30;
 const CACHE_BYTES: RangeInclusive<u64> = 4 << 20..=64 << 30;
+/// The longest name of a bucket that any store has.
+const BUCKET_NAME_BYTES_MAX: usize = 222;
 
 const INDEX_FORMS: [(&str, IndexForm); 3] =
     [("checked", IndexForm::Checked), ("dense", IndexForm::Dense), ("sparse", IndexForm::Sparse)];
@@ -34,14 +26,27 @@ const VERIFICATIONS: [(&str, Verify); 3] =
     [("where-needed", Verify::WhereNeeded), ("length", Verify::Length), ("bytes", Verify::Bytes)];
 
 /// What a driver works with.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub(crate) struct Settings {
     /// Which store.
     pub(crate) store: Store,
     /// Where new copies go.
-    pub(crate) bucket: String,
+    pub(crate) place: Place,
     /// How they are written, and all copies read.
     pub(crate) engine: EngineOptions,
+}
+
+/// Where a store is, as far as keys say so that all drivers share.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Place {
+    /// The bucket, or container.
+    pub(crate) bucket: String,
+    /// The region; empty where none is named.
+    pub(crate) region: String,
+    /// The address as it was given; empty where none is named.
+    pub(crate) endpoint_given: String,
+    /// The same, read.
+    pub(crate) endpoint: Option<Endpoint>,
 }
 
 impl Settings {
@@ -49,103 +54,112 @@ impl Settings {
     ///
     /// # Errors
     /// Everything that is wrong, each with its key.
-    pub(crate) fn read(config: &DriverConfig) -> Result<Self, Vec<ConfigProblem>> {
-        let mut keys = Keys { config, problems: Vec::new() };
-        let store = keys.store();
-        let bucket = keys.bucket();
-        let mut engine = EngineOptions::default();
-        let upload = &mut engine.upload;
-        keys.number(MAX_BLOCK_SIZE, BLOCK_BYTES_MIN..=BLOCK_BYTES_MAX, &mut upload.write.block_bytes_max);
-        let mut parts_in_flight = upload.parts_in_flight_max as u64;
-        keys.number(MAX_PARTS_IN_FLIGHT, 1..=PARTS_IN_FLIGHT_MAX, &mut parts_in_flight);
-        upload.parts_in_flight_max = parts_in_flight as usize;
-        if config.get(PART_SIZE).is_some() {
-            keys.number(PART_SIZE, PART_BYTES, upload.part_bytes.insert(*PART_BYTES.start()));
-        }
-        keys.word(INDEX_FORM, &INDEX_FORMS, &mut upload.write.index);
-        keys.word(VERIFY, &VERIFICATIONS, &mut upload.verify);
-        keys.number(CACHE_SIZE, CACHE_BYTES, &mut engine.read.extents_bytes_max);
-        match (store, bucket) {
-            (Some(store), Some(bucket)) if keys.problems.is_empty() => Ok(Self { store, bucket, engine }),
-            _ => Err(keys.problems),
-        }
+    pub(crate) fn read(config: &DriverConfig, environment: &Environment) -> Result<Self, Vec<ConfigProblem>> {
+        let Some(driver) = Driver::of_name(&config.driver) else {
+            let problem = "this plugin serves no such driver";
+            return Err(vec![ConfigProblem::new("managedLedgerOffloadDriver", problem).with_value(&config.driver)]);
+        };
+        let mut keys = Keys::new(config, environment, driver.spellings());
+        let place = place(&mut keys);
+        let mut engine = engine(&mut keys, driver);
+        let store = Store::read(driver, &mut keys, &place, &mut engine);
+        keys.finish(store.map(|store| Self { store, place, engine }))
     }
 }
 
-struct Keys<'a> {
-    config: &'a DriverConfig,
-    problems: Vec<ConfigProblem>,
+fn place(keys: &mut Keys<'_>) -> Place {
+    let bucket = keys.property("Bucket");
+    match &bucket {
+        None => {
+            let key = keys.key_of("Bucket");
+            let problem = format!("empty: name the bucket that keeps offloaded ledgers, {key}=<bucket>");
+            keys.wrong(ConfigProblem::new(key, problem));
+        }
+        Some((key, name)) => {
+            if let Err(problem) = check_bucket_name(name) {
+                keys.wrong(ConfigProblem::new(key, problem).with_value(*name));
+            }
+        }
+    }
+    let text = |given: Option<(String, &str)>| given.map(|(_, value)| value.to_owned()).unwrap_or_default();
+    let endpoint_given = keys.property("ServiceEndpoint");
+    let endpoint = endpoint_given.clone().and_then(|(key, value)| match Endpoint::parse(value) {
+        Ok(endpoint) => Some(endpoint),
+        Err(problem) => {
+            // Its value may have a password.
+            keys.wrong(ConfigProblem::new(key, problem));
+            None
+        }
+    });
+    Place {
+        bucket: text(bucket),
+        region: text(keys.property("Region")),
+        endpoint_given: text(endpoint_given),
+        endpoint,
+    }
 }
 
-impl Keys<'_> {
-    fn store(&mut self) -> Option<Store> {
-        let store = Store::of_driver(&self.config.driver);
-        if store.is_none() {
-            let problem = "this plugin serves no such driver".to_owned();
-            self.problems
-                .push(ConfigProblem::new("managedLedgerOffloadDriver", problem).with_value(&self.config.driver));
-        }
-        store
+/// A name that can be no more than a name in any address. Each store has rules of its own on top.
+///
+/// # Errors
+/// What is wrong with it.
+pub(crate) fn check_bucket_name(name: &str) -> Result<(), String> {
+    let allowed = |it: u8| it.is_ascii_alphanumeric() || matches!(it, b'-' | b'_' | b'.');
+    if name.is_empty() || name.len() > BUCKET_NAME_BYTES_MAX || !name.bytes().all(allowed) || name.contains("..") {
+        return Err("not the name of a bucket: letters, digits, `-`, `_` and single `.`".to_owned());
     }
+    Ok(())
+}
 
-    fn bucket(&mut self) -> Option<String> {
-        let bucket = self.config.get(BUCKET).map(str::to_owned);
-        if bucket.is_none() {
-            let problem = format!("empty: name the bucket that keeps offloaded ledgers, {BUCKET}=<bucket>");
-            self.problems.push(ConfigProblem::new(BUCKET, problem));
-        }
-        bucket
-    }
-
-    fn number<T: FromStr + PartialOrd + Display>(&mut self, key: &str, allowed: RangeInclusive<T>, target: &mut T) {
-        let Some(value) = self.config.get(key) else { return };
-        match value.parse().ok().filter(|number| allowed.contains(number)) {
-            Some(number) => *target = number,
-            None => {
-                let problem = format!("not a number from {} to {}", allowed.start(), allowed.end());
-                self.problems.push(ConfigProblem::new(key, problem).with_value(value));
-            }
-        }
-    }
-
-    fn word<T: Copy>(&mut self, key: &str, words: &[(&str, T)], target: &mut T) {
-        let Some(value) = self.config.get(key) else { return };
-        match words.iter().find(|(word, _)| word.eq_ignore_ascii_case(value)) {
-            Some((_, meant)) => *target = *meant,
-            None => {
-                let known: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
-                let problem = format!("not one of {}", known.join(", "));
-                self.problems.push(ConfigProblem::new(key, problem).with_value(value));
-            }
-        }
-    }
+fn engine(keys: &mut Keys<'_>, driver: Driver) -> EngineOptions {
+    let mut engine = EngineOptions::default();
+    let upload = &mut engine.upload;
+    let block_bytes = keys.number(keys.property("MaxBlockSizeInBytes"), BLOCK_BYTES_MIN..=BLOCK_BYTES_MAX);
+    upload.write.block_bytes_max = block_bytes.unwrap_or(driver.block_bytes_default());
+    // Reads take what fits them; the key is held to what the original takes, and no more.
+    let _: Option<i32> = keys.number(keys.property("ReadBufferSizeInBytes"), 1..=i32::MAX);
+    let parts_in_flight = keys.number(keys.extra("MaxPartsInFlight"), 1..=PARTS_IN_FLIGHT_MAX);
+    upload.parts_in_flight_max = parts_in_flight.map_or(upload.parts_in_flight_max, |parts| parts as usize);
+    upload.part_bytes = keys.number(keys.extra("PartSizeInBytes"), PART_BYTES);
+    upload.write.index = keys.word(keys.extra("IndexForm"), &INDEX_FORMS).unwrap_or(upload.write.index);
+    upload.verify = keys.word(keys.extra("VerifyUpload"), &VERIFICATIONS).unwrap_or(upload.verify);
+    let cache_bytes = keys.number(keys.extra("ReadCacheSizeInBytes"), CACHE_BYTES);
+    engine.read.extents_bytes_max = cache_bytes.unwrap_or(engine.read.extents_bytes_max);
+    engine
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn config(properties: &[(&str, &str)]) -> DriverConfig {
-        DriverConfig {
-            driver: "transient".to_owned(),
+    fn read(driver: &str, properties: &[(&str, &str)]) -> Result<Settings, Vec<String>> {
+        let config = DriverConfig {
+            driver: driver.to_owned(),
             properties: properties.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect(),
             search_folders: Vec::new(),
-        }
+        };
+        let settings = Settings::read(&config, &Environment::default());
+        settings.map_err(|problems| problems.iter().map(ToString::to_string).collect())
     }
+
+    const BUCKET: (&str, &str) = ("managedLedgerOffloadBucket", "tier");
 
     #[test]
     fn keys_become_settings_and_absent_ones_defaults() {
-        let settings = Settings::read(&config(&[(BUCKET, "tier")])).unwrap();
+        let settings = read("transient", &[BUCKET]).unwrap();
         assert_eq!(settings.engine, EngineOptions::default());
-        let settings = Settings::read(&config(&[
-            (BUCKET, "tier"),
-            (MAX_BLOCK_SIZE, "5242880"),
-            (MAX_PARTS_IN_FLIGHT, "9"),
-            (PART_SIZE, "6000000"),
-            (INDEX_FORM, "Sparse"),
-            (VERIFY, "bytes"),
-            (CACHE_SIZE, "5000000"),
-        ]))
+        let settings = read(
+            "transient",
+            &[
+                BUCKET,
+                ("managedLedgerOffloadMaxBlockSizeInBytes", "5242880"),
+                ("managedLedgerOffloadExtraConfigMaxPartsInFlight", "9"),
+                ("managedLedgerOffloadExtraConfigPartSizeInBytes", "6000000"),
+                ("managedLedgerOffloadExtraConfigIndexForm", "Sparse"),
+                ("managedLedgerOffloadExtraConfigVerifyUpload", "bytes"),
+                ("managedLedgerOffloadExtraConfigReadCacheSizeInBytes", "5000000"),
+            ],
+        )
         .unwrap();
         let upload = settings.engine.upload;
         assert_eq!((upload.write.block_bytes_max, upload.write.index), (5 << 20, IndexForm::Sparse));
@@ -155,17 +169,38 @@ mod tests {
 
     #[test]
     fn all_mistakes_are_answered_at_once() {
-        let problems = Settings::read(&config(&[
-            (MAX_BLOCK_SIZE, "1"),
-            (MAX_PARTS_IN_FLIGHT, "0"),
-            (PART_SIZE, "large"),
-            (INDEX_FORM, "thick"),
-            (VERIFY, "no"),
-            (CACHE_SIZE, "-1"),
-        ]))
+        let problems = read(
+            "transient",
+            &[
+                ("managedLedgerOffloadServiceEndpoint", "http://u:hush@h"),
+                ("managedLedgerOffloadMaxBlockSizeInBytes", "1"),
+                ("managedLedgerOffloadReadBufferSizeInBytes", "0"),
+                ("managedLedgerOffloadExtraConfigMaxPartsInFlight", "0"),
+                ("managedLedgerOffloadExtraConfigPartSizeInBytes", "large"),
+                ("managedLedgerOffloadExtraConfigIndexForm", "thick"),
+                ("managedLedgerOffloadExtraConfigVerifyUpload", "no"),
+                ("managedLedgerOffloadExtraConfigReadCacheSizeInBytes", "-1"),
+            ],
+        )
         .unwrap_err();
-        let keys: Vec<&str> = problems.iter().map(|problem| problem.key.as_str()).collect();
-        assert_eq!(keys, [BUCKET, MAX_BLOCK_SIZE, MAX_PARTS_IN_FLIGHT, PART_SIZE, INDEX_FORM, VERIFY, CACHE_SIZE]);
-        assert_eq!(problems[4].to_string(), format!("{INDEX_FORM}=thick: not one of checked, dense, sparse"));
+        assert_eq!(problems.len(), 9, "{problems:?}");
+        assert!(!problems.concat().contains("hush"));
+        let form = "managedLedgerOffloadExtraConfigIndexForm=thick: not one of checked, dense, sparse";
+        assert!(problems.contains(&form.to_owned()), "{problems:?}");
+    }
+
+    #[test]
+    fn a_bucket_is_a_name_and_nothing_else() {
+        for name in ["tier", "tier.example-1", "Tier_2"] {
+            assert_eq!(check_bucket_name(name), Ok(()), "{name}");
+        }
+        for name in ["", "a/b", "a..b", "a b", "a?b", "ä", "../x", &"x".repeat(300)] {
+            assert!(check_bucket_name(name).is_err(), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_driver_that_is_not_served_is_named() {
+        assert!(read("tape", &[BUCKET]).unwrap_err()[0].contains("tape"));
     }
 }

@@ -11,6 +11,7 @@ use longshore_plugin_api::{
 };
 
 use crate::config::Settings;
+use crate::environment::Environment;
 
 /// Names that the original records with each ledger. It reads back the bucket alone, and so do we.
 const RECORDED_DRIVER: &str = "managedLedgerOffloadDriver";
@@ -30,15 +31,15 @@ impl OffloaderFactory for ObjectStoreFactory {
     type Offloader = ObjectStoreOffloader;
 
     fn validate(config: &DriverConfig) -> Vec<ConfigProblem> {
-        Settings::read(config).err().unwrap_or_default()
+        Settings::read(config, &Environment::of_process()).err().unwrap_or_default()
     }
 
     async fn create(config: DriverConfig) -> Result<ObjectStoreOffloader> {
-        let settings = Settings::read(&config).map_err(|problems| {
+        let settings = Settings::read(&config, &Environment::of_process()).map_err(|problems| {
             let problems: Vec<String> = problems.iter().map(ToString::to_string).collect();
             Error::new(ErrorCode::InvalidConfig, problems.join("; "))
         })?;
-        let engine = open_bucket(&settings, &settings.bucket)?;
+        let engine = open_bucket(&settings, &settings.place.bucket)?;
         Ok(ObjectStoreOffloader { settings, engine, others: Mutex::default() })
     }
 }
@@ -56,7 +57,7 @@ impl ObjectStoreOffloader {
     /// The bucket that a ledger was recorded with. Old versions recorded none: it is the configured one then.
     fn engine_of(&self, stored: &StoredLedger) -> Result<Arc<CopyEngine>> {
         let recorded = stored.driver_metadata.get(RECORDED_BUCKET).map(String::as_str).unwrap_or_default();
-        if recorded.is_empty() || recorded == self.settings.bucket {
+        if recorded.is_empty() || recorded == self.settings.place.bucket {
             return Ok(self.engine.clone());
         }
         let mut others = self.others.lock().unwrap_or_else(PoisonError::into_inner);
@@ -77,7 +78,9 @@ impl Offloader for ObjectStoreOffloader {
     type ReadHandle = CopyHandle;
 
     fn driver_metadata(&self) -> BTreeMap<String, String> {
-        let values = [self.settings.store.recorded_name(), &self.settings.bucket, "", ""];
+        let place = &self.settings.place;
+        let driver = self.settings.store.driver().recorded_name();
+        let values = [driver, &place.bucket, &place.region, &place.endpoint_given];
         RECORDED.iter().zip(values).map(|(name, value)| ((*name).to_owned(), value.to_owned())).collect()
     }
 
@@ -107,5 +110,5 @@ impl Offloader for ObjectStoreOffloader {
 }
 
 fn open_bucket(settings: &Settings, bucket: &str) -> Result<Arc<CopyEngine>> {
-    Ok(Arc::new(CopyEngine::new(settings.store.bucket(bucket), settings.engine)?))
+    Ok(Arc::new(CopyEngine::new(settings.store.bucket(bucket)?, settings.engine)?))
 }

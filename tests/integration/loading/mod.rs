@@ -2,6 +2,7 @@
 //! plugin that panics, blocks or lies costs one failed operation.
 
 mod c_plugins;
+mod c_swapping;
 mod containment;
 pub(crate) mod refusals;
 mod schemas;

@@ -166,6 +166,26 @@ async fn an_older_version_alone_is_a_rollback_and_beside_a_newer_one_it_is_shado
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_library_that_serves_again_keeps_its_threads() {
+    let (folder, host) = host_with("a.so", "3.7.0", quick());
+    let threads = || host.library_stats("a.so").unwrap().threads;
+    misbehaving(&host, "ok").await.unwrap().health().await.unwrap();
+    assert!(threads() >= 2, "its runtime has workers");
+    for text in ["3.7.1", "3.7.0"] {
+        put(folder.path(), "a.so", &version(text));
+        look(&host).await;
+        if served_by(&host).0 != text {
+            // An older version takes over once the newer one's file is gone.
+            fs::remove_file(folder.path().join("a.so")).unwrap();
+            put(folder.path(), "a.so", &version(text));
+            look(&host).await;
+        }
+        assert_eq!(served_by(&host).0, text);
+        assert!(threads() >= 2, "{text} has {} threads", threads());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_plugin_whose_file_is_gone_serves_on_and_says_so() {
     let (folder, host) = host_with("a.so", "3.1.2", quick());
     let driver = misbehaving(&host, "ok").await.unwrap();

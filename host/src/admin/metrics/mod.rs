@@ -1,10 +1,11 @@
 //! Metrics as Prometheus text, in the original's names and labels, as far as this broker counts.
 //!
-//! [`text`] knows the format, [`topics`] and [`drivers`] what is counted, [`families`] what others bring. A name that nothing counts here is not printed:
+//! [`text`] knows the format, [`topics`] and [`drivers`] what is counted, [`families`] what others bring, [`help`] the sentence for each name of the original. A name that nothing counts here is not printed:
 //! a zero that means "unknown" misleads.
 
 mod drivers;
 mod families;
+mod help;
 mod text;
 mod topics;
 

@@ -1,5 +1,7 @@
 //! The grammar of the command line.
 
+mod import;
+mod ledger;
 mod offloaders;
 
 use std::path::PathBuf;
@@ -9,6 +11,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use crate::client::{MessageId, Start};
 
 use super::EXIT_CODES;
+pub use import::{ImportArgs, ImportRetention};
+pub use ledger::{LedgerArgs, LedgerCommand, LedgerCopyArgs, LedgerDumpArgs, LedgerVerifyArgs};
 pub use offloaders::{
     ConformanceArgs, NewOffloaderArgs, OffloadersArgs, OffloadersBrokerArgs, OffloadersCommand, OffloadersFileArgs,
     OffloadersInspectArgs, OffloadersListArgs, OffloadersTryLoadArgs, OffloadersVerifyArgs,
@@ -32,6 +36,10 @@ pub enum Command {
     Client(ClientArgs),
     /// Look at storage drivers.
     Offloaders(OffloadersArgs),
+    /// Make topics that Apache Pulsar offloaded readable here, without copying data.
+    Import(ImportArgs),
+    /// Look at one cold copy: its entries, and whether they are sound.
+    Ledger(LedgerArgs),
     /// Run a driver for the broker that started this process.
     #[command(hide = true)]
     OffloaderChild,

@@ -126,6 +126,13 @@ impl CModule {
         self.started(|library| library.threads.runtime().offloader(context, driver::create(library, config)))
     }
 
+    /// Ends the runtime on whose threads its functions are called. C has nothing to stop beside its drivers.
+    pub(super) fn stop(&'static self) {
+        if let Some(Ok(threads)) = self.started.get() {
+            threads.runtime().stop();
+        }
+    }
+
     /// What the library holds and runs at this moment; zeros before it was started.
     pub(super) fn stats(&'static self) -> FfiLibraryStats {
         match self.started.get() {

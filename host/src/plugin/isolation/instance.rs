@@ -40,12 +40,23 @@ pub struct ProcessReport {
     pub driver: String,
     /// Its process; null where none runs.
     pub pid: Option<u32>,
+    /// Memory of it that is resident, in bytes; null where it is unknown.
+    pub resident_bytes: Option<u64>,
+    /// Its threads, those of its own frame included; null where it is unknown.
+    pub threads: Option<u64>,
     /// Processes that were started so far.
     pub starts: u64,
     /// Crashes so far.
     pub crashes: u64,
     /// How the latest crash was; null where there was none.
     pub last_crash: Option<String>,
+}
+
+/// The number behind `name` in the system's account of a process.
+///
+/// Source: proc(5), `/proc/pid/status`.
+fn number_in(status: &str, name: &str) -> Option<u64> {
+    status.lines().find_map(|line| line.strip_prefix(name))?.split_whitespace().next()?.parse().ok()
 }
 
 impl Record {
@@ -56,9 +67,14 @@ impl Record {
     pub(super) fn report(&self) -> ProcessReport {
         let state = self.state();
         let (crashes, latest) = state.restarts.history();
+        let pid = state.session.upgrade().filter(|session| !session.has_ended()).map(|session| session.pid);
+        let status =
+            pid.and_then(|pid| std::fs::read_to_string(format!("/proc/{pid}/status")).ok()).unwrap_or_default();
         ProcessReport {
             driver: self.driver.clone(),
-            pid: state.session.upgrade().filter(|session| !session.has_ended()).map(|session| session.pid),
+            pid,
+            resident_bytes: number_in(&status, "VmRSS:").map(|kib| kib * 1024),
+            threads: number_in(&status, "Threads:"),
             starts: state.starts,
             crashes,
             last_crash: (crashes > 0).then(|| latest.to_owned()),

@@ -1,20 +1,13 @@
 //! The bodies of frames without entries: protobuf, for its tolerance of fields that one end does not know.
 //!
-//! Here the safe types of the plugin API stand on one side and what is sent on the other. Texts that the child sends are not
+//! Here is what is sent; `conversion` makes it of the safe types of the plugin API and back. Texts that the child sends are not
 //! believed: whoever uses them bounds and checks them as if they came from a library in this process.
 
-use std::collections::BTreeMap;
-use std::path::PathBuf;
+mod conversion;
 
-use longshore_plugin_api::abi::FfiCallContext;
-use longshore_plugin_api::offloader::{ScanPage, ScanRequest, ScannedLedger};
-use longshore_plugin_api::{
-    ConfigProblem, DriverConfig, Error, ErrorCode, LedgerMetadata, OffloadRequest, Retry, StoredLedger,
-};
 use prost::Message;
-use uuid::Uuid;
 
-use super::frame::{Frame, Kind, ProtocolError};
+pub use self::conversion::{call_body, from_pairs, read, read_call, to_pairs};
 
 /// The version of the protocol. Both ends are the same binary, so that any difference is a mistake.
 pub const VERSION: u32 = 1;
@@ -86,7 +79,7 @@ pub struct Pairs {
     pub pairs: Vec<Pair>,
 }
 
-/// See [`DriverConfig`].
+/// See [`DriverConfig`](longshore_plugin_api::DriverConfig).
 #[derive(Clone, PartialEq, Message)]
 pub struct Config {
     /// In the spelling that the plugin claims.
@@ -100,7 +93,7 @@ pub struct Config {
     pub search_folders: Vec<String>,
 }
 
-/// See [`ConfigProblem`].
+/// See [`ConfigProblem`](longshore_plugin_api::ConfigProblem).
 #[derive(Clone, PartialEq, Message)]
 pub struct Problem {
     /// The key.
@@ -133,7 +126,7 @@ pub struct Custom {
     pub value: Vec<u8>,
 }
 
-/// See [`LedgerMetadata`].
+/// See [`LedgerMetadata`](longshore_plugin_api::LedgerMetadata).
 #[derive(Clone, PartialEq, Message)]
 pub struct Metadata {
     /// The ledger.
@@ -156,7 +149,8 @@ pub struct Metadata {
     pub custom: Vec<Custom>,
 }
 
-/// Names a copy or an attempt at it: [`StoredLedger`] and [`OffloadRequest`].
+/// Names a copy or an attempt at it: [`StoredLedger`](longshore_plugin_api::StoredLedger) and
+/// [`OffloadRequest`](longshore_plugin_api::OffloadRequest).
 #[derive(Clone, PartialEq, Message)]
 pub struct Stored {
     /// The ledger.
@@ -201,7 +195,7 @@ pub struct Range {
     pub max_bytes: u64,
 }
 
-/// See [`ScanRequest`].
+/// See [`ScanRequest`](longshore_plugin_api::ScanRequest).
 #[derive(Clone, PartialEq, Message)]
 pub struct Scan {
     /// Where to go on.
@@ -212,7 +206,7 @@ pub struct Scan {
     pub limit: u32,
 }
 
-/// See [`ScannedLedger`].
+/// See [`ScannedLedger`](longshore_plugin_api::ScannedLedger).
 #[derive(Clone, PartialEq, Message)]
 pub struct Scanned {
     /// The ledger.
@@ -229,7 +223,7 @@ pub struct Scanned {
     pub size_bytes: u64,
 }
 
-/// See [`ScanPage`].
+/// See [`ScanPage`](longshore_plugin_api::ScanPage).
 #[derive(Clone, PartialEq, Message)]
 pub struct Page {
     /// The copies.
@@ -240,7 +234,7 @@ pub struct Page {
     pub next: Option<String>,
 }
 
-/// See [`Error`].
+/// See [`Error`](longshore_plugin_api::Error).
 #[derive(Clone, PartialEq, Message)]
 pub struct Failure {
     /// The stable code.
@@ -357,248 +351,4 @@ pub struct Context {
     /// The host's call in which an event happened; 0 outside of calls.
     #[prost(uint64, tag = "5")]
     pub call: u64,
-}
-
-impl From<FfiCallContext> for Context {
-    /// As it goes to the other end, without the caller's number.
-    fn from(context: FfiCallContext) -> Self {
-        let traced = context.trace().is_some();
-        Self {
-            trace_id: if traced { context.trace_id.to_vec() } else { Vec::new() },
-            span_id: if traced { context.span_id.to_vec() } else { Vec::new() },
-            trace_flags: context.trace_flags,
-            timeout_ms: context.timeout_ms,
-            call: 0,
-        }
-    }
-}
-
-impl From<&Context> for FfiCallContext {
-    /// As it came; ids of a wrong length are none. The caller's number is left out.
-    fn from(context: &Context) -> Self {
-        let trace_id = <[u8; 16]>::try_from(&*context.trace_id).unwrap_or_default();
-        let span_id = <[u8; 8]>::try_from(&*context.span_id).unwrap_or_default();
-        let (trace_flags, timeout_ms) = (context.trace_flags, context.timeout_ms);
-        Self { trace_id, span_id, trace_flags, timeout_ms, ..Self::default() }
-    }
-}
-
-/// The body of a call: what goes along, then what is asked.
-pub fn call_body(context: &Context, asked: &impl Message) -> Vec<u8> {
-    let mut body = context.encode_length_delimited_to_vec();
-    asked.encode(&mut body).expect("a vector grows");
-    body
-}
-
-/// Reads the body of a call.
-///
-/// # Errors
-/// `Malformed`.
-pub fn read_call<M: Message + Default>(frame: &Frame) -> Result<(Context, M), ProtocolError> {
-    let malformed = |error| ProtocolError::malformed(frame.kind, error);
-    let mut body = frame.body.clone();
-    let context = Context::decode_length_delimited(&mut body).map_err(malformed)?;
-    let asked = M::decode(body).map_err(malformed)?;
-    Ok((context, asked))
-}
-
-/// Reads the body of a frame.
-///
-/// # Errors
-/// `Malformed`.
-pub fn read<M: Message + Default>(frame: &Frame) -> Result<M, ProtocolError> {
-    M::decode(&*frame.body).map_err(|error| ProtocolError::malformed(frame.kind, error))
-}
-
-/// Names and values as they are sent.
-pub fn to_pairs(map: &BTreeMap<String, String>) -> Vec<Pair> {
-    map.iter().map(|(name, value)| Pair { name: name.clone(), value: value.clone() }).collect()
-}
-
-/// Names and values as they are used.
-pub fn from_pairs(pairs: Vec<Pair>) -> BTreeMap<String, String> {
-    pairs.into_iter().map(|Pair { name, value }| (name, value)).collect()
-}
-
-fn uid(kind: Kind, bytes: &[u8]) -> Result<Uuid, ProtocolError> {
-    Uuid::from_slice(bytes).map_err(|error| ProtocolError::malformed(kind, error))
-}
-
-impl From<DriverConfig> for Config {
-    fn from(config: DriverConfig) -> Self {
-        let folders = config.search_folders.iter().filter_map(|folder| folder.to_str());
-        Self {
-            driver: config.driver,
-            properties: to_pairs(&config.properties),
-            search_folders: folders.map(str::to_owned).collect(),
-        }
-    }
-}
-
-impl From<Config> for DriverConfig {
-    fn from(config: Config) -> Self {
-        Self {
-            driver: config.driver,
-            properties: from_pairs(config.properties),
-            search_folders: config.search_folders.into_iter().map(PathBuf::from).collect(),
-        }
-    }
-}
-
-impl From<ConfigProblem> for Problem {
-    fn from(problem: ConfigProblem) -> Self {
-        Self { key: problem.key, value: problem.value, problem: problem.problem }
-    }
-}
-
-impl From<Problem> for ConfigProblem {
-    fn from(problem: Problem) -> Self {
-        Self { key: problem.key, value: problem.value, problem: problem.problem }
-    }
-}
-
-impl From<LedgerMetadata> for Metadata {
-    fn from(metadata: LedgerMetadata) -> Self {
-        let custom = metadata.custom.into_iter().map(|(name, value)| Custom { name, value });
-        Self {
-            ledger_id: metadata.ledger_id,
-            entry_count: metadata.entry_count,
-            length_bytes: metadata.length_bytes,
-            created_ms: metadata.created_ms,
-            closed: metadata.closed,
-            custom: custom.collect(),
-        }
-    }
-}
-
-impl From<Metadata> for LedgerMetadata {
-    fn from(metadata: Metadata) -> Self {
-        let custom = metadata.custom.into_iter().map(|Custom { name, value }| (name, value));
-        Self {
-            ledger_id: metadata.ledger_id,
-            entry_count: metadata.entry_count,
-            length_bytes: metadata.length_bytes,
-            created_ms: metadata.created_ms,
-            closed: metadata.closed,
-            custom: custom.collect(),
-        }
-    }
-}
-
-impl From<OffloadRequest> for Stored {
-    fn from(request: OffloadRequest) -> Self {
-        Self {
-            ledger_id: request.ledger_id,
-            uid: request.uid.into_bytes().to_vec(),
-            managed_ledger: request.managed_ledger,
-            pairs: to_pairs(&request.extra),
-        }
-    }
-}
-
-impl From<StoredLedger> for Stored {
-    fn from(stored: StoredLedger) -> Self {
-        Self {
-            ledger_id: stored.ledger_id,
-            uid: stored.uid.into_bytes().to_vec(),
-            managed_ledger: stored.managed_ledger,
-            pairs: to_pairs(&stored.driver_metadata),
-        }
-    }
-}
-
-impl Stored {
-    /// As the request for a copy.
-    ///
-    /// # Errors
-    /// `Malformed` where the uid has another length than 16.
-    pub fn into_request(self) -> Result<OffloadRequest, ProtocolError> {
-        Ok(OffloadRequest {
-            ledger_id: self.ledger_id,
-            uid: uid(Kind::Offload, &self.uid)?,
-            managed_ledger: self.managed_ledger,
-            extra: from_pairs(self.pairs),
-        })
-    }
-
-    /// As the name of a copy, which came in a frame of this kind.
-    ///
-    /// # Errors
-    /// `Malformed` where the uid has another length than 16.
-    pub fn into_stored(self, kind: Kind) -> Result<StoredLedger, ProtocolError> {
-        Ok(StoredLedger {
-            ledger_id: self.ledger_id,
-            uid: uid(kind, &self.uid)?,
-            managed_ledger: self.managed_ledger,
-            driver_metadata: from_pairs(self.pairs),
-        })
-    }
-}
-
-impl From<ScanRequest> for Scan {
-    fn from(request: ScanRequest) -> Self {
-        Self { after: request.after, limit: request.limit }
-    }
-}
-
-impl From<Scan> for ScanRequest {
-    fn from(request: Scan) -> Self {
-        Self { after: request.after, limit: request.limit }
-    }
-}
-
-impl From<ScanPage> for Page {
-    fn from(page: ScanPage) -> Self {
-        let ledgers = page.ledgers.into_iter().map(|ledger| Scanned {
-            ledger_id: ledger.ledger_id,
-            uid: ledger.uid.into_bytes().to_vec(),
-            managed_ledger: ledger.managed_ledger,
-            size_bytes: ledger.size_bytes,
-        });
-        Self { ledgers: ledgers.collect(), next: page.next }
-    }
-}
-
-impl Page {
-    /// As the plugin API has it.
-    ///
-    /// # Errors
-    /// `Malformed` where a uid has another length than 16.
-    pub fn into_page(self) -> Result<ScanPage, ProtocolError> {
-        let ledgers = self.ledgers.into_iter().map(|ledger| {
-            Ok(ScannedLedger {
-                ledger_id: ledger.ledger_id,
-                uid: uid(Kind::Answer, &ledger.uid)?,
-                managed_ledger: ledger.managed_ledger,
-                size_bytes: ledger.size_bytes,
-            })
-        });
-        Ok(ScanPage { ledgers: ledgers.collect::<Result<_, ProtocolError>>()?, next: self.next })
-    }
-}
-
-impl From<Error> for Failure {
-    fn from(error: Error) -> Self {
-        Self {
-            code: error.code().0,
-            retry: match error.retry() {
-                Retry::Never => 0,
-                Retry::Now => 1,
-                Retry::Later => 2,
-            },
-            message: error.message().to_owned(),
-            chain: error.chain().to_vec(),
-        }
-    }
-}
-
-impl From<Failure> for Error {
-    fn from(failure: Failure) -> Self {
-        let retry = match failure.retry {
-            1 => Retry::Now,
-            2 => Retry::Later,
-            _ => Retry::Never,
-        };
-        Self::new(ErrorCode(failure.code), failure.message).with_retry(retry).with_chain(failure.chain)
-    }
 }

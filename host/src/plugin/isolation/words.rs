@@ -1,7 +1,10 @@
-//! What a child writes to its standard error, line by line into the host's log: bounded in length and in number.
+//! What a child writes to its standard error, line by line into the host's log: bounded in length and in number, and without
+//! secrets.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
+
+use super::super::secrets;
 
 /// The longest line that is kept, in bytes; the rest is cut off.
 const LINE_BYTES_MAX: usize = 4096;
@@ -50,7 +53,7 @@ impl Words {
     }
 
     fn end_line(&mut self, now: Instant, log: &mut impl FnMut(&str)) {
-        let line = String::from_utf8_lossy(&self.line).trim_end().to_owned();
+        let line = secrets::without(String::from_utf8_lossy(&self.line).trim_end()).into_owned();
         self.line.clear();
         if line.is_empty() {
             return;

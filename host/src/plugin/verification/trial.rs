@@ -244,7 +244,7 @@ fn load_here(path: &Path, sha256_hex: &str, file_bytes_max: u64) -> Vec<(&'stati
     let settings = PluginSettings { runtime_workers: 1, ..PluginSettings::default() };
     let own = Arc::new(OwnMetrics::new(&found.note.name));
     let homes = Homes { library: Some(module), processes: None };
-    match LoadedPlugin::start(found.note, name, homes, own, Arc::new(settings)) {
+    match LoadedPlugin::start(found.note, &image.sha256, name, homes, own, Arc::new(settings)) {
         Ok(_) => Vec::new(),
         Err(reason) => vec![(finding::START, reason)],
     }
@@ -296,4 +296,21 @@ fn signal_name(signal: i32) -> String {
         _ => return signal.to_string(),
     };
     format!("{signal} ({name})")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The one finding for which no library can be made by the export macro: what it emits does not fail there.
+    #[test]
+    fn a_root_module_that_cannot_be_made_is_a_finding_of_its_own() {
+        let error = LoadError::Root("the constructor panicked".to_owned());
+        assert_eq!(kind_of(&error).id, "root-module");
+        let findings = vec![(kind_of(&error).id.to_owned(), error.to_string())];
+        let judged = judge(Some(Answer { findings }), ExitStatus::default(), "");
+        let expected =
+            Finding::new(finding::ROOT_MODULE, "its root module could not be made: the constructor panicked");
+        assert_eq!(judged, [expected]);
+    }
 }

@@ -290,26 +290,26 @@ fn from_read(error: ReadError) -> Error {
     }
 }
 
-/// The plugin's own error again. Where the host tells several codes as one kind, the code's name ends the message, as
-/// [`crate::plugin`] writes it for people.
+/// The plugin's own error again; where the host itself says so, what comes next to its kind.
 fn from_driver(error: DriverError) -> Error {
-    let code = match error.kind {
+    let own = error.code.as_deref().and_then(named_code);
+    let code = own.unwrap_or(match error.kind {
         DriverErrorKind::NotFound => ErrorCode::NotFound,
         DriverErrorKind::Corrupt => ErrorCode::Corrupt,
         DriverErrorKind::Panicked => ErrorCode::Panicked,
         DriverErrorKind::Timeout => ErrorCode::Timeout,
         DriverErrorKind::InvalidConfig => ErrorCode::InvalidConfig,
         DriverErrorKind::Unsupported => ErrorCode::Unsupported,
-        _ => named_code(&error.message).unwrap_or(ErrorCode::Internal),
-    };
+        DriverErrorKind::Misbehaved => ErrorCode::Misbehaved,
+        _ => ErrorCode::Internal,
+    });
     let retry = if error.retryable { Retry::Later } else { Retry::Never };
     Error::new(code, error.to_string()).with_retry(retry)
 }
 
-/// `text (Conflict)`.
-fn named_code(message: &str) -> Option<ErrorCode> {
-    let (_, name) = message.strip_suffix(')')?.rsplit_once('(')?;
-    (1..=u32::from(u8::MAX)).map(ErrorCode).find(|code| code.name() == Some(name))
+/// The code of a name, or of the number that stands for one that this version does not know.
+fn named_code(name: &str) -> Option<ErrorCode> {
+    (1..=u32::from(u8::MAX)).map(ErrorCode).find(|code| code.to_string() == name)
 }
 
 #[cfg(test)]
@@ -317,10 +317,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_code_comes_back_from_the_end_of_a_message() {
-        assert_eq!(named_code("offload: taken (by two) (Conflict)"), Some(ErrorCode::Conflict));
-        assert_eq!(named_code("offload: taken (by two)"), None);
-        assert_eq!(named_code("no end"), None);
+    fn a_plugins_own_code_comes_back_whatever_the_message_ends_with() {
+        let error = |code: Option<&str>, kind| DriverError {
+            kind,
+            driver: "tape".to_owned(),
+            plugin: "tape 1.0.0".to_owned(),
+            code: code.map(str::to_owned),
+            message: "offload: taken (Unavailable)".to_owned(),
+            retryable: false,
+        };
+        assert_eq!(from_driver(error(Some("Conflict"), DriverErrorKind::Failed)).code(), ErrorCode::Conflict);
+        assert_eq!(from_driver(error(Some("code 77"), DriverErrorKind::Failed)).code(), ErrorCode(77));
+        assert_eq!(from_driver(error(None, DriverErrorKind::Timeout)).code(), ErrorCode::Timeout);
+        assert_eq!(from_driver(error(None, DriverErrorKind::Failed)).code(), ErrorCode::Internal);
     }
 
     #[test]

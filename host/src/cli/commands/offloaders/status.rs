@@ -62,6 +62,9 @@ fn write_text(status: &PluginStatus, out: &mut dyn Write) -> io::Result<()> {
     let retired = &status.retired;
     let memory = format!("{} of at most {}", size(retired.bytes), size(retired.bytes_max));
     writeln!(out, "retired: {} plugins; memory of libraries not in charge: {memory}", retired.count)?;
+    if status.named_threads > 0 {
+        writeln!(out, "threads that plugins started under names of their own: {}", status.named_threads)?;
+    }
     let next = match status.rescan.next_ms {
         Some(next_ms) => format!("next look in {}", duration(next_ms.saturating_sub(now_ms))),
         None => "no look by the clock".to_owned(),

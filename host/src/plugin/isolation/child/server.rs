@@ -65,7 +65,7 @@ impl Server {
             runtime_workers: hello.runtime_workers,
             reserved: 0,
             host_marker: runtime::library_marker(),
-            thread_name: threads::name_for(&found.note.name).into(),
+            thread_name: threads::name_for(&found.note.name, &image.sha256).into(),
             extras: Pairs::new(),
         };
         let services = services(Weak::clone(&self.link), Arc::clone(&self.log_level), Arc::clone(&self.metrics));

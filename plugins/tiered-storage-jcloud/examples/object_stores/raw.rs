@@ -1,0 +1,68 @@
+//! The raw client: opendal's own writer and reader with the parts and the concurrency that the driver has, and nothing else.
+
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+use futures_util::TryStreamExt;
+use opendal::Operator;
+use opendal::services::S3;
+
+use crate::ledger::Pool;
+use crate::{PARTS_IN_FLIGHT, Target};
+
+/// Bytes of one ranged GET of a sequential read.
+const RANGE_BYTES: usize = 16 << 20;
+
+/// A bucket.
+#[derive(Clone)]
+pub(crate) struct Raw {
+    operator: Operator,
+    pool: Pool,
+}
+
+impl Raw {
+    pub(crate) fn new(target: &Target, pool: &Pool) -> Result<Self> {
+        let builder = S3::default()
+            .endpoint(&target.endpoint)
+            .bucket(&target.bucket)
+            .region("us-east-1")
+            .access_key_id(&target.access_key)
+            .secret_access_key(&target.secret_key);
+        Ok(Self { operator: Operator::new(builder)?, pool: pool.clone() })
+    }
+
+    /// Writes an object in parts.
+    pub(crate) async fn write(&self, key: &str, bytes: u64, part_bytes: u64) -> Result<Duration> {
+        let started = Instant::now();
+        let writer = self.operator.writer_with(key).chunk(part_bytes as usize).concurrent(PARTS_IN_FLIGHT);
+        let mut writer = writer.await?;
+        let mut left = bytes;
+        while left > 0 {
+            let length = left.min(part_bytes).min(self.pool.0.len() as u64);
+            writer.write(self.pool.0.slice(..length as usize)).await?;
+            left -= length;
+        }
+        writer.close().await?;
+        Ok(started.elapsed())
+    }
+
+    /// Reads an object from its begin to its end.
+    pub(crate) async fn read(&self, key: &str, bytes: u64) -> Result<Duration> {
+        let started = Instant::now();
+        let reader = self.operator.reader_with(key).chunk(RANGE_BYTES).concurrent(PARTS_IN_FLIGHT).await?;
+        let mut stream = reader.into_stream(0..bytes).await?;
+        while stream.try_next().await?.is_some() {}
+        Ok(started.elapsed())
+    }
+
+    /// Reads a range with one request.
+    pub(crate) async fn read_range(&self, key: &str, first: u64, bytes: u64) -> Result<Duration> {
+        let started = Instant::now();
+        self.operator.read_with(key).range(first..first + bytes).await?;
+        Ok(started.elapsed())
+    }
+
+    pub(crate) async fn delete(&self, key: &str) -> Result<()> {
+        Ok(self.operator.delete(key).await?)
+    }
+}
