@@ -13,7 +13,8 @@ use anyhow::Context as _;
 pub(super) struct PayloadFolder {
     folder: PathBuf,
     part: PathBuf,
-    open: Option<BufWriter<File>>,
+    /// The entry that is being written, and its file so far.
+    open: Option<(u64, BufWriter<File>)>,
 }
 
 impl PayloadFolder {
@@ -30,13 +31,17 @@ impl PayloadFolder {
         Ok(Self { folder: folder.to_owned(), part: folder.join(".part"), open: None })
     }
 
-    /// More bytes of the entry that is being written.
-    pub(super) fn add(&mut self, bytes: &[u8]) -> anyhow::Result<()> {
+    /// More bytes of an entry. What came of another one that did not end is dropped.
+    pub(super) fn add(&mut self, entry_id: u64, bytes: &[u8]) -> anyhow::Result<()> {
         let part = &self.part;
         let action = || format!("write {}", part.display());
-        let file = match &mut self.open {
-            Some(file) => file,
-            none => none.insert(BufWriter::new(File::create(part).with_context(action)?)),
+        if let Some((_, other)) = self.open.take_if(|(open, _)| *open != entry_id) {
+            // Its last bytes must not follow into the file that takes its place.
+            drop(other.into_parts());
+        }
+        let (_, file) = match &mut self.open {
+            Some(open) => open,
+            none => none.insert((entry_id, BufWriter::new(File::create(part).with_context(action)?))),
         };
         file.write_all(bytes).with_context(action)
     }
@@ -44,8 +49,8 @@ impl PayloadFolder {
     /// The entry has all its bytes.
     pub(super) fn end(&mut self, entry_id: u64) -> anyhow::Result<()> {
         // One without bytes has a file as well.
-        self.add(&[])?;
-        let file = self.open.take().context("a file was opened just now")?;
+        self.add(entry_id, &[])?;
+        let (_, file) = self.open.take().context("a file was opened just now")?;
         let path = self.folder.join(entry_id.to_string());
         let action = || format!("write {}", path.display());
         file.into_inner().map_err(io::IntoInnerError::into_error).with_context(action)?;
@@ -63,12 +68,16 @@ mod tests {
         let folder = root.path().join("a/b");
         let mut payloads = PayloadFolder::open(&folder, false).unwrap();
         payloads.end(0).unwrap();
-        payloads.add(b"on").unwrap();
-        payloads.add(b"e").unwrap();
+        payloads.add(1, b"on").unwrap();
+        payloads.add(1, b"e").unwrap();
         payloads.end(1).unwrap();
+        payloads.add(2, b"cut off").unwrap();
+        payloads.add(3, b"whole").unwrap();
+        payloads.end(3).unwrap();
         assert_eq!(fs::read(folder.join("0")).unwrap(), b"");
         assert_eq!(fs::read(folder.join("1")).unwrap(), b"one");
-        assert_eq!(fs::read_dir(&folder).unwrap().count(), 2);
+        assert_eq!(fs::read(folder.join("3")).unwrap(), b"whole");
+        assert_eq!(fs::read_dir(&folder).unwrap().count(), 3);
         assert!(PayloadFolder::open(&folder, false).unwrap_err().contains("--force"));
         assert!(PayloadFolder::open(&folder, true).is_ok());
     }

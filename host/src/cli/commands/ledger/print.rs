@@ -67,8 +67,8 @@ impl<W: Write> Account for Dump<W> {
         Ok(write_facts(&mut self.out, facts, self.json)?)
     }
 
-    fn piece(&mut self, _entry_id: u64, bytes: &[u8]) -> anyhow::Result<()> {
-        self.payloads.as_mut().map_or(Ok(()), |payloads| payloads.add(bytes))
+    fn piece(&mut self, entry_id: u64, bytes: &[u8]) -> anyhow::Result<()> {
+        self.payloads.as_mut().map_or(Ok(()), |payloads| payloads.add(entry_id, bytes))
     }
 
     fn entry(&mut self, entry: EntryLine) -> anyhow::Result<()> {
