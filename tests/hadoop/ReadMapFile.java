@@ -1,6 +1,7 @@
 // Prints what Hadoop's own classes find in a MapFile folder: its compression, one line `key length sha256` for each record
 // in file order, and how many records were found again by their key.
 // Usage: java -cp "$(scripts/hadoop-classpath)" tests/hadoop/ReadMapFile.java FOLDER
+// FOLDER may be a URI, hdfs://namenode:port/folder.
 import java.io.File;
 import java.security.MessageDigest;
 import java.util.ArrayList;
@@ -22,14 +23,20 @@ public class ReadMapFile {
         return digest.digest();
     }
 
+    // Hadoop's local file system hides side files, so they are looked for past it.
+    private static boolean isThere(FileSystem files, String argument, Path folder, String name) throws Exception {
+        return argument.contains("://") ? files.exists(new Path(folder, name)) : new File(argument, name).isFile();
+    }
+
     public static void main(String[] arguments) throws Exception {
         Configuration configuration = new Configuration();
-        // The local file system with checksums: it compares each chunk with .data.crc and .index.crc.
-        FileSystem files = FileSystem.getLocal(configuration);
-        Path folder = new Path(new File(arguments[0]).getAbsolutePath());
+        boolean local = !arguments[0].contains("://");
+        Path folder = new Path(local ? new File(arguments[0]).getAbsolutePath() : arguments[0]);
+        // The local file system with checksums: it compares each chunk with .data.crc and .index.crc. HDFS has its own.
+        FileSystem files = local ? FileSystem.getLocal(configuration) : folder.getFileSystem(configuration);
         for (String side : new String[] {".data.crc", ".index.crc"}) {
-            if (!new File(arguments[0], side).isFile()) {
-                throw new IllegalStateException("no " + side);
+            if (isThere(files, arguments[0], folder, side) != local) {
+                throw new IllegalStateException((local ? "no " : "there is a ") + side);
             }
         }
         Path data = new Path(folder, MapFile.DATA_FILE_NAME);

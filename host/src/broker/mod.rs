@@ -9,6 +9,7 @@ mod plugin_metrics;
 mod stopped;
 mod topic_ledgers;
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -91,6 +92,7 @@ impl Broker {
         for problem in plugins.unknown_keys(&config.offload_properties) {
             tracing::warn!(problem, "configuration of drivers");
         }
+        warn_of_unknown_keys(&config, &plugins);
         let metadata = open_metadata(&data, clock.clone()).await?;
         let store = open_ledgers(&data, &config).await?;
 
@@ -268,6 +270,27 @@ pub fn plugin_settings(config: &Config) -> PluginSettings {
         pins: Pins(config.driver_pins.iter().map(|(driver, pin)| (driver.clone(), pin_of(pin))).collect()),
         admission: admission_settings(config),
         isolation: isolation_settings(config),
+        about_host: about_host(config),
+        foreign_properties: config.foreign_properties(),
+    }
+}
+
+/// What drivers may keep beside their objects, under the names that the original's have there.
+///
+/// Source: Pulsar `PulsarService` (`pulsarClusterName`, `S3ManagedLedgerOffloaderSoftwareVersion`, in lower case).
+fn about_host(config: &Config) -> BTreeMap<String, String> {
+    let version = concat!("longshore ", env!("CARGO_PKG_VERSION"));
+    [("pulsarclustername", config.cluster_name.as_str()), ("s3managedledgeroffloadersoftwareversion", version)]
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .into()
+}
+
+/// Only the plugins say which of the file's other keys are theirs.
+fn warn_of_unknown_keys(config: &Config, plugins: &PluginHost) {
+    let unknown = config.unknown_keys.iter().filter(|unknown| !plugins.knows_key(&unknown.key));
+    let unknown: Vec<&str> = unknown.map(|unknown| unknown.told.as_str()).collect();
+    if !unknown.is_empty() {
+        tracing::warn!("keys that nothing knows: {}", unknown.join(", "));
     }
 }
 

@@ -15,6 +15,7 @@ use super::report::{ConfigErrors, Mistake, Severity, Warning};
 use super::setting::{DriverIsolation, Setting as _};
 use super::settings::{Config, SECTIONS};
 use super::source::Source;
+use super::unknown::UnknownKey;
 
 /// Unknown keys for which a near match is looked for; each costs a comparison with every known key.
 const NEAR_MATCHES_MAX: usize = 50;
@@ -124,7 +125,7 @@ impl Loader {
         self.read_pins(&mut config);
         self.check_together(&config);
         config.isolation_by_driver = self.isolation_by_driver();
-        self.note_other_keys();
+        config.unknown_keys = self.note_other_keys();
         self.note_lost_line_breaks();
         if !self.mistakes.is_empty() {
             self.mistakes.sort_by(|a, b| (&a.file, a.line).cmp(&(&b.file, b.line)));
@@ -238,8 +239,8 @@ impl Loader {
         self.mistakes.extend(mistake);
     }
 
-    /// Warnings about keys that nothing here reads.
-    fn note_other_keys(&mut self) {
+    /// Warnings about keys that nothing here reads; answers those that are none of Pulsar's either.
+    fn note_other_keys(&mut self) -> Vec<UnknownKey> {
         let others = self.values.values().filter(|placed| !has_effect(&placed.property.key));
         let (idle, unknown): (Vec<&Placed>, Vec<&Placed>) =
             others.partition(|placed| no_effect::reason(&placed.property.key).is_some());
@@ -252,16 +253,14 @@ impl Loader {
                 warnings.push(Warning { severity: Severity::Warn, text });
             }
         }
-        if !unknown.is_empty() {
-            let text = format!("keys that nothing knows: {}", unknown_keys(&unknown));
-            warnings.push(Warning { severity: Severity::Warn, text });
-        }
         if !idle.is_empty() {
             let names = idle.iter().map(|placed| placed.property.key.clone());
             let text = format!("keys of Apache Pulsar that have no effect here: {}", listed(names));
             warnings.push(Warning { severity: Severity::Info, text });
         }
+        let unknown = unknown_keys(&unknown);
         self.warnings.extend(warnings);
+        unknown
     }
 
     /// Warns of values that were accepted though a key stands inside them.
@@ -377,17 +376,18 @@ fn pins() -> impl Iterator<Item = &'static str> {
     std::iter::once(driver_pin::PREFIX)
 }
 
-/// `a (file:1, did you mean b?), c (file:2)`.
-fn unknown_keys(unknown: &[&Placed]) -> String {
+/// Each is told as `a (file:1, did you mean b?)`.
+fn unknown_keys(unknown: &[&Placed]) -> Vec<UnknownKey> {
     let named = unknown.iter().enumerate().map(|(index, placed)| {
-        let Property { key, line, .. } = &placed.property;
+        let Property { key, value, line, .. } = &placed.property;
         let near = (index < NEAR_MATCHES_MAX)
             .then(|| nearest(key, known_names().chain(no_effect::names())).or_else(|| nearest(family(key), pins())))
             .flatten()
             .map(|near| format!(", did you mean `{near}`?"));
-        format!("`{key}` ({}:{line}{})", placed.file, near.unwrap_or_default())
+        let told = format!("`{key}` ({}:{line}{})", placed.file, near.unwrap_or_default());
+        UnknownKey { key: key.clone(), value: value.clone(), told }
     });
-    named.collect::<Vec<_>>().join(", ")
+    named.collect()
 }
 
 /// The first few names, and how many more there are.

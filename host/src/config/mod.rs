@@ -21,6 +21,7 @@ mod shipped;
 mod source;
 #[cfg(test)]
 mod tests;
+mod unknown;
 
 pub use driver_pin::DriverPin;
 pub use key::{Key, Kind, Value};
@@ -29,3 +30,4 @@ pub use report::{ConfigErrors, Mistake, Severity, Warning};
 pub use setting::{DriverIsolation, OffloadVerify, ReadPriority, TopicKind};
 pub use settings::{Config, SECTIONS, Section};
 pub use source::Source;
+pub use unknown::UnknownKey;

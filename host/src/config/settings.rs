@@ -13,6 +13,7 @@ use std::path::PathBuf;
 use super::driver_pin::DriverPin;
 use super::key::{Key, Value};
 use super::setting::{DriverIsolation, OffloadVerify, ReadPriority, Setting, TopicKind};
+use super::unknown::UnknownKey;
 
 /// Keys under one heading of the shipped file.
 #[derive(Debug)]
@@ -32,6 +33,8 @@ macro_rules! settings {
             /// Every key of the files that concerns storage drivers, in Pulsar's spelling; empty values left out. A
             /// folder of `fileSystemURI` is absolute.
             pub offload_properties: BTreeMap<String, String>,
+            /// Keys that nothing here knows: mistyped ones, and those of third parties' drivers.
+            pub unknown_keys: Vec<UnknownKey>,
             /// Where single drivers run (`offloadersIsolation.<driver>`), by name in lower case.
             pub isolation_by_driver: BTreeMap<String, DriverIsolation>,
             /// Which plugin alone may serve a driver: `managedLedgerOffloadDriverPlugin.<driver>`, by driver in lower case.
@@ -55,6 +58,7 @@ macro_rules! settings {
                         "the row of ", stringify!($field), " pairs a type with a kind that it cannot hold"
                     )), )+)+
                     offload_properties: BTreeMap::new(),
+                    unknown_keys: Vec::new(),
                     isolation_by_driver: BTreeMap::new(),
                     driver_pins: BTreeMap::new(),
                     search_folders: Vec::new(),
@@ -67,7 +71,7 @@ macro_rules! settings {
 
 /// What drivers of object stores, and the libraries under them, look at.
 const ISOLATION_ENVIRONMENT: &str = "PATH,HOME,USER,LANG,LC_*,TZ,TMPDIR,RUST_BACKTRACE,SSL_CERT_*,*_PROXY,*_proxy,AWS_*,AZURE_*,\
-    GOOGLE_*,GCE_*,CLOUDSDK_*,ALIBABA_*,OSS_*,HADOOP_*,JAVA_HOME,KRB5*";
+    GOOGLE_*,GCE_*,CLOUDSDK_*,ALIBABA_*,ALIYUN_*,OSS_*,ACCESS_KEY_ID,ACCESS_KEY_SECRET,HADOOP_*,JAVA_HOME,KRB5*";
 
 /// The largest 32-bit number, which Pulsar's own fields end at.
 const INT_MAX: i64 = i32::MAX as i64;
@@ -254,7 +258,7 @@ settings! {
         file_system_profile_path: Option<String> =
             Key::text("fileSystemProfilePath", "").shipped("filesystem_offload_core_site.xml").for_driver();
     }
-    "Handed to object-store drivers (none is shipped yet)" {
+    "Handed to object-store drivers" {
         /// Bucket, for every object-store driver.
         offload_bucket: Option<String> = Key::text("managedLedgerOffloadBucket", "").for_driver();
         /// Region of the bucket.
@@ -284,6 +288,10 @@ settings! {
         /// Secret access key of driver aws-s3.
         s3_credential_secret: Option<String> =
             Key::text("s3ManagedLedgerOffloadCredentialSecret", "").for_driver().secret();
+        /// Access key id as the Java system property of this name gives it; Amazon's variables in the environment count more.
+        aws_access_key_id: Option<String> = Key::text("aws.accessKeyId", "").for_driver();
+        /// Secret access key, likewise.
+        aws_secret_key: Option<String> = Key::text("aws.secretKey", "").for_driver().secret();
         /// Role that driver aws-s3 takes on.
         s3_role: Option<String> = Key::text("s3ManagedLedgerOffloadRole", "").for_driver();
         /// Name of the session of that role.

@@ -70,7 +70,8 @@ fn the_shipped_file_is_what_the_table_says() {
 fn file_and_table_have_the_same_keys() {
     let without_marks: Vec<&str> = SHIPPED.lines().map(|line| line.strip_prefix('#').unwrap_or(line)).collect();
     let settings = without_marks.iter().filter(|line| {
-        line.split_once('=').is_some_and(|(key, _)| !key.is_empty() && key.bytes().all(|c| c.is_ascii_alphanumeric()))
+        line.split_once('=')
+            .is_some_and(|(key, _)| !key.is_empty() && key.bytes().all(|c| c.is_ascii_alphanumeric() || c == b'.'))
     });
     let (properties, malformed) = properties::parse(&settings.copied().collect::<Vec<_>>().join("\n"));
     assert_eq!(malformed, []);

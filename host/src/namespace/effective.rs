@@ -22,7 +22,12 @@ pub struct Defaults {
     pub offload_properties: BTreeMap<String, String>,
     /// Where drivers look for relative paths.
     pub search_folders: Vec<PathBuf>,
+    /// The longest message in bytes, by which drivers know how long an entry may be.
+    pub message_size_max_bytes: u64,
 }
+
+/// Under which drivers get [`Defaults::message_size_max_bytes`]. No policy sets it.
+const MESSAGE_SIZE_MAX: &str = "maxMessageSize";
 
 /// Spellings of the file for policies' fields; the field's own name wins where both are there.
 const FILE_ALIASES: [(&str, &str); 3] = [
@@ -86,11 +91,10 @@ pub fn managed_ledger_settings(
     topic: &TopicPolicies,
 ) -> ManagedLedgerSettings {
     let retention = topic.retention_policies.or(namespace.retention_policies).unwrap_or(defaults.retention);
-    ManagedLedgerSettings {
-        retention: limits(retention),
-        offload: offload_policy(offload_properties(defaults, namespace, topic), &defaults.search_folders),
-        ..defaults.managed_ledger.clone()
-    }
+    let mut offload = offload_policy(offload_properties(defaults, namespace, topic), &defaults.search_folders);
+    let longest = defaults.message_size_max_bytes.to_string();
+    offload.driver_settings.properties.insert(MESSAGE_SIZE_MAX.to_owned(), longest);
+    ManagedLedgerSettings { retention: limits(retention), offload, ..defaults.managed_ledger.clone() }
 }
 
 fn limits(retention: RetentionPolicies) -> Retention {
@@ -147,6 +151,7 @@ impl Defaults {
             },
             offload_properties: resolve_aliases(config.offload_properties.clone()),
             search_folders: config.search_folders.clone(),
+            message_size_max_bytes: config.message_size_max_bytes,
         }
     }
 }
@@ -195,7 +200,9 @@ mod tests {
         assert_eq!(plain.deletion_lag, DeletionLag::AfterMs(1000));
         assert_eq!(plain.read_priority, ReadPriority::HotFirst);
         assert_eq!(plain.threshold_bytes, None);
-        assert_eq!(plain.driver_settings.properties.len(), 1, "{:?}", plain.driver_settings);
+        let given: Vec<&str> = plain.driver_settings.properties.keys().map(String::as_str).collect();
+        assert_eq!(given, ["fileSystemURI", "maxMessageSize"]);
+        assert_eq!(plain.driver_settings.properties["maxMessageSize"], "5242880");
 
         let namespace = Policies {
             offload_threshold: 7,

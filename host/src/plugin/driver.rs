@@ -15,7 +15,7 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tracing::{Instrument, Span};
 
 use super::calls::{Call, DriverCalls, ERROR_CHARS_MAX, settled};
-use super::config_schema::check::{Checked, check, schema_of, without_secrets};
+use super::config_schema::check::{Checked, check, schema_of, with_own_keys, without_secrets};
 use super::figures::Verb;
 use super::lent_ledger::{Loan, Progress};
 use super::loaded::LoadedPlugin;
@@ -54,6 +54,7 @@ impl PluginDriver {
         name: &str,
         settings: &DriverSettings,
     ) -> Result<Self, DriverError> {
+        let settings = &with_own_keys(&plugin.note, settings, &plugin.settings.foreign_properties);
         let Checked { problems, warnings } = check(&plugin.note, name, &settings.properties);
         for warning in warnings {
             tracing::warn!(plugin = plugin.label(), driver = name, warning, "configuration of a driver");
@@ -128,6 +129,11 @@ impl PluginDriver {
     }
 }
 
+/// What goes with an offload: what the driver wanted recorded with the ledger, and what the host says of itself.
+fn extra(recorded: BTreeMap<String, String>, about_host: &BTreeMap<String, String>) -> BTreeMap<String, String> {
+    about_host.clone().into_iter().chain(recorded).collect()
+}
+
 /// The error that tells every problem of a configuration.
 fn invalid(plugin: &LoadedPlugin, driver: &str, problems: &[ConfigProblem]) -> DriverError {
     let problems: Vec<String> = problems.iter().map(ToString::to_string).collect();
@@ -167,7 +173,7 @@ impl OffloadDriver for PluginDriver {
             ledger_id: target.ledger_id.0,
             uid: target.uid,
             managed_ledger: target.managed_ledger,
-            extra: target.driver_metadata,
+            extra: extra(target.driver_metadata, &settings.about_host),
         });
         let span = self.calls.span(call);
         // It has no limit on the whole.
@@ -298,6 +304,15 @@ mod tests {
         let ledger =
             |id| ScannedLedger { ledger_id: LedgerId(id), uid: uuid::Uuid::nil(), managed_ledger: None, size_bytes: 1 };
         ScanPage { ledgers: (0..count).map(ledger).collect(), next: next.map(str::to_owned) }
+    }
+
+    #[test]
+    fn what_the_driver_recorded_goes_before_what_the_host_says() {
+        let pairs = |pairs: &[(&str, &str)]| -> BTreeMap<String, String> {
+            pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+        };
+        let extra = extra(pairs(&[("bucket", "b"), ("x", "driver's")]), &pairs(&[("x", "host's"), ("cluster", "c")]));
+        assert_eq!(extra, pairs(&[("bucket", "b"), ("x", "driver's"), ("cluster", "c")]));
     }
 
     #[test]

@@ -8,6 +8,7 @@ use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
+use bytes::Bytes;
 use longshore_plugin_api::note::{EntryKind, PluginNote, TARGET};
 use longshore_plugin_api::version::{ABI_VERSION, Incompatible, check_compatible};
 use rustix::fs::{Mode, OFlags};
@@ -16,12 +17,13 @@ use sha2::{Digest, Sha256};
 use super::admission::{Denial, Ownership};
 use super::config_schema::ConfigSchema;
 use super::elf::{self, ElfError, FoundNote};
+use super::pages::Pages;
 
 /// A file's content, read once.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Image {
     /// Every byte.
-    pub bytes: Vec<u8>,
+    pub bytes: Bytes,
     /// SHA-256 of them.
     pub sha256: [u8; 32],
     /// Who owned the file, and who could write it, when it was read.
@@ -107,16 +109,20 @@ pub fn read(path: &Path, file_bytes_max: u64) -> Result<Image, Refusal> {
     if before.len() > file_bytes_max {
         return Err(Refusal::TooLong { len: before.len(), max: file_bytes_max });
     }
-    let mut bytes = Vec::with_capacity(before.len() as usize);
-    // One byte more than there should be tells a file that grows.
-    (&mut file).take(before.len() + 1).read_to_end(&mut bytes)?;
+    let mut pages = Pages::zeroed(before.len() as usize)?;
+    let whole = match file.read_exact(&mut pages) {
+        // One byte more than there should be tells a file that grows.
+        Ok(()) => file.read(&mut [0])? == 0,
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => false,
+        Err(error) => return Err(error.into()),
+    };
     let after = file.metadata()?;
     let changed = |m: &std::fs::Metadata| (m.len(), m.mtime(), m.mtime_nsec());
-    if bytes.len() as u64 != before.len() || changed(&before) != changed(&after) {
+    if !whole || changed(&before) != changed(&after) {
         return Err(Refusal::Growing);
     }
-    let sha256 = Sha256::digest(&bytes).into();
-    Ok(Image { bytes, sha256, ownership: Ownership::from(&after) })
+    let sha256 = Sha256::digest(&pages).into();
+    Ok(Image { bytes: Bytes::from_owner(pages), sha256, ownership: Ownership::from(&after) })
 }
 
 /// Reads the note of an image.

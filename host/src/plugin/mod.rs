@@ -43,6 +43,7 @@ mod module;
 #[cfg(test)]
 mod one_process;
 pub mod own_metrics;
+mod pages;
 pub mod pins;
 mod private_copy;
 mod read_handle;
@@ -73,7 +74,7 @@ use tokio::time::{sleep, timeout};
 
 use self::calls::Call;
 pub use self::change::{Change, ChangeKind, Rescan};
-use self::config_schema::check::{schema_of, unknown_extra_keys};
+use self::config_schema::check::{is_known, schema_of, unknown_extra_keys};
 use self::driver::PluginDriver;
 use self::figures::Verb;
 use self::generation::drain;
@@ -242,6 +243,11 @@ impl PluginHost {
     pub fn unknown_keys(&self, properties: &BTreeMap<String, String>) -> Vec<String> {
         let registry = self.registry();
         unknown_extra_keys(registry.serving.iter().map(|generation| &generation.plugin().note), properties)
+    }
+
+    /// Whether a plugin that serves has such a configuration key.
+    pub fn knows_key(&self, key: &str) -> bool {
+        is_known(self.registry().serving.iter().map(|generation| &generation.plugin().note), key)
     }
 
     /// Lets every driver instance finish, all at once, within `deadline`. Calls afterwards still work; the process is expected

@@ -1,5 +1,6 @@
 //! The numbers that bound what plugins may cost.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::admission::AdmissionSettings;
@@ -41,6 +42,10 @@ pub struct PluginSettings {
     pub pins: Pins,
     /// Which files may be loaded.
     pub admission: AdmissionSettings,
+    /// Names and values that go with every offload, for drivers that keep such beside their objects: the cluster, the software.
+    pub about_host: BTreeMap<String, String>,
+    /// Keys of the configuration that the host knows nothing of. A driver gets those that its plugin's schema names.
+    pub foreign_properties: BTreeMap<String, String>,
 }
 
 impl PluginSettings {
@@ -67,6 +72,8 @@ impl Default for PluginSettings {
             retired_bytes_max: 256 << 20,
             pins: Pins::default(),
             admission: AdmissionSettings::default(),
+            about_host: BTreeMap::new(),
+            foreign_properties: BTreeMap::new(),
         }
     }
 }

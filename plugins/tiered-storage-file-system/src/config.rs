@@ -1,11 +1,13 @@
 //! From Pulsar's keys and Hadoop's profile to settings; all mistakes at once.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::path::{Path, PathBuf};
 
 use longshore_plugin_api::{ConfigProblem, DriverConfig};
 use map_file::{Compression, WriteOptions};
 
+use crate::base::{self, Base, Store};
+use crate::hdfs::{HdfsSettings, has_effect};
 use crate::profile::Profile;
 
 const URI: &str = "fileSystemURI";
@@ -22,8 +24,8 @@ const COMPRESS_LEVEL: &str = "zlib.compress.level";
 /// A block is built in memory before it is written, and is read as a whole.
 const BLOCK_BYTES_MAX: u64 = 128 << 20;
 const INDEX_INTERVAL_MAX: u64 = 1 << 20;
-/// Each round holds one batch in memory.
-const PREFETCH_ROUNDS_MAX: u64 = 64;
+/// As the broker allows. Many rounds have smaller batches, so that they hold no more memory.
+const PREFETCH_ROUNDS_MAX: u64 = 1024;
 const LEVELS: [&str; 10] =
     ["NO_COMPRESSION", "BEST_SPEED", "TWO", "THREE", "FOUR", "FIVE", "SIX", "SEVEN", "EIGHT", "BEST_COMPRESSION"];
 /// What zlib, and so Hadoop, means by `DEFAULT_COMPRESSION`.
@@ -34,13 +36,19 @@ const DEFAULT_LEVEL: u32 = 6;
 pub(crate) struct Settings {
     /// The folder below which ledgers are kept, spelled as configured; recorded with each ledger.
     pub(crate) base_uri: String,
-    /// The same as a path.
-    pub(crate) base: PathBuf,
+    /// The same, understood.
+    pub(crate) base: Base,
     /// Where versions of Pulsar before pull request 23591 kept them (`hadoop.tmp.dir`): read and deleted there as well.
-    pub(crate) old_base: Option<PathBuf>,
+    pub(crate) old_base: Option<Base>,
+    /// `fs.defaultFS`, for bases that name no NameNode.
+    pub(crate) default_fs: Option<String>,
+    /// Each HDFS that one of the bases is on, by its spelling.
+    pub(crate) hdfs: BTreeMap<String, HdfsSettings>,
+    /// Names of the profile's properties that change nothing.
+    pub(crate) without_effect: Vec<String>,
     /// How MapFiles are written.
     pub(crate) write: WriteOptions,
-    /// Batches that may wait for the writer.
+    /// Batches that may wait for the writer, at least one.
     pub(crate) batches_ahead: usize,
 }
 
@@ -53,44 +61,27 @@ impl Settings {
         let mut problems = Vec::new();
         let mut reader = Reader { config, profile: Profile::default(), problems: &mut problems };
         reader.read_profile();
-        let base = reader.base();
-        let old_base = reader.old_base();
+        let default_fs = reader.property(DEFAULT_FS);
+        let base = reader.base(default_fs.as_deref());
+        let old_base = base
+            .as_ref()
+            .and_then(|(_, base)| reader.old_base(base, default_fs.as_deref()).filter(|old_base| old_base != base));
+        let bases = base.iter().map(|(_, base)| base).chain(&old_base);
+        let hdfs = reader.hdfs(bases);
         let write = reader.write_options();
         let batches_ahead = reader.batches_ahead();
+        let without_effect = reader.without_effect();
         match base {
             Some((base_uri, base)) if problems.is_empty() => {
-                Ok(Self { base_uri, base, old_base, write, batches_ahead })
+                Ok(Self { base_uri, base, old_base, default_fs, hdfs, without_effect, write, batches_ahead })
             }
             _ => Err(problems),
         }
     }
 }
 
-/// The folder that a base URI names.
-///
-/// # Errors
-/// What is wrong with it, and what to write instead.
-pub(crate) fn folder_of_uri(uri: &str) -> Result<PathBuf, String> {
-    let path = match uri.split_once(':') {
-        Some(("file", rest)) => match rest.strip_prefix("//") {
-            Some(with_authority) => with_authority.strip_prefix("localhost").unwrap_or(with_authority),
-            None => rest,
-        },
-        Some((scheme @ ("hdfs" | "webhdfs" | "viewfs"), _)) => {
-            return Err(format!("{scheme} is not built in yet: use file:///absolute/folder"));
-        }
-        Some((scheme, _)) if !scheme.contains('/') => {
-            return Err(format!("scheme `{scheme}` is not known: use file:///absolute/folder"));
-        }
-        _ => uri,
-    };
-    if !path.starts_with('/') || path.contains('\0') {
-        return Err("not an absolute folder: use file:///absolute/folder".to_owned());
-    }
-    Ok(PathBuf::from(path))
-}
-
-struct Reader<'a> {
+/// Reads keys and properties, and gathers what is wrong with them.
+pub(crate) struct Reader<'a> {
     config: &'a DriverConfig,
     profile: Profile,
     problems: &'a mut Vec<ConfigProblem>,
@@ -114,49 +105,63 @@ impl Reader<'_> {
         self.profile.add(&xml).map_err(|text| problem(format!("{}: {text}", found.display())))
     }
 
-    fn base(&mut self) -> Option<(String, PathBuf)> {
+    fn base(&mut self, default_fs: Option<&str>) -> Option<(String, Base)> {
         let (key, uri) = match self.config.get(URI) {
-            Some(uri) => (URI, Some(uri.to_owned())),
-            None => (DEFAULT_FS, self.property(DEFAULT_FS)),
+            Some(uri) => (URI, Some(uri)),
+            None => (DEFAULT_FS, default_fs),
         };
         let Some(uri) = uri else {
             let problem = format!(
                 "empty, and {PROFILE_PATH} gives no {DEFAULT_FS}: write the folder that keeps offloaded ledgers, \
-                 {URI}=file:///absolute/folder"
+                 {URI}=file:///absolute/folder or {URI}=hdfs://namenode:port/folder"
             );
             self.problems.push(ConfigProblem::new(URI, problem));
             return None;
         };
-        match folder_of_uri(&uri) {
-            Ok(base) => Some((uri, base)),
+        match base::parse(uri, default_fs) {
+            Ok(base) => Some((uri.to_owned(), base)),
             Err(problem) => {
-                self.problems.push(ConfigProblem::new(key, problem).with_value(uri));
+                self.problem(key, problem, uri.to_owned());
                 None
             }
         }
     }
 
-    /// A relative one lies in the working folder, as it did for the Java process.
-    fn old_base(&mut self) -> Option<PathBuf> {
+    /// A relative one lies in the working folder, as it did for the Java process, or in the user's home folder on HDFS.
+    fn old_base(&mut self, base: &Base, default_fs: Option<&str>) -> Option<Base> {
         let value = self.property(TMP_DIR)?;
-        if !value.contains(':') && !value.starts_with('/') {
-            return self.config.search_folders.first().map(|folder| folder.join(value));
-        }
-        match folder_of_uri(&value) {
-            Ok(folder) => Some(folder),
+        match base::parse_old(&value, base, default_fs, self.config.search_folders.first()) {
+            Ok(old_base) => old_base,
             Err(problem) => {
-                self.problems.push(ConfigProblem::new(TMP_DIR, problem).with_value(value));
+                self.problem(TMP_DIR, problem, value);
                 None
             }
         }
+    }
+
+    fn hdfs<'b>(&mut self, bases: impl Iterator<Item = &'b Base>) -> BTreeMap<String, HdfsSettings> {
+        let names = bases.filter_map(|base| match &base.store {
+            Store::Hdfs(name) => Some(name),
+            Store::Local => None,
+        });
+        let names: BTreeSet<&String> = names.collect();
+        names.into_iter().map(|name| (name.clone(), HdfsSettings::read(self, name))).collect()
+    }
+
+    fn without_effect(&self) -> Vec<String> {
+        let known = [DEFAULT_FS, TMP_DIR, COMPRESSION_TYPE, BLOCK_SIZE, INDEX_INTERVAL, COMPRESS_LEVEL];
+        let names = self.profile.names().filter(|name| !known.contains(name) && !has_effect(name));
+        names.map(str::to_owned).collect()
     }
 
     fn write_options(&mut self) -> WriteOptions {
         let defaults = WriteOptions::default();
         WriteOptions {
             compression: self.compression().unwrap_or(defaults.compression),
-            block_bytes: self.number(BLOCK_SIZE, BLOCK_BYTES_MAX).map_or(defaults.block_bytes, |bytes| bytes as usize),
-            index_interval: self.number(INDEX_INTERVAL, INDEX_INTERVAL_MAX).unwrap_or(defaults.index_interval),
+            block_bytes: self
+                .number(BLOCK_SIZE, 1, BLOCK_BYTES_MAX)
+                .map_or(defaults.block_bytes, |bytes| bytes as usize),
+            index_interval: self.number(INDEX_INTERVAL, 1, INDEX_INTERVAL_MAX).unwrap_or(defaults.index_interval),
             deflate_level: self.level().unwrap_or(defaults.deflate_level),
             ..defaults
         }
@@ -191,24 +196,38 @@ impl Reader<'_> {
 
     fn batches_ahead(&mut self) -> usize {
         let Some(value) = self.config.get(PREFETCH_ROUNDS) else { return 1 };
-        self.parse(PREFETCH_ROUNDS, value, PREFETCH_ROUNDS_MAX).unwrap_or(1) as usize
+        // Without any batch that waits, reading and writing could never meet.
+        self.parse(PREFETCH_ROUNDS, value, 0, PREFETCH_ROUNDS_MAX).unwrap_or(1).max(1) as usize
     }
 
-    fn number(&mut self, name: &str, most: u64) -> Option<u64> {
+    /// The whole number that a property has; what is none, or out of bounds, is a problem.
+    pub(crate) fn number(&mut self, name: &str, least: u64, most: u64) -> Option<u64> {
         let value = self.property(name)?;
-        self.parse(name, &value, most)
+        self.parse(name, &value, least, most)
     }
 
-    fn parse(&mut self, name: &str, value: &str, most: u64) -> Option<u64> {
-        let number = value.parse().ok().filter(|number| (1..=most).contains(number));
+    fn parse(&mut self, name: &str, value: &str, least: u64, most: u64) -> Option<u64> {
+        let number = value.parse().ok().filter(|number| (least..=most).contains(number));
         if number.is_none() {
-            let problem = format!("a whole number from 1 to {most} is allowed");
-            self.problems.push(ConfigProblem::new(name, problem).with_value(value));
+            let problem = format!("a whole number from {least} to {most} is allowed");
+            self.problem(name, problem, value.to_owned());
         }
         number
     }
 
-    fn property(&mut self, name: &str) -> Option<String> {
+    /// One more thing that is wrong.
+    pub(crate) fn problem(&mut self, name: &str, problem: String, value: String) {
+        self.problems.push(ConfigProblem::new(name, problem).with_value(value));
+    }
+
+    /// Every property of the profile that has a value, expanded.
+    pub(crate) fn all_properties(&mut self) -> BTreeMap<String, String> {
+        let names: Vec<String> = self.profile.names().map(str::to_owned).collect();
+        names.into_iter().filter_map(|name| Some((name.clone(), self.profile.get(&name).ok()??))).collect()
+    }
+
+    /// The value of a property of the profile, or nothing where it is absent or empty.
+    pub(crate) fn property(&mut self, name: &str) -> Option<String> {
         match self.profile.get(name) {
             Ok(value) => value,
             Err(problem) => {
@@ -219,13 +238,10 @@ impl Reader<'_> {
     }
 }
 
-/// The one sentence for a folder, for messages.
-pub(crate) fn shown(path: &Path) -> String {
-    path.display().to_string()
-}
-
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
+    use std::path::Path;
+
     use super::*;
 
     fn config(properties: &[(&str, &str)]) -> DriverConfig {
@@ -236,7 +252,8 @@ mod tests {
         }
     }
 
-    fn with_profile(values: &[(&str, &str)], uri: &str) -> Result<Settings, Vec<ConfigProblem>> {
+    /// The settings with a profile of these values.
+    pub(crate) fn with_profile(values: &[(&str, &str)], uri: &str) -> Result<Settings, Vec<ConfigProblem>> {
         let folder = tempfile::tempdir().unwrap();
         let properties: String = values
             .iter()
@@ -250,27 +267,10 @@ mod tests {
     #[test]
     fn without_a_profile_the_settings_are_hadoops() {
         let settings = Settings::read(&config(&[(URI, "file:///data/tier")])).unwrap();
-        assert_eq!(settings.base, Path::new("/data/tier"));
+        assert_eq!(settings.base.folder, Path::new("/data/tier"));
         assert_eq!((settings.old_base, settings.batches_ahead), (None, 1));
         assert_eq!(settings.write, WriteOptions::default());
         assert_eq!(settings.write.compression, Compression::Record);
-    }
-
-    #[test]
-    fn bases_in_all_their_spellings() {
-        for uri in ["file:///a/b", "file:/a/b", "/a/b", "file://localhost/a/b"] {
-            assert_eq!(folder_of_uri(uri).unwrap(), Path::new("/a/b"), "{uri}");
-        }
-        for (uri, part) in [
-            ("hdfs://nn:9000", "hdfs is not built in yet: use file://"),
-            ("s3a://bucket", "scheme `s3a` is not known"),
-            ("data/tier", "not an absolute folder"),
-            ("file:data", "not an absolute folder"),
-            ("file://server/share", "not an absolute folder"),
-        ] {
-            let problem = folder_of_uri(uri).unwrap_err();
-            assert!(problem.contains(part), "{uri}: {problem}");
-        }
     }
 
     #[test]
@@ -292,12 +292,12 @@ mod tests {
             (DEFAULT_FS, "file:///from/profile"),
         ];
         let settings = with_profile(&values, "").unwrap();
-        assert_eq!(settings.base, Path::new("/from/profile"));
-        assert_eq!(settings.old_base.as_deref(), Some(Path::new("/srv/broker/pulsar")));
+        assert_eq!(settings.base.folder, Path::new("/from/profile"));
+        assert_eq!(settings.old_base.unwrap().folder, Path::new("/srv/broker/pulsar"));
         let write = settings.write;
         assert_eq!((write.compression, write.block_bytes, write.index_interval), (Compression::Block, 5000, 64));
         assert_eq!(write.deflate_level, 1);
-        assert_eq!(with_profile(&values, "/other").unwrap().base, Path::new("/other"));
+        assert_eq!(with_profile(&values, "/other").unwrap().base.folder, Path::new("/other"));
     }
 
     #[test]
@@ -307,11 +307,11 @@ mod tests {
             (BLOCK_SIZE, "0"),
             (INDEX_INTERVAL, "many"),
             (COMPRESS_LEVEL, "11"),
-            (TMP_DIR, "hdfs://nn/x"),
+            (TMP_DIR, "s3a://bucket/x"),
         ];
-        let problems = with_profile(&values, "data").unwrap_err();
+        let problems = with_profile(&values, "/tier").unwrap_err();
         let keys: Vec<&str> = problems.iter().map(|problem| problem.key.as_str()).collect();
-        assert_eq!(keys, [URI, TMP_DIR, COMPRESSION_TYPE, BLOCK_SIZE, INDEX_INTERVAL, COMPRESS_LEVEL]);
+        assert_eq!(keys, [TMP_DIR, COMPRESSION_TYPE, BLOCK_SIZE, INDEX_INTERVAL, COMPRESS_LEVEL]);
     }
 
     #[test]
@@ -320,5 +320,29 @@ mod tests {
         let problems = Settings::read(&config).unwrap_err();
         assert_eq!(problems.len(), 2);
         assert!(problems[1].to_string().contains("/nowhere/b.xml"), "{}", problems[1]);
+    }
+
+    #[test]
+    fn prefetch_rounds_are_what_the_broker_allows() {
+        for (value, batches) in [("0", 1), ("1", 1), ("2", 2), ("1024", 1024)] {
+            let settings = Settings::read(&config(&[(URI, "/tier"), (PREFETCH_ROUNDS, value)])).unwrap();
+            assert_eq!(settings.batches_ahead, batches, "{value}");
+        }
+        let problems = Settings::read(&config(&[(URI, "/tier"), (PREFETCH_ROUNDS, "1025")])).unwrap_err();
+        assert!(problems[0].to_string().contains("from 0 to 1024"), "{}", problems[0]);
+    }
+
+    #[test]
+    fn hdfs_is_taken_from_the_profile_the_uri_or_both() {
+        let values =
+            [(DEFAULT_FS, "hdfs://nn:9000"), (TMP_DIR, "pulsar"), ("dfs.replication", "1"), ("dfs.sunshine", "much")];
+        let settings = with_profile(&values, "").unwrap();
+        assert_eq!(settings.base, base::parse("hdfs://nn:9000/", None).unwrap());
+        assert_eq!(settings.old_base.unwrap().folder, Path::new("pulsar"));
+        assert_eq!(settings.hdfs.keys().collect::<Vec<_>>(), ["nn:9000"]);
+        assert_eq!(settings.without_effect, ["dfs.sunshine"]);
+        let beside = with_profile(&values, "hdfs://other/tier").unwrap();
+        assert_eq!(beside.hdfs.keys().collect::<Vec<_>>(), ["other"]);
+        assert_eq!(with_profile(&values, "/tier").unwrap().hdfs, BTreeMap::new());
     }
 }

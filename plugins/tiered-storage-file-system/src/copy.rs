@@ -6,26 +6,22 @@
 //! After a crash there is either no copy, and a folder that the next attempt or [`delete`](crate::offloader) removes, or
 //! the complete one. Every error takes the attempt's folder away again, so that a full disk gets its space back.
 
-use std::fs::{self, File};
-use std::io;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::thread::JoinHandle;
 
 use longshore_plugin_api::{Entry, Error, ErrorCode, LedgerReader, Result};
 use map_file::checksum::{ChecksumWriter, side_file_name};
-use map_file::{MapFileWriter, WriteOptions, Written};
+use map_file::{MapFileWriter, WriteOptions};
 use tokio::sync::mpsc::Receiver;
 use uuid::Uuid;
 
 use crate::error::{from_map_file, io_error};
+use crate::file_system::{FileSystem, NewFile};
 use crate::folders;
 use crate::paths::{CopyPaths, DATA, INDEX};
 
 /// The key under which Pulsar keeps the ledger's metadata, before the entries.
 pub(crate) const METADATA_KEY: i64 = -1;
-/// So many bytes are written at most before the disk is asked to take them: a late fsync of everything would show no
-/// progress for as long as it takes, and unwritten pages would crowd out the machine's memory.
-const SYNC_EVERY_BYTES: u64 = 32 << 20;
 
 /// What the writer is fed with.
 pub(crate) enum Feed {
@@ -37,22 +33,26 @@ pub(crate) enum Feed {
 
 /// Writes what comes from `feed` and publishes it.
 pub(crate) fn write(
+    file_system: &dyn FileSystem,
     paths: &CopyPaths,
     options: WriteOptions,
     ledger: &LedgerReader,
     feed: Receiver<Feed>,
 ) -> Result<()> {
-    folders::create(&paths.parent)?;
+    if feed.is_closed() && feed.is_empty() {
+        return Err(Error::new(ErrorCode::Cancelled, "the offload was given up before it began"));
+    }
+    folders::create(file_system, &paths.parent)?;
     // Debris of an earlier try with the same uid.
-    folders::remove(&paths.attempts)?;
+    folders::remove(file_system, &paths.attempts)?;
     let attempt = paths.attempts.join(Uuid::new_v4().simple().to_string());
-    folders::create_below_shared(&attempt)?;
-    let written = write_attempt(&attempt, options, ledger, feed);
-    let result = written.and_then(|()| folders::publish(&attempt, &paths.copy)).map_err(taken_away);
+    let created = folders::create(file_system, &attempt);
+    let written = created.and_then(|()| write_attempt(file_system, &attempt, options, ledger, feed));
+    let result = written.map_err(taken_away).and_then(|()| folders::publish(file_system, &attempt, paths));
     // Holds the attempt if it failed, the copy that it replaced if there was one, and nothing else.
-    let removed = folders::remove(&attempt);
+    let removed = folders::remove(file_system, &attempt);
     // Stays where another attempt with the same uid is running.
-    let _ = fs::remove_dir(&paths.attempts);
+    folders::remove_empty(file_system, &paths.attempts);
     result.and(removed)
 }
 
@@ -65,9 +65,14 @@ fn taken_away(error: Error) -> Error {
     Error::new(ErrorCode::Conflict, message).with_source(&error)
 }
 
-fn write_attempt(attempt: &Path, options: WriteOptions, ledger: &LedgerReader, mut feed: Receiver<Feed>) -> Result<()> {
-    let files = AttemptFiles::create(attempt)?;
-    let mut writer = EntryWriter::new(&files, options, ledger)?;
+fn write_attempt(
+    file_system: &dyn FileSystem,
+    attempt: &Path,
+    options: WriteOptions,
+    ledger: &LedgerReader,
+    mut feed: Receiver<Feed>,
+) -> Result<()> {
+    let mut writer = EntryWriter::new(file_system, attempt, options, ledger)?;
     loop {
         match feed.blocking_recv() {
             Some(Feed::Entries(entries)) => writer.append(&entries)?,
@@ -75,81 +80,83 @@ fn write_attempt(attempt: &Path, options: WriteOptions, ledger: &LedgerReader, m
             None => return Err(Error::new(ErrorCode::Cancelled, "the offload was given up before its last entry")),
         }
     }
-    let written = writer.finish()?;
-    files.make_durable(&written)?;
-    folders::sync(attempt)
+    writer.finish()?;
+    folders::sync_folder(file_system, attempt)
 }
 
-/// The four files of a MapFile with checksums.
-struct AttemptFiles {
-    files: [(PathBuf, File); 4],
+/// One file of the MapFile, with its checksums where the file system keeps them.
+enum Sink {
+    Plain(Box<dyn NewFile>),
+    Checked(ChecksumWriter<Box<dyn NewFile>, Box<dyn NewFile>>),
 }
 
-impl AttemptFiles {
-    fn create(attempt: &Path) -> Result<Self> {
+impl Sink {
+    fn create(file_system: &dyn FileSystem, attempt: &Path, name: &str) -> Result<Self> {
         let create = |name: &str| {
             let path = attempt.join(name);
-            let file = File::create_new(&path).map_err(io_error(format_args!("create {}", path.display())))?;
-            Ok::<_, Error>((path, file))
+            file_system.create(&path).map_err(io_error(format_args!("create {}", path.display())))
         };
-        let files = [create(DATA)?, create(&side_file_name(DATA))?, create(INDEX)?, create(&side_file_name(INDEX))?];
-        Ok(Self { files })
-    }
-
-    fn describe(&self) -> String {
-        format!("write {}", self.files[0].0.display())
-    }
-
-    fn data(&self) -> &File {
-        &self.files[0].1
-    }
-
-    /// A writer for the MapFile's data or index, with its checksums.
-    fn sink(&self, file: usize) -> ChecksumWriter<&File, &File> {
-        ChecksumWriter::new(&self.files[file].1, &self.files[file + 1].1)
-    }
-
-    /// Brings all four files to the disk, and holds their lengths against what was written.
-    fn make_durable(&self, written: &Written) -> Result<()> {
-        for (path, file) in &self.files {
-            file.sync_all().map_err(io_error(format_args!("sync {}", path.display())))?;
+        let file = create(name)?;
+        if !file_system.keeps_side_files() {
+            return Ok(Self::Plain(file));
         }
-        for (at, expected) in [(0, written.data_bytes), (2, written.index_bytes)] {
-            let (path, file) = &self.files[at];
-            let found = file.metadata().map_err(io_error(format_args!("look at {}", path.display())))?.len();
-            if found != expected {
-                let message = format!("{} has {found} bytes after {expected} were written", path.display());
-                return Err(Error::new(ErrorCode::Internal, message));
+        Ok(Self::Checked(ChecksumWriter::new(file, create(&side_file_name(name))?)))
+    }
+
+    /// Brings the file and its checksums into the store's keeping, and answers the file's length there.
+    fn finish(self) -> io::Result<u64> {
+        match self {
+            Self::Plain(file) => file.finish(),
+            Self::Checked(writer) => {
+                let (file, side_file) = writer.finish()?;
+                side_file.finish()?;
+                file.finish()
             }
         }
-        Ok(())
     }
 }
 
-type Sink<'a> = ChecksumWriter<&'a File, &'a File>;
+impl Write for Sink {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Plain(file) => file.write(bytes),
+            Self::Checked(writer) => writer.write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        match self {
+            Self::Plain(file) => file.flush(),
+            Self::Checked(writer) => writer.flush(),
+        }
+    }
+}
 
 /// Appends entries, checks that they are the ledger's, and reports progress.
 struct EntryWriter<'a> {
-    files: &'a AttemptFiles,
+    data: PathBuf,
     ledger: &'a LedgerReader,
-    writer: MapFileWriter<Sink<'a>, Sink<'a>>,
+    writer: MapFileWriter<Sink, Sink>,
     next_entry_id: u64,
     entry_bytes: u64,
-    unsynced_bytes: u64,
-    sync: BackgroundSync,
 }
 
 impl<'a> EntryWriter<'a> {
-    fn new(files: &'a AttemptFiles, options: WriteOptions, ledger: &'a LedgerReader) -> Result<Self> {
+    fn new(
+        file_system: &dyn FileSystem,
+        attempt: &Path,
+        options: WriteOptions,
+        ledger: &'a LedgerReader,
+    ) -> Result<Self> {
+        let data = attempt.join(DATA);
         let markers = [Uuid::new_v4().into_bytes(), Uuid::new_v4().into_bytes()];
-        let what = || files.describe();
-        let mut writer = MapFileWriter::new(files.sink(0), files.sink(2), markers, options)
-            .map_err(|error| from_map_file(what(), error))?;
-        writer
-            .append(METADATA_KEY, &ledger.metadata().to_bookkeeper_bytes())
-            .map_err(|error| from_map_file(what(), error))?;
-        let sync = BackgroundSync::default();
-        Ok(Self { files, ledger, writer, next_entry_id: 0, entry_bytes: 0, unsynced_bytes: 0, sync })
+        let sinks = (Sink::create(file_system, attempt, DATA)?, Sink::create(file_system, attempt, INDEX)?);
+        let writer = MapFileWriter::new(sinks.0, sinks.1, markers, options).and_then(|mut writer| {
+            writer.append(METADATA_KEY, &ledger.metadata().to_bookkeeper_bytes())?;
+            Ok(writer)
+        });
+        let writer = writer.map_err(|error| from_map_file(format_args!("write {}", data.display()), error))?;
+        Ok(Self { data, ledger, writer, next_entry_id: 0, entry_bytes: 0 })
     }
 
     fn append(&mut self, entries: &[Entry]) -> Result<()> {
@@ -160,21 +167,17 @@ impl<'a> EntryWriter<'a> {
             }
             self.writer
                 .append(entry.entry_id as i64, &entry.payload)
-                .map_err(|error| from_map_file(self.files.describe(), error))?;
+                .map_err(|error| from_map_file(format_args!("write {}", self.data.display()), error))?;
             self.next_entry_id += 1;
             batch_bytes += entry.payload.len() as u64;
         }
         self.entry_bytes += batch_bytes;
-        self.unsynced_bytes += batch_bytes;
-        if self.unsynced_bytes >= SYNC_EVERY_BYTES {
-            self.unsynced_bytes = 0;
-            self.sync.start(self.files.data()).map_err(io_error(self.files.describe()))?;
-        }
         self.ledger.progress(batch_bytes);
         Ok(())
     }
 
-    fn finish(mut self) -> Result<Written> {
+    /// Writes what is left, and holds the lengths that the store reports against what was written.
+    fn finish(self) -> Result<()> {
         let metadata = self.ledger.metadata();
         if (self.next_entry_id, self.entry_bytes) != (metadata.entry_count, metadata.length_bytes) {
             let (entries, bytes) = (metadata.entry_count, metadata.length_bytes);
@@ -183,46 +186,21 @@ impl<'a> EntryWriter<'a> {
                 self.next_entry_id, self.entry_bytes
             )));
         }
-        let what = self.files.describe();
-        self.sync.wait().map_err(io_error(&what))?;
+        let what = format!("write {}", self.data.display());
         let (data, index, written) = self.writer.finish().map_err(|error| from_map_file(&what, error))?;
-        data.finish().and_then(|_| index.finish()).map_err(io_error(&what))?;
-        Ok(written)
+        for (name, sink, expected) in [(DATA, data, written.data_bytes), (INDEX, index, written.index_bytes)] {
+            let path = self.data.with_file_name(name);
+            let found = sink.finish().map_err(io_error(format_args!("finish {}", path.display())))?;
+            if found != expected {
+                let message = format!("{} has {found} bytes after {expected} were written", path.display());
+                return Err(Error::new(ErrorCode::Internal, message));
+            }
+        }
+        Ok(())
     }
 
     fn mismatch(&self, found: String) -> Error {
         let ledger_id = self.ledger.metadata().ledger_id;
         Error::new(ErrorCode::InvalidArgument, format!("ledger {ledger_id} was read with {found}"))
-    }
-}
-
-/// Asks the disk to take what was written so far while more is written: at most one request at a time.
-#[derive(Default)]
-struct BackgroundSync {
-    running: Option<JoinHandle<io::Result<()>>>,
-}
-
-impl BackgroundSync {
-    /// Waits for the request before, then starts the next one.
-    fn start(&mut self, file: &File) -> io::Result<()> {
-        self.wait()?;
-        let file = file.try_clone()?;
-        let thread = std::thread::Builder::new().name("copy-sync".to_owned());
-        self.running = Some(thread.spawn(move || file.sync_data())?);
-        Ok(())
-    }
-
-    fn wait(&mut self) -> io::Result<()> {
-        match self.running.take() {
-            Some(running) => running.join().map_err(|_| io::Error::other("the syncing thread panicked"))?,
-            None => Ok(()),
-        }
-    }
-}
-
-impl Drop for BackgroundSync {
-    fn drop(&mut self) {
-        // An error is on its way already; this one would say the same.
-        let _ = self.wait();
     }
 }

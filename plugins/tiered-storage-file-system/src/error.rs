@@ -4,11 +4,12 @@ use std::fmt;
 use std::io;
 
 use longshore_plugin_api::{Error, ErrorCode};
+use rustix::io::Errno;
 
 /// An error of the format library while doing `what` (verb, object and path).
 pub(crate) fn from_map_file(what: impl fmt::Display, error: map_file::Error) -> Error {
     match error {
-        map_file::Error::Io { file, source, action } => Error::io(format_args!("{what}: {action} {file}"), &source),
+        map_file::Error::Io { file, source, action } => from_io(format_args!("{what}: {action} {file}"), &source),
         map_file::Error::Corrupt { .. } => Error::new(ErrorCode::Corrupt, format!("{what}: {error}")),
         map_file::Error::Unsupported { .. } => Error::new(ErrorCode::Unsupported, format!("{what}: {error}")),
         map_file::Error::ValueTooLarge { .. } => Error::new(ErrorCode::InvalidArgument, format!("{what}: {error}")),
@@ -16,9 +17,25 @@ pub(crate) fn from_map_file(what: impl fmt::Display, error: map_file::Error) -> 
     }
 }
 
-/// Turns an error of the operating system into ours; `what` is verb, object and path.
+/// Turns an error of a file system into ours; `what` is verb, object and path.
 pub(crate) fn io_error<D: fmt::Display>(what: D) -> impl FnOnce(io::Error) -> Error {
-    move |source| Error::io(what, &source)
+    move |source| from_io(what, &source)
+}
+
+fn from_io(what: impl fmt::Display, source: &io::Error) -> Error {
+    use io::ErrorKind as K;
+    let code = match source.kind() {
+        K::ConnectionRefused | K::ConnectionReset | K::ConnectionAborted | K::NotConnected | K::BrokenPipe => {
+            ErrorCode::Unavailable
+        }
+        K::HostUnreachable | K::NetworkUnreachable | K::NetworkDown | K::AddrNotAvailable => ErrorCode::Unavailable,
+        K::NotADirectory | K::AlreadyExists => ErrorCode::Conflict,
+        K::Unsupported => ErrorCode::Unsupported,
+        // What a server that is mounted `soft` and does not answer looks like.
+        _ if source.raw_os_error() == Some(Errno::IO.raw_os_error()) => ErrorCode::Unavailable,
+        _ => return Error::io(what, source),
+    };
+    Error::new(code, what.to_string()).with_source(source)
 }
 
 /// A blocking task ended without an answer: it panicked, or the runtime is going down.
@@ -37,6 +54,9 @@ mod tests {
         let error = from_map_file("write /tier/x/data", full);
         assert_eq!(error.code(), ErrorCode::StorageFull);
         assert_eq!(error.to_string(), "write /tier/x/data: write data: no storage space");
+
+        let silent = io_error("read /tier/x/data")(Errno::IO.into());
+        assert_eq!((silent.code(), silent.is_retryable()), (ErrorCode::Unavailable, true));
 
         let damaged =
             map_file::Error::Corrupt { file: "/tier/x/data".to_owned(), offset: 512, problem: "why".to_owned() };

@@ -1,162 +1,138 @@
-//! Folders made, renamed and removed so that a crash of the machine leaves either the state before or the one after.
+//! Whole folders get their final name, or go away, in steps after each of which a crash leaves the state before or after.
 
-use std::fs::{self, File};
 use std::io::{self, ErrorKind};
 use std::path::Path;
 
 use longshore_plugin_api::{Error, ErrorCode, Result};
-use rustix::fs::{CWD, RenameFlags, renameat_with};
 
-use crate::config::shown;
 use crate::error::io_error;
-use crate::stored_file::is_absent;
+use crate::file_system::{FileSystem, is_absent};
+use crate::paths::CopyPaths;
 
-/// How often a step is made again that somebody else's steps undid.
-const RACES_MAX: usize = 64;
+/// What must not stay behind is removed again where the first try fails: on a mounted folder one lost answer is no reason to
+/// keep a half-written copy.
+const REMOVE_TRIES: usize = 3;
 
-/// Makes `folder` and every folder above it that is missing, durably.
+/// Makes `folder` and every folder above it, durably.
 ///
 /// # Errors
-/// Names the path that is in the way where it is not a folder.
-pub(crate) fn create(folder: &Path) -> Result<()> {
-    let missing: Vec<&Path> = folder.ancestors().take_while(|path| !path.is_dir()).collect();
-    for path in missing.into_iter().rev() {
-        match fs::create_dir(path) {
-            Ok(()) => sync_parent(path)?,
-            Err(e) if e.kind() == ErrorKind::AlreadyExists && path.is_dir() => {}
-            Err(e) if e.kind() == ErrorKind::AlreadyExists => {
-                let path = path.display();
-                let message = format!("create folder {path}: a file of this name is in the way, move it elsewhere");
-                return Err(Error::new(ErrorCode::Conflict, message));
-            }
-            Err(e) => return Err(Error::io(format_args!("create folder {}", path.display()), &e)),
-        }
-    }
-    Ok(())
+/// `Conflict`, with the path, where a file is in the way.
+pub(crate) fn create(file_system: &dyn FileSystem, folder: &Path) -> Result<()> {
+    file_system.create_folders(folder).map_err(io_error(format_args!("create folder {}", folder.display())))
 }
 
-/// Makes `folder` below a folder that others, who share it, remove whenever it is empty.
+/// Gives the complete folder `attempt` its final name, durably. A copy that has the name already goes away.
 ///
 /// # Errors
-/// As `mkdir`.
-pub(crate) fn create_below_shared(folder: &Path) -> Result<()> {
-    let mut tries = 0..RACES_MAX;
-    loop {
-        match fs::create_dir_all(folder) {
-            // It went between the two steps.
-            Err(e) if e.kind() == ErrorKind::NotFound && tries.next().is_some() => {}
-            created => return created.map_err(io_error(format_args!("create folder {}", folder.display()))),
+/// `Conflict` where the attempt is gone: somebody else deleted it meanwhile.
+pub(crate) fn publish(file_system: &dyn FileSystem, attempt: &Path, paths: &CopyPaths) -> Result<()> {
+    let what = || format!("rename {} to {}", attempt.display(), paths.copy.display());
+    let renamed = match file_system.rename(attempt, &paths.copy) {
+        Err(e) if matches!(e.kind(), ErrorKind::DirectoryNotEmpty | ErrorKind::AlreadyExists) => {
+            replace(file_system, attempt, paths)
         }
-    }
-}
-
-/// Gives the complete folder `from` its final name `to`, durably. A folder that has the name already is exchanged for it
-/// in one step and is then what `from` names.
-///
-/// # Errors
-/// `Conflict` where `from` is gone: somebody else deleted this attempt meanwhile.
-pub(crate) fn publish(from: &Path, to: &Path) -> Result<()> {
-    let what = || format!("rename {} to {}", from.display(), to.display());
-    let renamed = match fs::rename(from, to) {
-        Err(e) if matches!(e.kind(), ErrorKind::DirectoryNotEmpty | ErrorKind::AlreadyExists) => exchange(from, to),
-        other => other,
+        renamed => renamed,
     };
     match renamed {
-        Ok(()) => sync_parent(to),
-        Err(e) if e.kind() == ErrorKind::NotFound => {
+        Ok(()) => sync_folder(file_system, &paths.parent),
+        Err(e) if is_absent(&e) => {
             let message = format!("{}: the attempt was deleted while it ran", what());
             Err(Error::new(ErrorCode::Conflict, message).with_source(&e))
         }
-        Err(e) => Err(Error::io(what(), &e)),
+        Err(e) => Err(io_error(what())(e)),
     }
 }
 
-fn exchange(from: &Path, to: &Path) -> io::Result<()> {
-    match renameat_with(CWD, from, CWD, to, RenameFlags::EXCHANGE) {
-        Ok(()) => Ok(()),
-        // The file system cannot exchange: the old copy goes first.
-        Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS | rustix::io::Errno::NOTSUP) => {
-            fs::remove_dir_all(to)?;
-            fs::rename(from, to)
-        }
-        Err(errno) => Err(errno.into()),
+/// Puts the attempt in the copy's place: in one step where the file system can. Else a reader may find neither for a moment,
+/// and a crash then leaves none under the copy's name, as before a first attempt.
+fn replace(file_system: &dyn FileSystem, attempt: &Path, paths: &CopyPaths) -> io::Result<()> {
+    match file_system.exchange(attempt, &paths.copy) {
+        Err(e) if e.kind() == ErrorKind::Unsupported => {}
+        exchanged => return exchanged,
     }
+    file_system.remove(&paths.deleted)?;
+    file_system.rename(&paths.copy, &paths.deleted)?;
+    if let Err(e) = file_system.rename(attempt, &paths.copy) {
+        // The old copy is as good as it was.
+        let _ = file_system.rename(&paths.deleted, &paths.copy);
+        return Err(e);
+    }
+    // What cannot be removed now goes with the copy.
+    let _ = remove(file_system, &paths.deleted);
+    Ok(())
 }
 
-/// Removes `path` with everything in it, also while somebody writes there. What does not exist is removed already.
+/// Removes `path` with everything in it. What does not exist is removed already.
 ///
 /// # Errors
-/// `Conflict` where somebody writes there faster than it is removed.
-pub(crate) fn remove(path: &Path) -> Result<()> {
-    for _ in 0..RACES_MAX {
-        match remove_once(path) {
-            Ok(()) => return Ok(()),
-            Err(e) if is_absent(&e) => return Ok(()),
-            Err(e) if e.kind() == ErrorKind::DirectoryNotEmpty => {}
-            Err(e) => return Err(Error::io(format_args!("remove {}", path.display()), &e)),
+/// Those of the file system, where several tries fail.
+pub(crate) fn remove(file_system: &dyn FileSystem, path: &Path) -> Result<()> {
+    let mut removed = file_system.remove(path);
+    for _ in 1..REMOVE_TRIES {
+        if removed.is_ok() {
+            break;
+        }
+        removed = file_system.remove(path);
+    }
+    removed.map_err(io_error(format_args!("remove {}", path.display())))
+}
+
+/// Removes `folder` if nothing is in it, as far as that goes.
+pub(crate) fn remove_empty(file_system: &dyn FileSystem, folder: &Path) {
+    for _ in 0..REMOVE_TRIES {
+        match file_system.remove_empty(folder) {
+            Err(e) if !is_absent(&e) && e.kind() != ErrorKind::DirectoryNotEmpty => {}
+            _ => return,
         }
     }
-    let message = format!("remove {}: somebody else writes into it", path.display());
-    Err(Error::new(ErrorCode::Conflict, message))
 }
 
-fn remove_once(path: &Path) -> io::Result<()> {
-    match fs::symlink_metadata(path)?.is_dir() {
-        true => fs::remove_dir_all(path),
-        false => fs::remove_file(path),
+/// Removes a copy, attempts at it and what an interrupted delete left. The copy loses its name first, so that no reader or
+/// listing meets half of it.
+pub(crate) fn remove_copy(file_system: &dyn FileSystem, paths: &CopyPaths) -> Result<()> {
+    remove(file_system, &paths.deleted)?;
+    match file_system.rename(&paths.copy, &paths.deleted) {
+        Ok(()) => remove(file_system, &paths.deleted)?,
+        Err(e) if is_absent(&e) => {}
+        // A file system without room for a new name still lets the copy go; and it may have the new name in spite of the error.
+        Err(_) => {
+            remove(file_system, &paths.copy)?;
+            remove(file_system, &paths.deleted)?;
+        }
+    }
+    remove(file_system, &paths.attempts)?;
+    match file_system.is_folder(&paths.parent) {
+        Ok(true) => sync_folder(file_system, &paths.parent),
+        Ok(false) => Ok(()),
+        Err(e) => Err(io_error(format_args!("look at folder {}", paths.parent.display()))(e)),
     }
 }
 
-/// Makes the entries of the folder that holds `path` durable.
-pub(crate) fn sync_parent(path: &Path) -> Result<()> {
-    path.parent().map_or(Ok(()), sync)
-}
-
-/// Makes the entries of `folder` durable.
-pub(crate) fn sync(folder: &Path) -> Result<()> {
-    let synced = File::open(folder).and_then(|file| file.sync_all());
-    synced.map_err(io_error(format_args!("sync folder {}", shown(folder))))
+/// Makes the names in `folder` durable.
+pub(crate) fn sync_folder(file_system: &dyn FileSystem, folder: &Path) -> Result<()> {
+    file_system.sync_folder(folder).map_err(io_error(format_args!("sync folder {}", folder.display())))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use std::fs;
 
-    #[test]
-    fn a_file_in_the_way_is_named_and_its_removal_helps() {
-        let folder = tempfile::tempdir().unwrap();
-        let in_the_way = folder.path().join("a");
-        fs::write(&in_the_way, b"").unwrap();
-        let wanted = in_the_way.join("b/c");
-        let error = create(&wanted).unwrap_err();
-        assert!(error.to_string().contains(&format!("{}: a file", in_the_way.display())), "{error}");
-        fs::remove_file(&in_the_way).unwrap();
-        create(&wanted).unwrap();
-        assert!(wanted.is_dir());
-    }
+    use super::*;
+    use crate::local::LocalFileSystem;
 
     #[test]
     fn publishing_replaces_and_a_deleted_attempt_is_a_conflict() {
         let folder = tempfile::tempdir().unwrap();
-        let (from, to) = (folder.path().join("from"), folder.path().join("to"));
+        let paths = CopyPaths::new(folder.path(), "a", 1, uuid::Uuid::nil()).unwrap();
+        let attempt = folder.path().join("from");
+        fs::create_dir(&paths.parent).unwrap();
         for round in ["one", "two"] {
-            fs::create_dir(&from).unwrap();
-            fs::write(from.join("data"), round).unwrap();
-            publish(&from, &to).unwrap();
-            assert_eq!(fs::read_to_string(to.join("data")).unwrap(), round);
-            remove(&from).unwrap();
+            fs::create_dir(&attempt).unwrap();
+            fs::write(attempt.join("data"), round).unwrap();
+            publish(&LocalFileSystem, &attempt, &paths).unwrap();
+            assert_eq!(fs::read_to_string(paths.copy.join("data")).unwrap(), round);
+            remove(&LocalFileSystem, &attempt).unwrap();
         }
-        assert_eq!(publish(&from, &to).unwrap_err().code(), ErrorCode::Conflict);
-    }
-
-    #[test]
-    fn removing_what_is_missing_or_hidden_behind_a_file_succeeds() {
-        let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("file");
-        fs::write(&file, b"").unwrap();
-        remove(&file.join("below")).unwrap();
-        remove(&file).unwrap();
-        remove(&file).unwrap();
-        assert!(!file.exists());
+        assert_eq!(publish(&LocalFileSystem, &attempt, &paths).unwrap_err().code(), ErrorCode::Conflict);
     }
 }

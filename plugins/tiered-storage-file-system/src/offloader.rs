@@ -1,31 +1,34 @@
 //! The driver: offload, open for read, delete, scan, health.
 
 use std::collections::BTreeMap;
-use std::fs::{self, OpenOptions};
-use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
+use std::sync::Arc;
 
 use longshore_plugin_api::{
     ConfigProblem, DriverConfig, Error, ErrorCode, LedgerReader, OffloadRequest, Offloader, OffloaderFactory, Result,
     ScanPage, ScanRequest, StoredLedger,
 };
-use rustix::fs::{Access, CWD, Mode, OFlags};
 use tokio::sync::mpsc::{self, Sender};
 use tokio::task::spawn_blocking;
-use uuid::Uuid;
 
-use crate::config::{Settings, folder_of_uri};
+use crate::base::{self, Base, Store};
+use crate::config::Settings;
 use crate::copy::{self, Feed};
 use crate::error::{from_join, io_error};
+use crate::file_system::FileSystem;
 use crate::folders;
+use crate::hdfs::HdfsFileSystem;
+use crate::local::LocalFileSystem;
 use crate::paths::CopyPaths;
 use crate::read_handle::{self, FileReadHandle};
 use crate::scan;
-use crate::stored_file::is_absent;
+use crate::turns::Turns;
 
 /// Payload bytes that are read from a ledger at once. `managedLedgerOffloadPrefetchRounds` batches may wait, one is
 /// being written and one being read.
 const BATCH_BYTES: u64 = 4 << 20;
+/// All of them together; more rounds have smaller batches.
+const QUEUE_BYTES_MAX: u64 = 256 << 20;
 /// The name under which Pulsar records the base with each ledger.
 const STORAGE_BASE_PATH: &str = "storageBasePath";
 
@@ -45,28 +48,106 @@ impl OffloaderFactory for FileSystemFactory {
             let problems: Vec<String> = problems.iter().map(ToString::to_string).collect();
             Error::new(ErrorCode::InvalidConfig, problems.join("; "))
         })?;
-        Ok(FileSystemOffloader { settings })
+        if !settings.without_effect.is_empty() {
+            let names = settings.without_effect.join(", ");
+            tracing::info!(
+                properties = names,
+                "properties of the profile that this driver does not know have no effect"
+            );
+        }
+        let working_folder = config.search_folders.first().cloned();
+        blocking("make the driver", move || {
+            let stores = Stores::new(&settings)?;
+            Ok(FileSystemOffloader { settings, stores, turns: Turns::default(), working_folder })
+        })
+        .await
     }
 }
 
-/// Keeps ledgers as Hadoop MapFiles in a folder.
+/// Keeps ledgers as Hadoop MapFiles in folders, on this machine or on HDFS.
 #[derive(Debug)]
 pub struct FileSystemOffloader {
     settings: Settings,
+    stores: Stores,
+    turns: Turns,
+    /// What relative bases of old versions are relative to.
+    working_folder: Option<PathBuf>,
+}
+
+/// The stores that this driver may use: this machine, and each HDFS that its configuration names.
+#[derive(Debug)]
+struct Stores(BTreeMap<Store, Arc<dyn FileSystem>>);
+
+impl Stores {
+    fn new(settings: &Settings) -> Result<Self> {
+        let mut stores: BTreeMap<Store, Arc<dyn FileSystem>> = BTreeMap::new();
+        stores.insert(Store::Local, Arc::new(LocalFileSystem));
+        for (name, hdfs) in &settings.hdfs {
+            let made = HdfsFileSystem::new(hdfs).map_err(io_error(format_args!("make a client for {}", hdfs.url)));
+            stores.insert(Store::Hdfs(name.clone()), Arc::new(made?));
+        }
+        Ok(Self(stores))
+    }
+
+    fn get(&self, base: &Base) -> Option<&Arc<dyn FileSystem>> {
+        self.0.get(&base.store)
+    }
+}
+
+/// Where a copy may lie.
+struct Place {
+    file_system: Arc<dyn FileSystem>,
+    paths: CopyPaths,
+}
+
+/// Every place where a copy may lie.
+struct Places {
+    /// The likeliest first.
+    known: Vec<Place>,
+    /// The base recorded with the ledger, where this configuration does not lead there.
+    unknown: Option<String>,
 }
 
 impl FileSystemOffloader {
-    /// Where a copy may lie, the likeliest place first: the configured base, the one recorded with the ledger, the one of
-    /// old versions.
-    fn places(&self, stored: &StoredLedger) -> Result<Vec<CopyPaths>> {
-        let recorded = stored.driver_metadata.get(STORAGE_BASE_PATH).and_then(|uri| folder_of_uri(uri).ok());
-        let mut bases = vec![self.settings.base.clone()];
-        for base in recorded.into_iter().chain(self.settings.old_base.clone()) {
-            if !bases.contains(&base) {
-                bases.push(base);
+    /// Where a copy may lie: the configured base, the one recorded with the ledger, the one of old versions.
+    fn places(&self, stored: &StoredLedger) -> Result<Places> {
+        let (mut known, mut unknown) = (vec![self.settings.base.clone()], None);
+        if let Some(recorded) = stored.driver_metadata.get(STORAGE_BASE_PATH) {
+            let default_fs = self.settings.default_fs.as_deref();
+            match base::parse_old(recorded, &self.settings.base, default_fs, self.working_folder.as_ref()) {
+                Ok(Some(base)) if self.stores.get(&base).is_some() => known.push(base),
+                _ => unknown = Some(recorded.clone()),
             }
         }
-        bases.iter().map(|base| CopyPaths::new(base, &stored.managed_ledger, stored.ledger_id, stored.uid)).collect()
+        known.extend(self.settings.old_base.clone());
+        let mut places: Vec<Place> = Vec::new();
+        for base in &known {
+            let paths = CopyPaths::new(&base.folder, &stored.managed_ledger, stored.ledger_id, stored.uid)?;
+            let Some(file_system) = self.stores.get(base).cloned() else { continue };
+            let seen = |place: &Place| Arc::ptr_eq(&place.file_system, &file_system) && place.paths == paths;
+            if !places.iter().any(seen) {
+                places.push(Place { file_system, paths });
+            }
+        }
+        Ok(Places { known: places, unknown })
+    }
+
+    /// The store of new copies.
+    fn file_system(&self) -> Result<Arc<dyn FileSystem>> {
+        let found = self.stores.get(&self.settings.base).cloned();
+        found.ok_or_else(|| Error::new(ErrorCode::Internal, "the base's store was not made"))
+    }
+}
+
+impl Places {
+    /// An answer of "nothing there" that leaves a place out which this configuration does not lead to would be a wrong one.
+    fn ensure_all_known(&self, what: &str) -> Result<()> {
+        let Some(base) = &self.unknown else { return Ok(()) };
+        let message = format!(
+            "{what}: the ledger was offloaded to {base}, where this configuration does not lead: name it in fileSystemURI, \
+             or in hadoop.tmp.dir of the profile"
+        );
+        Err(Error::new(ErrorCode::InvalidConfig, message))
     }
 }
 
@@ -79,11 +160,18 @@ impl Offloader for FileSystemOffloader {
 
     async fn offload(&self, ledger: LedgerReader, request: OffloadRequest) -> Result<()> {
         ledger.metadata().ensure_offloadable()?;
-        let paths = CopyPaths::new(&self.settings.base, &request.managed_ledger, request.ledger_id, request.uid)?;
+        let file_system = self.file_system()?;
+        let paths =
+            CopyPaths::new(&self.settings.base.folder, &request.managed_ledger, request.ledger_id, request.uid)?;
         let (sender, feed) = mpsc::channel(self.settings.batches_ahead);
         let (options, source) = (self.settings.write, ledger.clone());
-        let writer = spawn_blocking(move || copy::write(&paths, options, &source, feed));
-        let fed = feed_all(&ledger, sender).await;
+        let turn = self.turns.take(&paths.copy).await;
+        let writer = spawn_blocking(move || {
+            // Held until everything is cleared away, also where nobody waits for the answer any more.
+            let _turn = turn;
+            copy::write(file_system.as_ref(), &paths, options, &source, feed)
+        });
+        let fed = feed_all(&ledger, sender, batch_bytes(self.settings.batches_ahead)).await;
         let written = writer.await.unwrap_or_else(|e| Err(from_join("write of a copy", e)));
         match (fed, written) {
             // The writer was told to give up by the reader's failure, which is the cause.
@@ -96,12 +184,13 @@ impl Offloader for FileSystemOffloader {
     async fn open_read(&self, stored: StoredLedger) -> Result<FileReadHandle> {
         let places = self.places(&stored)?;
         blocking("open a copy", move || {
-            for place in &places {
-                if let Some(handle) = read_handle::open(&place.copy, stored.ledger_id)? {
+            for Place { file_system, paths } in &places.known {
+                if let Some(handle) = read_handle::open(file_system, &paths.copy, stored.ledger_id)? {
                     return Ok(handle);
                 }
             }
-            let looked: Vec<String> = places.iter().map(|place| place.copy.display().to_string()).collect();
+            places.ensure_all_known("open a copy")?;
+            let looked: Vec<String> = places.known.iter().map(|place| place.paths.copy.display().to_string()).collect();
             let message = format!(
                 "no copy of ledger {} with uid {} at {}",
                 stored.ledger_id,
@@ -115,27 +204,41 @@ impl Offloader for FileSystemOffloader {
 
     async fn delete(&self, stored: StoredLedger) -> Result<()> {
         let places = self.places(&stored)?;
-        blocking("delete a copy", move || places.iter().try_for_each(delete_place)).await
+        blocking("delete a copy", move || {
+            let remove = |place: &Place| folders::remove_copy(place.file_system.as_ref(), &place.paths);
+            places.known.iter().try_for_each(remove)?;
+            places.ensure_all_known("delete a copy")
+        })
+        .await
     }
 
     async fn scan(&self, request: ScanRequest) -> Result<ScanPage> {
-        let bases: Vec<PathBuf> =
-            [Some(self.settings.base.clone()), self.settings.old_base.clone()].into_iter().flatten().collect();
+        let bases = [Some(&self.settings.base), self.settings.old_base.as_ref()].into_iter().flatten();
+        let bases: Vec<_> =
+            bases.filter_map(|base| Some((self.stores.get(base)?.clone(), base.folder.clone()))).collect();
         blocking("list copies", move || scan::page(&bases, &request)).await
     }
 
     async fn health(&self) -> Result<()> {
-        let base = self.settings.base.clone();
-        blocking("check the base folder", move || check_writable(&base)).await
+        let (file_system, base) = (self.file_system()?, self.settings.base.folder.clone());
+        blocking("check the base folder", move || {
+            file_system.check_writable(&base).map_err(io_error(format_args!("write below {}", base.display())))
+        })
+        .await
     }
 }
 
+/// How much is read at once with so many batches ahead.
+fn batch_bytes(batches_ahead: usize) -> u64 {
+    BATCH_BYTES.min(QUEUE_BYTES_MAX / (batches_ahead as u64 + 2))
+}
+
 /// Reads the ledger front to back into `feed`. Ends early, without an error, where the writer is gone: its own says why.
-async fn feed_all(ledger: &LedgerReader, feed: Sender<Feed>) -> Result<()> {
+async fn feed_all(ledger: &LedgerReader, feed: Sender<Feed>, batch_bytes: u64) -> Result<()> {
     let metadata = ledger.metadata();
     let mut next = 0;
     while next < metadata.entry_count {
-        let entries = ledger.read(next, metadata.entry_count - 1, BATCH_BYTES).await?;
+        let entries = ledger.read(next, metadata.entry_count - 1, batch_bytes).await?;
         if entries.is_empty() {
             let message = format!("ledger {} answered no entry from {next} on", metadata.ledger_id);
             return Err(Error::new(ErrorCode::InvalidArgument, message));
@@ -152,45 +255,4 @@ async fn feed_all(ledger: &LedgerReader, feed: Sender<Feed>) -> Result<()> {
 
 async fn blocking<T: Send + 'static>(what: &str, work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
     spawn_blocking(work).await.unwrap_or_else(|e| Err(from_join(what, e)))
-}
-
-/// Removes a copy, attempts at it and what an interrupted delete left. The copy loses its name first, so that no reader or
-/// listing meets half of it.
-fn delete_place(place: &CopyPaths) -> Result<()> {
-    folders::remove(&place.deleted)?;
-    match fs::rename(&place.copy, &place.deleted) {
-        Ok(()) => folders::remove(&place.deleted)?,
-        Err(e) if is_absent(&e) => {}
-        // A file system without room for a new name still lets the copy go.
-        Err(_) => folders::remove(&place.copy)?,
-    }
-    folders::remove(&place.attempts)?;
-    if place.parent.is_dir() { folders::sync(&place.parent) } else { Ok(()) }
-}
-
-/// Whether a copy could be written below `base`, without leaving anything there.
-fn check_writable(base: &Path) -> Result<()> {
-    let existing = base.ancestors().find(|path| fs::symlink_metadata(path).is_ok()).unwrap_or(Path::new("/"));
-    if !existing.is_dir() {
-        let message = format!("folder {} cannot be used: {} is not a folder", base.display(), existing.display());
-        return Err(Error::new(ErrorCode::PermissionDenied, message));
-    }
-    let what = format!("write below {}", existing.display());
-    if existing != base {
-        // It will be made by the first offload.
-        let access =
-            rustix::fs::accessat(CWD, existing, Access::WRITE_OK | Access::EXEC_OK, rustix::fs::AtFlags::EACCESS);
-        return access.map_err(|errno| Error::io(what, &errno.into()));
-    }
-    match rustix::fs::open(base, OFlags::TMPFILE | OFlags::WRONLY | OFlags::CLOEXEC, Mode::RUSR | Mode::WUSR) {
-        Ok(nameless) => fs::File::from(nameless).write_all(b"ok").map_err(io_error(what)),
-        // The file system has no files without a name.
-        Err(rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::ISDIR | rustix::io::Errno::INVAL) => {
-            let probe = base.join(format!(".health-{}", Uuid::new_v4().simple()));
-            let opened = OpenOptions::new().write(true).create_new(true).open(&probe);
-            let written = opened.and_then(|mut file| file.write_all(b"ok")).map_err(io_error(what));
-            written.and(folders::remove(&probe))
-        }
-        Err(errno) => Err(Error::io(what, &errno.into())),
-    }
 }

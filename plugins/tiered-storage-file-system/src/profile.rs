@@ -27,6 +27,9 @@ impl Profile {
         if root.tag_name().name() != "configuration" {
             return Err(format!("its outermost element is <{}>, expected <configuration>", root.tag_name().name()));
         }
+        if root.children().any(|node| node.tag_name().name() == "include") {
+            return Err("it includes another file: name that one in fileSystemProfilePath as well".to_owned());
+        }
         for property in root.children().filter(|node| node.has_tag_name("property")) {
             let text = |tag: &str| {
                 let child = property.children().find(|node| node.has_tag_name(tag));
@@ -47,6 +50,11 @@ impl Profile {
             }
         }
         Ok(())
+    }
+
+    /// The names of all properties.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        self.values.keys().map(String::as_str)
     }
 
     /// The value of a property, expanded, or `None` where it is absent or empty.
@@ -122,6 +130,8 @@ mod tests {
         let mut profile = Profile::default();
         assert!(profile.add("<configuration>").unwrap_err().contains("not well-formed"));
         assert!(profile.add("<config/>").unwrap_err().contains("expected <configuration>"));
+        let include = "<configuration xmlns:xi=\"urn:x\"><xi:include href=\"a.xml\"/></configuration>";
+        assert!(profile.add(include).unwrap_err().contains("includes another file"));
         let nameless = "<configuration>\n<property><value>1</value></property></configuration>";
         assert!(profile.add(nameless).unwrap_err().contains("at 2:1 has no <name>"));
     }

@@ -13,6 +13,7 @@ use map_file::{Compression, MapFile, RangeRead, ReadLimits};
 
 use crate::copy::METADATA_KEY;
 use crate::error::{from_join, from_map_file, io_error};
+use crate::file_system::FileSystem;
 use crate::paths::{DATA, INDEX};
 use crate::stored_file::{StoredFile, only_from_memory};
 
@@ -31,6 +32,7 @@ pub struct FileReadHandle {
 
 #[derive(Debug)]
 struct Copy {
+    file_system: Arc<dyn FileSystem>,
     metadata: LedgerMetadata,
     map: MapFile<Checked<StoredFile>>,
     /// Where the data file is, for messages.
@@ -43,11 +45,15 @@ struct Copy {
 ///
 /// # Errors
 /// `Corrupt` where a file of it is missing or damaged.
-pub(crate) fn open(folder: &Path, ledger_id: u64) -> Result<Option<FileReadHandle>> {
-    let (data, index) = match (open_file(folder, DATA)?, open_file(folder, INDEX)?) {
+pub(crate) fn open(file_system: &Arc<dyn FileSystem>, folder: &Path, ledger_id: u64) -> Result<Option<FileReadHandle>> {
+    let (data, index) = match (open_file(file_system, folder, DATA)?, open_file(file_system, folder, INDEX)?) {
         (Some(data), Some(index)) => (data, index),
-        (None, None) if !folder.is_dir() => return Ok(None),
-        (data, _) => {
+        (data, index) => {
+            let looked = file_system.is_folder(folder);
+            let there = looked.map_err(io_error(format_args!("look at {}", folder.display())))?;
+            if !there && data.is_none() && index.is_none() {
+                return Ok(None);
+            }
             let missing = if data.is_none() { DATA } else { INDEX };
             let message = format!("open copy {}: it has no file {missing}", folder.display());
             return Err(Error::new(ErrorCode::Corrupt, message));
@@ -65,17 +71,20 @@ pub(crate) fn open(folder: &Path, ledger_id: u64) -> Result<Option<FileReadHandl
     // Only closed ledgers are offloaded, whatever state their metadata was in when it was copied.
     let metadata = LedgerMetadata { closed: true, ..metadata };
     let average_record_bytes = map_file::Source::len(map.data().source()) / metadata.entry_count.max(1);
-    Ok(Some(FileReadHandle { copy: Arc::new(Copy { metadata, map, data_name, average_record_bytes }) }))
+    let file_system = file_system.clone();
+    let copy = Copy { file_system, metadata, map, data_name, average_record_bytes };
+    Ok(Some(FileReadHandle { copy: Arc::new(copy) }))
 }
 
-fn open_file(folder: &Path, name: &str) -> Result<Option<Checked<StoredFile>>> {
+fn open_file(file_system: &Arc<dyn FileSystem>, folder: &Path, name: &str) -> Result<Option<Checked<StoredFile>>> {
     let open = |name: &str| {
         let path = folder.join(name);
-        StoredFile::open(&path).map_err(io_error(format_args!("open {}", path.display())))
+        StoredFile::open(file_system, &path).map_err(io_error(format_args!("open {}", path.display())))
     };
     let Some(file) = open(name)? else { return Ok(None) };
     let what = format!("open {}", folder.join(name).display());
-    Checked::open(file, open(&side_file_name(name))?).map(Some).map_err(|error| from_map_file(what, error))
+    let side_file = if file_system.keeps_side_files() { open(&side_file_name(name))? } else { None };
+    Checked::open(file, side_file).map(Some).map_err(|error| from_map_file(what, error))
 }
 
 impl ReadHandle for FileReadHandle {
@@ -94,8 +103,17 @@ impl ReadHandle for FileReadHandle {
         {
             return read;
         }
+        let permit = match self.copy.file_system.read_permits() {
+            // They are never closed, so the wait ends with a permit.
+            Some(permits) => permits.clone().acquire_owned().await.ok(),
+            None => None,
+        };
         let copy = self.copy.clone();
-        let reading = tokio::task::spawn_blocking(move || copy.read(first, last, max_bytes));
+        let reading = tokio::task::spawn_blocking(move || {
+            // Held until the thread is free, also where nobody waits for the answer any more.
+            let _permit = permit;
+            copy.read(first, last, max_bytes)
+        });
         reading.await.unwrap_or_else(|e| Err(from_join(format_args!("read of entries {first}..={last}"), e)))
     }
 }
@@ -111,7 +129,8 @@ impl Copy {
 
     /// Whether a read is quick where the system holds its bytes in memory: inflating takes longer than any wake-up.
     fn may_be_in_memory(&self, first: u64, last: u64, max_bytes: u64) -> bool {
-        self.map.header().compression == Compression::None
+        self.file_system.answers_from_memory()
+            && self.map.header().compression == Compression::None
             && self.expected_bytes(first, last, max_bytes) <= FROM_MEMORY_BYTES_MAX
     }
 
@@ -152,5 +171,14 @@ impl Copy {
         let (ledger_id, file) = (self.metadata.ledger_id, &self.data_name);
         let message = format!("read ledger {ledger_id}: {file} is damaged at offset {offset}: {problem}");
         Error::new(ErrorCode::Corrupt, message)
+    }
+}
+
+#[cfg(test)]
+impl FileReadHandle {
+    /// The payloads from `first` to the last entry, read on this thread.
+    pub(crate) fn read_blocking(&self, first: u64, max_bytes: u64) -> Result<Vec<bytes::Bytes>> {
+        let entries = self.copy.read(first, self.copy.metadata.entry_count - 1, max_bytes)?;
+        Ok(entries.into_iter().map(|entry| entry.payload).collect())
     }
 }

@@ -3,15 +3,15 @@
 //! A copy is a folder named `<ledger id>-<uid>` with a `data` and an `index` that are not empty. Names that begin with a dot
 //! are attempts and copies on their way out. What disappears while it is looked at is left out.
 
-use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use longshore_plugin_api::{Error, ErrorCode, Result, ScanPage, ScanRequest, ScannedLedger};
+use map_file::checksum::side_file_name;
 
 use crate::error::io_error;
+use crate::file_system::{FileSystem, Kind, Listed, is_absent};
 use crate::paths::{DATA, INDEX, NAME_PARTS_MAX, parse_copy_name};
-use crate::stored_file::is_absent;
 
 /// Separates the number of the base from the path below it in a page's `next`.
 const BASE_SEPARATOR: char = ':';
@@ -20,14 +20,15 @@ const BASE_SEPARATOR: char = ':';
 const PAGE_COPIES_MAX: u32 = 10_000;
 
 /// One page of the copies below `bases`, one base after the other. Blocks.
-pub(crate) fn page(bases: &[PathBuf], request: &ScanRequest) -> Result<ScanPage> {
+pub(crate) fn page(bases: &[(Arc<dyn FileSystem>, PathBuf)], request: &ScanRequest) -> Result<ScanPage> {
     let (first_base, after) = parse_after(request.after.as_deref())?;
     let limit = request.limit.clamp(1, PAGE_COPIES_MAX) as usize;
     let mut found: Vec<(usize, Found)> = Vec::new();
-    for (number, base) in bases.iter().enumerate().skip(first_base) {
+    for (number, (file_system, base)) in bases.iter().enumerate().skip(first_base) {
         let after = if number == first_base { after.as_slice() } else { &[] };
         // One more than the page holds tells whether there is another page.
-        let mut walk = Walk { found: Vec::new(), wanted: limit + 1 - found.len() };
+        let wanted = limit + 1 - found.len();
+        let mut walk = Walk { file_system: file_system.as_ref(), found: Vec::new(), wanted };
         walk.folder(base, &mut Vec::new(), after)?;
         found.extend(walk.found.into_iter().map(|found| (number, found)));
         if found.len() > limit {
@@ -55,16 +56,16 @@ struct Found {
     path: String,
 }
 
-struct Walk {
+struct Walk<'a> {
+    file_system: &'a dyn FileSystem,
     found: Vec<Found>,
     wanted: usize,
 }
 
-impl Walk {
+impl Walk<'_> {
     /// Walks the folders of `folder` whose path below the base is greater than `after`. `parts` is that path.
     fn folder(&mut self, folder: &Path, parts: &mut Vec<String>, after: &[String]) -> Result<()> {
-        let names = sorted_folder_names(folder).map_err(io_error(format_args!("list folder {}", folder.display())))?;
-        for name in names {
+        for name in self.sorted_folder_names(folder)? {
             if self.found.len() == self.wanted {
                 break;
             }
@@ -77,7 +78,9 @@ impl Walk {
             let path = folder.join(&name);
             parts.push(name);
             if let Some((ledger_id, uid)) = parse_copy_name(&parts[parts.len() - 1]) {
-                if let Some(size_bytes) = size_of_copy(&path).filter(|_| !resumed) {
+                if resumed {
+                    // The last one of the page before.
+                } else if let Some(size_bytes) = self.size_of_copy(&path)? {
                     let managed_ledger = Some(parts[..parts.len() - 1].join("/")).filter(|name| !name.is_empty());
                     let ledger = ScannedLedger { ledger_id, uid, managed_ledger, size_bytes };
                     self.found.push(Found { ledger, path: parts.join("/") });
@@ -89,30 +92,33 @@ impl Walk {
         }
         Ok(())
     }
-}
 
-fn sorted_folder_names(folder: &Path) -> io::Result<Vec<String>> {
-    let entries = match fs::read_dir(folder) {
-        Err(e) if is_absent(&e) => return Ok(Vec::new()),
-        other => other?,
-    };
-    let mut names = Vec::new();
-    for entry in entries {
-        let entry = entry?;
-        // Links are not followed: a link upwards would never end.
-        if !entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-            continue;
-        }
-        names.extend(entry.file_name().into_string().ok().filter(|name| !name.starts_with('.')));
+    fn sorted_folder_names(&self, folder: &Path) -> Result<Vec<String>> {
+        let folders = self.list(folder)?.into_iter().filter(|it| it.kind == Kind::Folder && !it.name.starts_with('.'));
+        let mut names: Vec<String> = folders.map(|it| it.name).collect();
+        names.sort_unstable();
+        Ok(names)
     }
-    names.sort_unstable();
-    Ok(names)
-}
 
-/// Bytes of all files of a complete copy.
-fn size_of_copy(folder: &Path) -> Option<u64> {
-    let len = |name: &str| fs::metadata(folder.join(name)).ok().filter(|it| it.is_file()).map(|it| it.len());
-    let main = len(DATA).filter(|len| *len > 0)? + len(INDEX).filter(|len| *len > 0)?;
-    let sides = [DATA, INDEX].map(|name| len(&map_file::checksum::side_file_name(name)).unwrap_or(0));
-    Some(main + sides.iter().sum::<u64>())
+    /// Bytes of all files of a copy, or `None` where it is not complete.
+    fn size_of_copy(&self, folder: &Path) -> Result<Option<u64>> {
+        let listed = self.list(folder)?;
+        let len = |name: &str| {
+            listed.iter().find(|it| it.name == name).and_then(|it| match it.kind {
+                Kind::File(len) => Some(len),
+                Kind::Folder => None,
+            })
+        };
+        let complete = [DATA, INDEX].iter().all(|name| len(name).is_some_and(|len| len > 0));
+        let names = [DATA, INDEX].into_iter().flat_map(|name| [name.to_owned(), side_file_name(name)]);
+        Ok(complete.then(|| names.filter_map(|name| len(&name)).sum()))
+    }
+
+    /// What is in `folder`; nothing where it went meanwhile.
+    fn list(&self, folder: &Path) -> Result<Vec<Listed>> {
+        match self.file_system.list(folder) {
+            Err(e) if is_absent(&e) => Ok(Vec::new()),
+            listed => listed.map_err(io_error(format_args!("list folder {}", folder.display()))),
+        }
+    }
 }

@@ -1,40 +1,74 @@
-//! A stored file, read at any position.
+//! A file of a copy as the format library reads it: by position, opened once more where its handle wore out.
+//!
+//! A handle wears out on NFS when the server forgot it (`ESTALE`, and over NFSv4 after a restart `EIO` or `EBADF`), and on HDFS when no machine that had a block still answers
+//! for it. Copies never change once they have their name, so the path leads to the same file again; should it not, the read
+//! fails.
 
 use std::cell::Cell;
-use std::fs::{self, File};
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, PoisonError, RwLock};
 
 use bytes::Bytes;
 use map_file::{Error, Source};
-use rustix::buffer::spare_capacity;
-use rustix::io::{Errno, ReadWriteFlags};
+use rustix::io::Errno;
 
-/// An open file of a copy. Copies never change once they have their name, so the length is that at opening.
+use crate::file_system::{FileSystem, Identity, OpenFile, STALE};
+
+/// An open file of a copy.
 #[derive(Debug)]
 pub(crate) struct StoredFile {
-    file: File,
+    file_system: Arc<dyn FileSystem>,
+    path: PathBuf,
     name: String,
-    len: u64,
+    /// Of the file as it was first opened.
+    identity: Identity,
+    file: RwLock<Arc<dyn OpenFile>>,
 }
 
 impl StoredFile {
     /// Opens `path`, or answers `None` where there is no such file.
     ///
     /// # Errors
-    /// `path` is not a file (a FIFO would block for ever), or the operating system refuses.
-    pub(crate) fn open(path: &Path) -> io::Result<Option<Self>> {
-        let metadata = match fs::metadata(path) {
-            Err(e) if is_absent(&e) => return Ok(None),
-            other => other?,
-        };
-        if !metadata.is_file() {
-            return Err(io::Error::new(io::ErrorKind::InvalidData, "it is not a regular file"));
-        }
-        let file = File::open(path)?;
-        let len = file.metadata()?.len();
-        Ok(Some(Self { file, name: path.display().to_string(), len }))
+    /// As [`FileSystem::open`].
+    pub(crate) fn open(file_system: &Arc<dyn FileSystem>, path: &Path) -> io::Result<Option<Self>> {
+        let Some(file) = file_system.open(path)? else { return Ok(None) };
+        Ok(Some(Self {
+            file_system: file_system.clone(),
+            path: path.to_owned(),
+            name: path.display().to_string(),
+            identity: file.identity(),
+            file: RwLock::new(file),
+        }))
     }
+
+    fn file(&self) -> Arc<dyn OpenFile> {
+        self.file.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn read_once_more(&self, worn_out: &Arc<dyn OpenFile>, offset: u64, len: usize) -> io::Result<Bytes> {
+        let current = self.file();
+        // Another read may have opened it meanwhile.
+        let fresh = if Arc::ptr_eq(&current, worn_out) { self.open_again()? } else { current };
+        fresh.read_at(offset, len)
+    }
+
+    fn open_again(&self) -> io::Result<Arc<dyn OpenFile>> {
+        let Some(file) = self.file_system.open(&self.path)? else {
+            return Err(io::Error::new(io::ErrorKind::NotFound, "it was removed while it was read"));
+        };
+        if file.identity() != self.identity {
+            return Err(io::Error::new(STALE, "another file has its name since it was opened"));
+        }
+        *self.file.write().unwrap_or_else(PoisonError::into_inner) = file.clone();
+        Ok(file)
+    }
+}
+
+/// Whether opening the file again may help. A disk that cannot read answers the same once more.
+fn is_worn_out(error: &io::Error) -> bool {
+    let worn_out = [Errno::IO, Errno::BADF].map(|errno| Some(errno.raw_os_error()));
+    error.kind() == STALE || worn_out.contains(&error.raw_os_error())
 }
 
 thread_local! {
@@ -52,14 +86,10 @@ pub(crate) fn only_from_memory<T>(read: impl FnOnce() -> Result<T, Error>) -> Op
     }
     let _restore = Restore(ONLY_FROM_MEMORY.replace(true));
     match read() {
-        Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::WouldBlock => None,
+        // A read that may wait also opens the file again.
+        Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::WouldBlock || is_worn_out(&source) => None,
         answer => Some(answer),
     }
-}
-
-/// Whether an error says that a path does not exist; a file where a folder should be hides everything below it.
-pub(crate) fn is_absent(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
 }
 
 impl Source for StoredFile {
@@ -68,89 +98,53 @@ impl Source for StoredFile {
     }
 
     fn len(&self) -> u64 {
-        self.len
+        self.identity.len
     }
 
     fn read_at(&self, offset: u64, len: usize) -> Result<Bytes, Error> {
-        if ONLY_FROM_MEMORY.get() {
-            return self.read_from_memory(offset, len);
-        }
-        let mut bytes: Vec<u8> = Vec::with_capacity(len);
-        while bytes.len() < len {
-            let at = offset + bytes.len() as u64;
-            match rustix::io::pread(&self.file, spare_capacity(&mut bytes), at) {
-                Ok(0) => return Err(self.ends(at)),
-                Ok(_) | Err(Errno::INTR) => {}
-                Err(errno) => return Err(Error::read(&self.name, errno.into())),
+        let file = self.file();
+        let read = if ONLY_FROM_MEMORY.get() {
+            file.read_from_memory(offset, len)
+        } else {
+            match file.read_at(offset, len) {
+                Err(e) if is_worn_out(&e) => self.read_once_more(&file, offset, len),
+                read => read,
             }
+        };
+        let bytes = read.map_err(|e| Error::read(&self.name, e))?;
+        if bytes.len() < len {
+            let problem = format!("the file ends here, it had {} bytes when it was opened", self.identity.len);
+            return Err(Error::Corrupt { file: self.name.clone(), offset: offset + bytes.len() as u64, problem });
         }
-        bytes.truncate(len);
-        Ok(Bytes::from(bytes))
-    }
-}
-
-impl StoredFile {
-    /// As `read_at`, without waiting for the disk.
-    ///
-    /// Source: preadv2(2), `RWF_NOWAIT`. A file system that does not know the flag says so, which is as good as "not in memory".
-    fn read_from_memory(&self, offset: u64, len: usize) -> Result<Bytes, Error> {
-        let (mut bytes, mut filled) = (vec![0; len], 0);
-        while filled < len {
-            let at = offset + filled as u64;
-            let mut parts = [io::IoSliceMut::new(&mut bytes[filled..])];
-            match rustix::io::preadv2(&self.file, &mut parts, at, ReadWriteFlags::NOWAIT) {
-                Ok(0) => return Err(self.ends(at)),
-                Ok(count) => filled += count,
-                Err(Errno::INTR) => {}
-                Err(Errno::OPNOTSUPP) => return Err(Error::read(&self.name, Errno::AGAIN.into())),
-                Err(errno) => return Err(Error::read(&self.name, errno.into())),
-            }
-        }
-        Ok(Bytes::from(bytes))
-    }
-
-    fn ends(&self, at: u64) -> Error {
-        let problem = format!("the file ends here, it had {} bytes when it was opened", self.len);
-        Error::Corrupt { file: self.name.clone(), offset: at, problem }
+        Ok(bytes)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
+    use crate::local::LocalFileSystem;
+
+    fn open(path: &Path) -> StoredFile {
+        let file_system: Arc<dyn FileSystem> = Arc::new(LocalFileSystem);
+        StoredFile::open(&file_system, path).unwrap().unwrap()
+    }
 
     #[test]
-    fn bytes_come_from_their_place_and_a_shrunken_file_is_damaged() {
+    fn a_shrunken_file_is_damaged_from_memory_or_not() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("data");
         fs::write(&path, b"0123456789").unwrap();
-        let file = StoredFile::open(&path).unwrap().unwrap();
+        let file = open(&path);
         assert_eq!(file.read_at(3, 4).unwrap(), &b"3456"[..]);
         fs::write(&path, b"01234").unwrap();
         let error = file.read_at(3, 4).unwrap_err();
         assert!(matches!(error, Error::Corrupt { offset: 5, .. }), "{error}");
-    }
-
-    #[test]
-    fn what_was_just_written_is_in_memory_or_known_not_to_be() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("data");
-        fs::write(&path, b"0123456789").unwrap();
-        let file = StoredFile::open(&path).unwrap().unwrap();
-        // A file system that cannot tell answers nothing, never something else.
         if let Some(read) = only_from_memory(|| file.read_at(3, 4)) {
-            assert_eq!(read.unwrap(), &b"3456"[..]);
-            fs::write(&path, b"01234").unwrap();
-            let error = only_from_memory(|| file.read_at(3, 4)).unwrap().unwrap_err();
-            assert!(matches!(error, Error::Corrupt { offset: 5, .. }), "{error}");
+            assert!(matches!(read.unwrap_err(), Error::Corrupt { offset: 5, .. }));
         }
         assert!(!ONLY_FROM_MEMORY.get(), "the next read may wait");
-    }
-
-    #[test]
-    fn what_is_missing_or_no_file_is_told_apart() {
-        let folder = tempfile::tempdir().unwrap();
-        assert!(StoredFile::open(&folder.path().join("data")).unwrap().is_none());
-        assert_eq!(StoredFile::open(folder.path()).unwrap_err().kind(), io::ErrorKind::InvalidData);
     }
 }

@@ -132,7 +132,8 @@ mod tests {
 
     #[test]
     fn the_first_spelling_with_a_value_counts() {
-        let table: &[(&[(&str, &str)], Option<&str>)] = &[
+        type Given = &'static [(&'static str, &'static str)];
+        let table: &[(Given, Option<&str>)] = &[
             (&[("s3ManagedLedgerOffloadBucket", "a"), ("managedLedgerOffloadBucket", "b")], Some("a")),
             (&[("s3ManagedLedgerOffloadBucket", ""), ("managedLedgerOffloadBucket", "b")], Some("b")),
             (&[("managedLedgerOffloadBucket", " b ")], Some("b")),

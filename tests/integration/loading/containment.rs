@@ -10,6 +10,7 @@ use longshore::storage::{
     DriverError, DriverErrorKind, OffloadDriver, ReadError, ReadHandle, ScanRequest, StoredLedger,
 };
 
+use longshore_tests::rig::PATIENCE;
 use tempfile::TempDir;
 
 use super::{MemoryLedger, misbehaving, misbehaving_host, quick, read_all, row};
@@ -101,7 +102,7 @@ async fn a_panic_in_a_drop_on_a_thread_or_of_a_payload_ends_there() {
         drop(driver);
         let began = Instant::now();
         misbehaving(&host, "ok").await.unwrap().health().await.unwrap();
-        assert!(began.elapsed() < Duration::from_secs(1), "{mode} held up the host");
+        assert!(began.elapsed() < PATIENCE, "{mode} held up the host");
     }
     tokio::time::sleep(Duration::from_millis(200)).await;
     misbehaving(&host, "ok").await.unwrap().health().await.unwrap();
@@ -119,16 +120,23 @@ async fn a_call_that_never_returns_ends_at_its_deadline_and_is_dropped_in_the_pl
         let error = error_in(&*driver, place, Arc::clone(&ledger), &target).await;
         assert_eq!(error.kind, DriverErrorKind::Timeout, "{error}");
         assert!(error.is_retryable());
-        assert!(began.elapsed() < Duration::from_millis(1400), "{place}");
+        assert!(began.elapsed() < PATIENCE, "{place}");
         let key =
             if place == "offload" { "offloadersOffloadStallTimeoutMs=400" } else { "offloadersCallTimeoutMs=400" };
         assert!(error.message.contains(key), "{error}");
     }
-    tokio::time::sleep(Duration::from_millis(100)).await;
-    // A new instance tells which calls were dropped while they were pending.
-    let witness = misbehaving(&host, "ok-witness").await.unwrap().driver_metadata();
-    for place in ["offload", "open", "delete", "health", "read"] {
-        assert!(witness.contains_key(&format!("dropped-{place}")), "{place} was not dropped: {witness:?}");
+    // A new instance tells which calls were dropped while they were pending; the plugin's threads do that when they come to it.
+    let end = Instant::now() + PATIENCE;
+    for n in 0.. {
+        let witness = misbehaving(&host, &format!("ok-witness-{n}")).await.unwrap().driver_metadata();
+        let was_dropped = |place: &&str| witness.contains_key(&format!("dropped-{place}"));
+        let left: Vec<_> =
+            ["offload", "open", "delete", "health", "read"].into_iter().filter(|place| !was_dropped(place)).collect();
+        if left.is_empty() {
+            break;
+        }
+        assert!(Instant::now() < end, "{left:?} were not dropped: {witness:?}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
 
@@ -270,7 +278,7 @@ async fn many_callers_of_a_driver_that_cannot_be_made_all_get_an_answer_in_time(
     for made in futures_util::future::join_all(calls).await {
         assert_eq!(made.err().unwrap().kind, DriverErrorKind::Timeout);
     }
-    assert!(began.elapsed() < Duration::from_millis(400 * 5), "they waited one after the other");
+    assert!(began.elapsed() < Duration::from_millis(400 * 15), "they waited one after the other");
 }
 
 #[tokio::test(flavor = "multi_thread")]

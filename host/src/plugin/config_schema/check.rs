@@ -7,6 +7,7 @@ use longshore_plugin_api::note::PluginNote;
 
 use super::{ConfigSchema, STARS};
 use crate::plugin::registry::edits;
+use crate::storage::DriverSettings;
 
 /// The shortest secret that is looked for in texts of a plugin: shorter ones would star out what is none.
 const SECRET_BYTES_MIN: usize = 4;
@@ -17,6 +18,9 @@ const EDITS_MAX: usize = 3;
 
 /// The beginning of keys that belong to drivers of any plugin. A driver finds its own under the whole name.
 const EXTRA_PREFIX: &str = "managedLedgerOffloadExtraConfig";
+
+/// What every offload key has in its name, whosever it is; in lower case.
+const OFFLOAD_PART: &str = "managedledgeroffload";
 
 /// What was found in a configuration.
 #[derive(Debug, Default)]
@@ -49,6 +53,33 @@ pub(in crate::plugin) fn without_secrets(
     let Some(schema) = schema_of(note) else { return text };
     let values = schema.secrets().filter_map(|key| properties.get(key)).map(|value| value.trim());
     values.filter(|value| value.len() >= SECRET_BYTES_MIN).fold(text, |text, secret| text.replace(secret, STARS))
+}
+
+/// `settings` with those of `foreign` that the plugin's schema names, or that begin with one of its prefixes. What a policy or the
+/// host's own table has said already stays.
+pub(in crate::plugin) fn with_own_keys(
+    note: &PluginNote,
+    settings: &DriverSettings,
+    foreign: &BTreeMap<String, String>,
+) -> DriverSettings {
+    let mut settings = settings.clone();
+    if let Some(schema) = schema_of(note).filter(|_| !foreign.is_empty()) {
+        for (key, value) in foreign.iter().filter(|(key, _)| names(&schema, key)) {
+            settings.properties.entry(key.clone()).or_insert_with(|| value.clone());
+        }
+    }
+    settings
+}
+
+/// Whether a plugin of `notes` has such a key. One without a schema may have any key that is named as an offload key: it gets all
+/// of them.
+pub(in crate::plugin) fn is_known<'a>(notes: impl Iterator<Item = &'a PluginNote>, key: &str) -> bool {
+    let may_be_anyones = key.to_ascii_lowercase().contains(OFFLOAD_PART);
+    notes.map(schema_of).any(|schema| schema.map_or(may_be_anyones, |schema| names(&schema, key)))
+}
+
+fn names(schema: &ConfigSchema, key: &str) -> bool {
+    schema.properties.contains_key(key) || schema.prefixes.iter().any(|prefix| starts_with(key, prefix))
 }
 
 /// A sentence for each extra key that no plugin of `notes` knows; none where a plugin without a schema may know it.
@@ -132,6 +163,29 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn a_driver_gets_the_foreign_keys_that_its_schema_names_and_no_other() {
+        let tape = note(&json!({ "properties": {"reel": {"type": "string"}}, "x-prefixes": ["tape"] }));
+        let pair = |(key, value): (&str, &str)| (key.to_owned(), value.to_owned());
+        let foreign: BTreeMap<String, String> =
+            [("reel", "7"), ("tapeColour", "red"), ("clientSecret", "hush")].map(pair).into();
+        let given = DriverSettings { properties: [pair(("tapeColour", "blue"))].into(), ..DriverSettings::default() };
+        let settings = with_own_keys(&tape, &given, &foreign);
+        assert_eq!(settings.properties, [pair(("reel", "7")), pair(("tapeColour", "blue"))].into());
+        assert_eq!(with_own_keys(&note(&serde_json::Value::Null), &given, &foreign), given);
+
+        let plain = note(&serde_json::Value::Null);
+        for (key, of_tape, of_plain) in [
+            ("reel", true, false),
+            ("tapeX", true, false),
+            ("acmeManagedLedgerOffloadShelf", false, true),
+            ("x", false, false),
+        ] {
+            assert_eq!(is_known([&tape].into_iter(), key), of_tape, "{key}");
+            assert_eq!(is_known([&tape, &plain].into_iter(), key), of_tape || of_plain, "{key}");
+        }
+    }
 
     fn checked(given: &[(&str, &str)]) -> (Vec<String>, Vec<String>) {
         let schema = ConfigSchema::parse(&json!({

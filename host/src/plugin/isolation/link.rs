@@ -4,13 +4,14 @@
 //! the other end. Whatever the other end does wrong ends the connection with a [`ProtocolError`]; nothing it sends is believed
 //! before it was checked.
 
+mod call;
+
 use std::collections::HashMap;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::{BufMut, Bytes, BytesMut};
 use longshore_plugin_api::{Entry, Error, ErrorCode};
@@ -19,13 +20,12 @@ use tokio::net::UnixStream;
 use tokio::sync::{Notify, oneshot};
 use tokio::task::{AbortHandle, JoinError, JoinHandle};
 
-use super::frame::{self, Frame, HEADER_BYTES, Header, Kind, MESSAGE_BYTES_MAX, ProtocolError};
+pub(super) use self::call::{Call, Reserved, nonsense};
+use super::frame::{Frame, HEADER_BYTES, Header, Kind, MESSAGE_BYTES_MAX, ProtocolError};
+use super::inbox::read_frame;
 use super::message::Context as CallContext;
 use super::outbox::Outbox;
 use super::{CRASHED, CRASHED_BESIDE, entries, message};
-
-/// Bytes that are read at once where it is not known how many come.
-const CHUNK_BYTES: usize = 16 * 1024;
 
 /// The number of a message that is a notice of nothing in particular.
 pub(super) const NOTHING: u64 = 0;
@@ -352,124 +352,4 @@ fn failure(frame: &Frame) -> Result<Error, ProtocolError> {
         failure.code = ErrorCode::Internal.0;
     }
     Ok(failure.into())
-}
-
-/// A call that has its number and was not sent yet.
-pub(super) struct Reserved {
-    link: Arc<Link>,
-    pub(super) id: u64,
-}
-
-impl Reserved {
-    /// Sends it.
-    pub(super) fn send(self, kind: Kind, context: &CallContext, asked: &impl Message) -> Call {
-        let Self { link, id } = self;
-        let (sender, answer) = oneshot::channel();
-        let body = message::call_body(context, asked);
-        match link.admit(id, body.len(), sender) {
-            Ok(()) => link.send(kind, id, &body),
-            Err((sender, error)) => {
-                let _ = sender.send(Err(error));
-            }
-        }
-        Call { link, id, answer, began: Instant::now() }
-    }
-}
-
-/// A call that was made. Dropping it cancels it.
-pub(super) struct Call {
-    link: Arc<Link>,
-    id: u64,
-    answer: oneshot::Receiver<Result<Answer, Error>>,
-    began: Instant,
-}
-
-impl Future for Call {
-    type Output = Result<Answer, Error>;
-
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        // A sender goes only with the whole connection.
-        let lost = || Error::new(ErrorCode::Unavailable, "the connection to the driver's process is gone");
-        Pin::new(&mut self.answer).poll(context).map(|answer| answer.unwrap_or_else(|_| Err(lost())))
-    }
-}
-
-impl Call {
-    /// Waits for an answer that is a message.
-    pub(super) async fn message<M: Message + Default>(self) -> Result<M, Error> {
-        match self.await? {
-            Answer::Message(body) => {
-                M::decode(&*body).map_err(|error| nonsense(&format!("an answer that cannot be read: {error}")))
-            }
-            Answer::Entries(_) => Err(nonsense("entries where none were asked for")),
-        }
-    }
-
-    /// Waits for an answer that is entries.
-    pub(super) async fn entries(self) -> Result<Vec<Entry>, Error> {
-        match self.await? {
-            Answer::Entries(entries) => Ok(entries),
-            Answer::Message(_) => Err(nonsense("no entries where some were asked for")),
-        }
-    }
-}
-
-/// The other end answered with something that is no answer to the question.
-pub(super) fn nonsense(what: &str) -> Error {
-    Error::new(ErrorCode::Internal, format!("the other process answered with {what}"))
-}
-
-impl Drop for Call {
-    fn drop(&mut self) {
-        self.link.given_up(self.id, self.began.elapsed());
-    }
-}
-
-/// Reads the next frame; `None` where the other end closed between two frames.
-async fn read_frame(
-    stream: &UnixStream,
-    buffer: &mut BytesMut,
-    entries_bytes_max: usize,
-) -> Result<Option<Frame>, ProtocolError> {
-    loop {
-        if let Some(frame) = frame::take(buffer, entries_bytes_max)? {
-            return Ok(Some(frame));
-        }
-        let header = Header::peek(buffer, entries_bytes_max)?;
-        if let Some(header) = header.filter(|header| header.len > CHUNK_BYTES) {
-            return read_body(stream, buffer, header).await.map(Some);
-        }
-        buffer.reserve(CHUNK_BYTES);
-        if read_some(stream, buffer, CHUNK_BYTES).await? == 0 {
-            return if buffer.is_empty() { Ok(None) } else { Err(ProtocolError::CutOff) };
-        }
-    }
-}
-
-/// Reads a long body into a buffer of its own and of its size; its header and its beginning lie in `buffer`.
-async fn read_body(stream: &UnixStream, buffer: &mut BytesMut, header: Header) -> Result<Frame, ProtocolError> {
-    let Header { kind, id, len } = header;
-    let mut body = BytesMut::with_capacity(len);
-    body.extend_from_slice(&buffer[HEADER_BYTES..]);
-    buffer.clear();
-    while body.len() < len {
-        let left = len - body.len();
-        if read_some(stream, &mut body, left).await? == 0 {
-            return Err(ProtocolError::CutOff);
-        }
-    }
-    Ok(Frame { kind, id, body: body.freeze() })
-}
-
-async fn read_some(stream: &UnixStream, buffer: &mut BytesMut, bytes_max: usize) -> Result<usize, ProtocolError> {
-    let failed = |error: std::io::Error| ProtocolError::Io(error.to_string());
-    loop {
-        stream.readable().await.map_err(failed)?;
-        match stream.try_read_buf(&mut (&mut *buffer).limit(bytes_max)) {
-            Ok(read) => return Ok(read),
-            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
-            Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => return Ok(0),
-            Err(error) => return Err(failed(error)),
-        }
-    }
 }

@@ -4,7 +4,7 @@
 //! In the order of a call: [`proxy`] stands where the library's own objects would, so that the host's rules around a call are
 //! the same; [`instance`] has the process for it, started again after a crash as [`restarts`] allows; [`session`] is one life of
 //! that process, [`process`] starts and ends it, [`words`] carries its standard error into the log. [`link`] makes calls in both
-//! directions over a socket, [`outbox`] writes, [`frame`], [`entries`] and [`message`] are what is sent. [`host_side`] does what
+//! directions over a socket, [`inbox`] reads, [`outbox`] writes, [`frame`], [`entries`] and [`message`] are what is sent. [`host_side`] does what
 //! the child asks for: it reads the ledger that is being copied. [`child`] is the other process.
 //!
 //! What always holds: the bytes that were checked are the bytes that run there (a sealed memory file, whose hash the child
@@ -18,6 +18,7 @@ pub mod child;
 pub mod entries;
 pub mod frame;
 mod host_side;
+mod inbox;
 mod instance;
 mod link;
 pub mod message;

@@ -5,6 +5,9 @@
 mod behaviour;
 mod conformance;
 mod damage;
+mod full_disk;
 mod golden;
 mod hadoop;
+#[path = "../kit/mod.rs"]
 mod kit;
+mod nfs;

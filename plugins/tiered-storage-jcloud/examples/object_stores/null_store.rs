@@ -114,7 +114,8 @@ impl Request {
             let (name, value) = text.split_once('=').unwrap_or((text, ""));
             (name.to_owned(), value.replace("%2F", "/"))
         };
-        let header = |line: &str| line.split_once(':').map(|(name, value)| (name.to_lowercase(), value.trim().to_owned()));
+        let header =
+            |line: &str| line.split_once(':').map(|(name, value)| (name.to_lowercase(), value.trim().to_owned()));
         Ok(Self {
             method: method.to_owned(),
             key: path.to_owned(),
@@ -201,8 +202,7 @@ async fn answer(store: &Store, request: &Request, body: Body, to: &mut (impl Asy
         }
         ("POST", None) => {
             let id = format!("upload-{}", store.uploads_begun.fetch_add(1, Ordering::Relaxed));
-            let upload =
-                Upload { key: request.key.clone(), attributes: request.attributes(), ..Upload::default() };
+            let upload = Upload { key: request.key.clone(), attributes: request.attributes(), ..Upload::default() };
             locked(&store.uploads).insert(id.clone(), upload);
             let xml = format!(
                 "<InitiateMultipartUploadResult><Bucket>b</Bucket><Key>k</Key><UploadId>{id}</UploadId></InitiateMultipartUploadResult>"
@@ -226,7 +226,13 @@ async fn answer(store: &Store, request: &Request, body: Body, to: &mut (impl Asy
         }
         _ if query("list-type").is_some() => say(to, "200 OK", "", store.listing(request).as_bytes()).await,
         _ if query("uploads").is_some() => {
-            say(to, "200 OK", "", b"<ListMultipartUploadsResult><IsTruncated>false</IsTruncated></ListMultipartUploadsResult>").await
+            say(
+                to,
+                "200 OK",
+                "",
+                b"<ListMultipartUploadsResult><IsTruncated>false</IsTruncated></ListMultipartUploadsResult>",
+            )
+            .await
         }
         (method, _) => fetch(store, request, method == "HEAD", to).await,
     }

@@ -62,8 +62,17 @@ impl Bench<'_> {
     async fn one_ledger(&self) -> Result<()> {
         let title = format!("A ledger of {} MiB", self.plan.ledger_bytes >> 20);
         let columns = [
-            "raw PUT MB/s", "offload MB/s", "of raw", "CPU s/GB", "memory MiB", "PUTs/GiB", "raw GET MB/s", "read MB/s",
-            "of raw", "CPU s/GB", "GETs/GiB",
+            "raw PUT MB/s",
+            "offload MB/s",
+            "of raw",
+            "CPU s/GB",
+            "memory MiB",
+            "PUTs/GiB",
+            "raw GET MB/s",
+            "read MB/s",
+            "of raw",
+            "CPU s/GB",
+            "GETs/GiB",
         ];
         let rows: Vec<(String, u64)> = [(1 << 10, "1 KiB"), (64 << 10, "64 KiB")]
             .map(|(bytes, name)| (format!("entries of {name}"), bytes))

@@ -20,6 +20,7 @@ use crate::keys::Keys;
 use crate::object_store::ObjectBucket;
 use crate::object_store::endpoint::{AddressStyle, Endpoint};
 use crate::object_store::http::client;
+use crate::object_store::own_requests::OwnRequests;
 use crate::object_store::wire::Wire;
 use crate::object_store::xml_multiparts::{Dialect, PartChecksum, XmlMultiparts};
 
@@ -80,10 +81,16 @@ impl OssSettings {
         };
         let service =
             Oss::default().bucket(name).endpoint(self.endpoint.base()).addressing_style(style).skip_signature();
-        let dialect = Dialect { metadata_prefix: "x-oss-meta-", part_checksum: PartChecksum::None };
-        let multiparts = XmlMultiparts::new(wire.clone(), name, self.endpoint.bucket(name, self.style), dialect);
-        ObjectBucket::open(name, service, wire, Box::new(multiparts), LIMITS)
+        let dialect = Dialect { metadata_prefix: "x-oss-meta-", metadata_name, part_checksum: PartChecksum::None };
+        let objects = XmlMultiparts::new(wire.clone(), name, self.endpoint.bucket(name, self.style), dialect);
+        let own = OwnRequests { multiparts: Box::new(objects.clone()), put: Some(Box::new(objects)), list: None };
+        ObjectBucket::open(name, service, wire, own, LIMITS)
     }
+}
+
+/// Names of user metadata have small letters, digits and hyphens in OSS; those of the format are such names.
+fn metadata_name(name: &str) -> String {
+    name.chars().map(|it| if it.is_ascii_alphanumeric() { it.to_ascii_lowercase() } else { '-' }).collect()
 }
 
 fn variable(keys: &mut Keys<'_>, names: &[&str; 2], what: &str) -> Option<String> {
@@ -95,4 +102,64 @@ fn variable(keys: &mut Keys<'_>, names: &[&str; 2], what: &str) -> Option<String
         keys.wrong(ConfigProblem::new(*own, problem));
     }
     found
+}
+
+#[cfg(test)]
+mod tests {
+    use longshore_plugin_api::DriverConfig;
+
+    use super::*;
+    use crate::config::Settings;
+    use crate::drivers::Store;
+
+    const KEYS: [(&str, &str); 2] = [("ALIYUN_OSS_ACCESS_KEY_ID", "id"), ("ALIYUN_OSS_ACCESS_KEY_SECRET", "hush")];
+
+    fn read(endpoint: &str, style: &str, variables: &[(&str, &str)]) -> std::result::Result<OssSettings, String> {
+        let properties = [
+            ("managedLedgerOffloadBucket", "tier"),
+            ("managedLedgerOffloadServiceEndpoint", endpoint),
+            ("managedLedgerOffloadExtraConfigVirtualHostStyle", style),
+        ];
+        let properties = properties.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+        let config = DriverConfig { driver: "Aliyun-OSS".to_owned(), properties, search_folders: Vec::new() };
+        match Settings::read(&config, &Environment::of(variables)) {
+            Ok(Settings { store: Store::Oss(settings), .. }) => Ok(*settings),
+            Ok(other) => panic!("{other:?}"),
+            Err(problems) => Err(problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")),
+        }
+    }
+
+    #[test]
+    fn the_bucket_stands_before_a_name_and_behind_a_number() {
+        for (endpoint, style, expected) in [
+            ("http://oss-us-west-1-internal.aliyuncs.com", "", "http://tier.oss-us-west-1-internal.aliyuncs.com"),
+            ("oss-cn-hongkong.aliyuncs.com", "", "https://tier.oss-cn-hongkong.aliyuncs.com"),
+            ("http://127.0.0.1:9", "", "http://127.0.0.1:9/tier"),
+            ("http://127.0.0.1:9", "true", "http://127.0.0.1:9/tier"),
+            ("http://oss.example.com", "false", "http://oss.example.com/tier"),
+        ] {
+            let settings = read(endpoint, style, &KEYS).unwrap();
+            assert_eq!(settings.endpoint.bucket("tier", settings.style), expected);
+            assert!(!format!("{settings:?}").contains("hush"));
+        }
+    }
+
+    #[test]
+    fn keys_come_from_the_environment_in_the_originals_order() {
+        let other = [("ACCESS_KEY_ID", "other"), ("ACCESS_KEY_SECRET", "too"), KEYS[0], KEYS[1]];
+        let settings = read("http://h", "", &other).unwrap();
+        assert_eq!((settings.key_id.as_str(), settings.key_secret.as_str()), ("other", "too"));
+        let said = read("", "", &KEYS[..1]).unwrap_err();
+        assert!(
+            said.contains("managedLedgerOffloadServiceEndpoint: empty: aliyun-oss needs the endpoint of a region"),
+            "{said}"
+        );
+        assert!(said.contains("ALIYUN_OSS_ACCESS_KEY_SECRET: aliyun-oss takes its access key secret from"), "{said}");
+    }
+
+    #[test]
+    fn names_that_oss_refuses_become_others() {
+        assert_eq!(metadata_name("caf%C3%A9_au.lait"), "caf-c3-a9-au-lait");
+        assert_eq!(metadata_name("ManagedLedgerName"), "managedledgername");
+    }
 }

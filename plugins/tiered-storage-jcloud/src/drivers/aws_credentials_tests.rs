@@ -66,6 +66,9 @@ fn json_answer(id: &str, seconds: i64) -> Reply {
     )
 }
 
+/// Names and values.
+type Pairs<'a> = &'a [(&'a str, &'a str)];
+
 const CONFIGURED: [(&str, &str); 2] =
     [("s3ManagedLedgerOffloadCredentialId", "CONF"), ("s3ManagedLedgerOffloadCredentialSecret", "hush")];
 const PROPERTIES: [(&str, &str); 2] = [("aws.accessKeyId", "PROP"), ("aws.secretKey", "hush")];
@@ -86,7 +89,7 @@ async fn places_are_looked_at_in_the_originals_order() {
 fn driver_s3_takes_its_own_variables_then_what_the_documents_promise() {
     let own = [("ACCESS_KEY_ID", "OWN"), ("ACCESS_KEY_SECRET", "hush")];
     let other = [("ALIYUN_OSS_ACCESS_KEY_ID", "ALI"), ("ALIYUN_OSS_ACCESS_KEY_SECRET", "hush")];
-    let table: [(&[(&str, &str)], &[(&str, &str)], Option<&str>); 6] = [
+    let table: [(Pairs<'_>, Pairs<'_>, Option<&str>); 6] = [
         (&CONFIGURED, &[own, other].concat(), Some("OWN")),
         (&CONFIGURED, &other, Some("ALI")),
         (&CONFIGURED, &VARIABLES, Some("CONF")),

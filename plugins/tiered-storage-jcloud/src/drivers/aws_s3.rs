@@ -4,7 +4,7 @@
 //! sign with signature version 4 (the original's `S3` uses version 2, which stores have given up).
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use block_format::store::{BlobStore, StoreLimits};
@@ -96,7 +96,8 @@ impl S3Settings {
             bucket: name.to_owned(),
             address: address.clone(),
             settings: self.clone(),
-            signer: OnceCell::new(),
+            region: OnceCell::new(),
+            signer: Mutex::default(),
         };
         let wire = Wire::new(client()?, self.endpoint.clone(), Arc::new(signer), self.object_headers.clone());
         // The region is not sent where nothing is signed; opendal wants one all the same.
@@ -113,7 +114,7 @@ impl S3Settings {
             service = service.checksum_algorithm("crc32c");
         }
         let part_checksum = if self.sends_crc32c { PartChecksum::Amazon } else { PartChecksum::None };
-        let dialect = Dialect { metadata_prefix: "x-amz-meta-", part_checksum };
+        let dialect = Dialect { metadata_prefix: "x-amz-meta-", metadata_name: str::to_ascii_lowercase, part_checksum };
         let multiparts = XmlMultiparts::new(wire.clone(), name, address, dialect);
         let limits = StoreLimits { verifies_crc32c: self.sends_crc32c, ..LIMITS };
         ObjectBucket::open(name, service, wire, Box::new(multiparts), limits)
@@ -219,24 +220,32 @@ struct S3Signer {
     bucket: String,
     address: String,
     settings: S3Settings,
-    signer: OnceCell<reqsign_core::Signer<Credential>>,
+    region: OnceCell<String>,
+    signer: Mutex<Option<Arc<reqsign_core::Signer<Credential>>>>,
 }
 
 #[async_trait]
 impl Sign for S3Signer {
     async fn sign(&self, head: &mut Parts) -> Result<()> {
-        let signer = self.signer.get_or_try_init(|| self.prepare()).await?;
-        Sign::sign(signer, head).await
+        let region = match &self.settings.region {
+            Some(region) => region,
+            None => self.region.get_or_try_init(|| self.find_region()).await?,
+        };
+        let signer = self.signer_of(region);
+        Sign::sign(&*signer, head).await
+    }
+
+    fn renew(&self) {
+        *self.signer.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 }
 
 impl S3Signer {
-    async fn prepare(&self) -> Result<reqsign_core::Signer<Credential>> {
-        let region = match &self.settings.region {
-            Some(region) => region.clone(),
-            None => self.find_region().await?,
-        };
-        Ok(self.settings.credentials.signer("s3", &region, &self.client, &self.settings.environment))
+    /// The signer, with the credentials that it knows.
+    fn signer_of(&self, region: &str) -> Arc<reqsign_core::Signer<Credential>> {
+        let mut known = self.signer.lock().unwrap_or_else(PoisonError::into_inner);
+        let S3Settings { credentials, environment, .. } = &self.settings;
+        known.get_or_insert_with(|| Arc::new(credentials.signer("s3", region, &self.client, environment))).clone()
     }
 
     /// Asks the store itself. Amazon names the region of any bucket to anybody; other stores mostly have none, or take any.
@@ -256,5 +265,79 @@ impl S3Signer {
 impl fmt::Debug for S3Signer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("S3Signer").field("bucket", &self.bucket).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use longshore_plugin_api::DriverConfig;
+
+    use super::*;
+    use crate::config::Settings;
+    use crate::drivers::Store;
+
+    fn settings(driver: &str, more: &[(&str, &str)]) -> S3Settings {
+        let key = [
+            ("managedLedgerOffloadBucket", "tier"),
+            ("s3ManagedLedgerOffloadCredentialId", "AK"),
+            ("s3ManagedLedgerOffloadCredentialSecret", "hush"),
+        ];
+        let properties = key.iter().chain(more).map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
+        let driver = driver.to_owned();
+        let config = DriverConfig { driver, properties: properties.collect(), search_folders: Vec::new() };
+        match Settings::read(&config, &Environment::default()).unwrap().store {
+            Store::S3(settings) => *settings,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    const REGION: &str = "s3ManagedLedgerOffloadRegion";
+    const ENDPOINT: &str = "s3ManagedLedgerOffloadServiceEndpoint";
+    const VIRTUAL: (&str, &str) = ("managedLedgerOffloadExtraConfigVirtualHostStyle", "true");
+
+    #[test]
+    fn region_and_endpoint_say_where_a_bucket_is() {
+        type Given<'a> = &'a [(&'a str, &'a str)];
+        let table: [(Given<'_>, &str, &str); 7] = [
+            (&[(REGION, "eu-west-3")], "https://tier.s3.eu-west-3.amazonaws.com", "eu-west-3"),
+            (&[(REGION, "cn-north-1")], "https://tier.s3.cn-north-1.amazonaws.com.cn", "cn-north-1"),
+            (
+                &[(ENDPOINT, "https://s3.eu-west-1.amazonaws.com")],
+                "https://s3.eu-west-1.amazonaws.com/tier",
+                "eu-west-1",
+            ),
+            (
+                &[(ENDPOINT, "https://s3.amazonaws.com"), (REGION, "eu-west-2")],
+                "https://s3.eu-west-2.amazonaws.com/tier",
+                "eu-west-2",
+            ),
+            (&[(ENDPOINT, "http://127.0.0.1:9000")], "http://127.0.0.1:9000/tier", ""),
+            (&[(ENDPOINT, "http://store:9000"), VIRTUAL], "http://tier.store:9000", ""),
+            (&[(ENDPOINT, "http://store:9000"), (REGION, "here-1")], "http://store:9000/tier", "here-1"),
+        ];
+        for (given, address, region) in table {
+            let found = settings("aws-s3", given);
+            assert_eq!(found.endpoint.bucket("tier", found.style_of("tier")), address, "{given:?}");
+            assert_eq!(found.region.unwrap_or_default(), region, "{given:?}");
+        }
+    }
+
+    #[test]
+    fn a_bucket_whose_name_has_dots_stands_behind_amazons_host() {
+        let found = settings("aws-s3", &[(REGION, "eu-west-3")]);
+        assert_eq!(found.style_of("tier.example"), AddressStyle::Path);
+    }
+
+    #[test]
+    fn drivers_differ_in_which_key_counts_more() {
+        let both = [(ENDPOINT, "http://legacy"), ("managedLedgerOffloadServiceEndpoint", "http://generic")];
+        assert_eq!(settings("aws-s3", &both).endpoint.host(), "legacy");
+        assert_eq!(settings("S3", &both).endpoint.host(), "generic");
+        assert_eq!(settings("s3", &both[..1]).endpoint.host(), "legacy");
+    }
+
+    #[test]
+    fn settings_are_shown_without_their_secrets() {
+        assert!(!format!("{:?}", settings("S3", &[(ENDPOINT, "http://store")])).contains("hush"));
     }
 }

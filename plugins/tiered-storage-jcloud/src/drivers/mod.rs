@@ -7,6 +7,8 @@ mod aws_sts;
 mod azure;
 mod google;
 mod transient;
+#[cfg(test)]
+mod tutorials;
 
 use std::sync::Arc;
 

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use longshore_plugin_api::{Error, ErrorCode};
+use longshore_plugin_api::{Error, ErrorCode, Retry};
 use opendal::ErrorKind;
 
 use super::http::causes;
@@ -12,7 +12,7 @@ use super::refusal::Refusal;
 #[derive(Clone, Debug)]
 pub(crate) enum Failure {
     /// The store refused it.
-    Refused(Refusal),
+    Refused(Box<Refusal>),
     /// It, or its answer, was lost on the way.
     Lost(String),
     /// It took too long to connect.
@@ -69,6 +69,7 @@ impl Failure {
             Self::Refused(refusal) => {
                 let error = Error::new(refusal.error_code(), format!("{place}: {refusal}"));
                 match refusal.retry_after {
+                    _ if refusal.is_expiry() => error.with_retry(Retry::Now),
                     Some(pause) if error.is_retryable() => error.with_retry_after(pause),
                     _ => error,
                 }
@@ -106,7 +107,7 @@ mod tests {
     #[test]
     fn a_refusal_survives_its_way_through_opendal() {
         let refusal = Refusal::read(StatusCode::SERVICE_UNAVAILABLE, &HeaderMap::new(), b"");
-        let carried = Failure::Refused(refusal.clone()).into_opendal().with_operation("read").with_context("k", "v");
+        let carried = Failure::Refused(refusal.into()).into_opendal().with_operation("read").with_context("k", "v");
         let error = Failure::of_opendal(&carried).into_error("b", "k");
         assert_eq!(error.code(), ErrorCode::RateLimited);
         assert_eq!(error.to_string(), "k in bucket b: the store answered 503");

@@ -32,7 +32,7 @@ use block_format::store::{
     StoreLimits, UploadId,
 };
 use block_format::user_metadata::UserMetadata;
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Bytes, BytesMut};
 use futures_util::TryStreamExt;
 use longshore_plugin_api::{Error, Result};
 use opendal::{HttpTransporter, Metadata, OperationContext, Operator};
@@ -88,23 +88,17 @@ impl ObjectBucket {
         let mut chunks = reader.clone().into_stream(range.clone()).await?;
         let asked = usize::try_from(range.end - range.start).unwrap_or(usize::MAX);
         let mut bytes = BytesMut::new();
-        while let Some(mut chunk) = chunks.try_next().await? {
+        while let Some(chunk) = chunks.try_next().await? {
             if bytes.is_empty() {
                 let there = reader.metadata().map_or(0, |object| object.content_length().saturating_sub(range.start));
                 bytes.reserve(asked.min(usize::try_from(there).unwrap_or(usize::MAX)));
             }
-            let room = asked - bytes.len();
-            if chunk.len() >= room {
-                chunk.truncate(room);
-                bytes.extend_from_slice(&chunk.to_bytes());
+            let (chunk, room) = (chunk.to_bytes(), asked - bytes.len());
+            if chunk.len() > room {
+                bytes.extend_from_slice(&chunk[..room]);
                 break;
             }
-            while chunk.has_remaining() {
-                let piece = chunk.chunk();
-                bytes.extend_from_slice(piece);
-                let taken = piece.len();
-                chunk.advance(taken);
-            }
+            bytes.extend_from_slice(&chunk);
         }
         let object = reader.metadata();
         Ok(Fetched {

@@ -137,6 +137,12 @@ impl Refusal {
         }
     }
 
+    /// Whether other credentials of the same source may be taken.
+    pub(crate) fn is_expiry(&self) -> bool {
+        matches!(self.code.as_str(), "ExpiredToken" | "TokenRefreshRequired")
+            || (self.status == StatusCode::UNAUTHORIZED && self.code == "authError")
+    }
+
     /// Whether a key, and not a bucket, is what is not there.
     pub(crate) fn is_absent_object(&self) -> bool {
         self.error_code() == ErrorCode::NotFound && !self.is_absent_bucket()
@@ -144,7 +150,9 @@ impl Refusal {
 
     /// Whether there is no such bucket. A store that was asked without a body to answer with does not tell.
     pub(crate) fn is_absent_bucket(&self) -> bool {
+        // Google has one word for both, and says which in its sentence.
         matches!(self.code.as_str(), "NoSuchBucket" | "ContainerNotFound")
+            || (self.code == "notFound" && self.message.contains("bucket does not exist"))
     }
 
     /// What to do next, where the refusal says so.
@@ -263,6 +271,9 @@ mod tests {
         let gcs = refusal(404, &[("x-guploader-uploadid", "abc")], json);
         assert_eq!((gcs.code.as_str(), gcs.request_id.as_deref()), ("notFound", Some("abc")));
         assert!(gcs.is_absent_object());
+        let json =
+            r#"{"error": {"message": "The specified bucket does not exist.", "errors": [{"reason": "notFound"}]}}"#;
+        assert!(refusal(404, &[], json).is_absent_bucket());
         let azure = refusal(404, &[("x-ms-error-code", "ContainerNotFound"), ("x-ms-request-id", "r")], "");
         assert!(azure.is_absent_bucket() && !azure.is_absent_object());
         assert_eq!(refusal(502, &[], "<html><body>hush").to_string(), "the store answered 502");

@@ -40,6 +40,9 @@ pub(crate) trait Sign: Send + Sync + 'static {
     /// # Errors
     /// `PermissionDenied` where there are no credentials; those of what credentials come from.
     async fn sign(&self, head: &mut Parts) -> Result<()>;
+
+    /// The store takes the credentials for expired: the next signature should be made with others, if they can be had.
+    fn renew(&self) {}
 }
 
 #[async_trait]
@@ -121,7 +124,11 @@ impl Wire {
         let mut answer = self.client.execute(request).await.map_err(Failure::of_client)?;
         if !answer.status().is_success() {
             let body = read_body(&mut answer, REFUSAL_BYTES_MAX).await.unwrap_or_default();
-            return Err(Failure::Refused(Refusal::read(answer.status(), answer.headers(), &body)));
+            let refusal = Refusal::read(answer.status(), answer.headers(), &body);
+            if refusal.is_expiry() {
+                self.signer.renew();
+            }
+            return Err(Failure::Refused(refusal.into()));
         }
         asked.check_range(answer.status(), answer.headers()).map_err(Failure::Garbled)?;
         if asked.checksum.is_some() && asked.checksum.as_ref() != answer.headers().get(CHECKSUM_CRC32C) {

@@ -17,6 +17,7 @@ use roxmltree::Document;
 
 use super::failure::Failure;
 use super::multiparts::Multiparts;
+use super::own_requests::PutObject;
 use super::refusal::{LocalName, Refusal};
 use super::user_metadata;
 use super::wire::{CHECKSUM_CRC32C, Wire};
@@ -37,10 +38,12 @@ const LISTED_UPLOADS_MAX: usize = 1000;
 const LISTING_BYTES_MAX: usize = 4 << 20;
 
 /// In what the stores differ.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Dialect {
     /// What names of user metadata begin with as headers: `x-amz-meta-`.
     pub(crate) metadata_prefix: &'static str,
+    /// What becomes of a name of user metadata behind it.
+    pub(crate) metadata_name: fn(&str) -> String,
     /// What parts carry so that the store can verify them.
     pub(crate) part_checksum: PartChecksum,
 }
@@ -57,7 +60,7 @@ pub(crate) enum PartChecksum {
 }
 
 /// The uploads of one bucket.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct XmlMultiparts {
     wire: Wire,
     bucket: String,
@@ -82,7 +85,8 @@ impl XmlMultiparts {
         body: Bytes,
         answer_bytes_max: usize,
     ) -> Result<Response<Bytes>, Failure> {
-        let uri = format!("{}/{}?{query}", self.address, utf8_percent_encode(key, PATH));
+        let mark = if query.is_empty() { "" } else { "?" };
+        let uri = format!("{}/{}{mark}{query}", self.address, utf8_percent_encode(key, PATH));
         let mut request =
             Request::builder().method(method).uri(uri).body(body).map_err(|error| {
                 Failure::NotMade(Error::new(ErrorCode::Internal, "make a request").with_source(&error))
@@ -91,7 +95,8 @@ impl XmlMultiparts {
         let answer = self.wire.exchange(request, answer_bytes_max).await?;
         let refused = Document::parse(text_of(&answer)?).is_ok_and(|it| it.root_element().has_tag_name_of("Error"));
         if refused {
-            return Err(Failure::Refused(Refusal::read(answer.status(), answer.headers(), answer.body())));
+            let refusal = Refusal::read(answer.status(), answer.headers(), answer.body());
+            return Err(Failure::Refused(refusal.into()));
         }
         Ok(answer)
     }
@@ -108,7 +113,7 @@ impl XmlMultiparts {
         };
         set("content-type", attributes.content_type)?;
         for (name, value) in user_metadata::encode(&attributes.user_metadata) {
-            set(&format!("{}{}", self.dialect.metadata_prefix, name.to_ascii_lowercase()), &value)?;
+            set(&format!("{}{}", self.dialect.metadata_prefix, (self.dialect.metadata_name)(&name)), &value)?;
         }
         if self.dialect.part_checksum == PartChecksum::Amazon {
             set("x-amz-checksum-algorithm", "CRC32C")?;
@@ -118,6 +123,16 @@ impl XmlMultiparts {
 
     fn error(&self, key: &str) -> impl Fn(Failure) -> Error {
         move |failure| failure.into_error(&self.bucket, key)
+    }
+}
+
+/// For stores to which opendal does not write all that we do.
+#[async_trait]
+impl PutObject for XmlMultiparts {
+    async fn put(&self, key: &str, body: Bytes, attributes: &ObjectAttributes) -> Result<()> {
+        let headers = self.object_headers(attributes)?;
+        let written = self.exchange(Method::PUT, key, "", headers, body, ANSWER_BYTES_MAX).await;
+        written.map(drop).map_err(self.error(key))
     }
 }
 

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use longshore_plugin_api::{Error, ErrorCode, Offloader};
 
 use crate::kit::{Rig, SECRET, offload, payloads, read, stored};
+use crate::stub::s3::MiniS3;
 use crate::stub::{Reply, Seen, Stub};
 
 /// More than one part of 5 MiB.
@@ -49,6 +50,7 @@ async fn passing_faults_pass() {
     let faults: Vec<(&str, Fault)> = vec![
         ("slow down", Box::new(times(3, |_| Some(Reply::refusal(503, "SlowDown"))))),
         ("lost part", Box::new(times(2, |seen| is_part(seen).then(|| Reply::refusal(500, "InternalError"))))),
+        ("an expired token", Box::new(times(1, |seen| is_part(seen).then(|| Reply::refusal(400, "ExpiredToken"))))),
         ("damaged part", Box::new(times(1, |seen| is_part(seen).then(|| Reply::refusal(400, "BadDigest"))))),
         (
             "an upload whose name is cut off",
@@ -78,6 +80,23 @@ async fn passing_faults_pass() {
         driver.delete(stored(5)).await.unwrap();
         assert_eq!((rig.store.keys(), rig.store.open_uploads()), (Vec::new(), 0), "{what}");
     }
+}
+
+#[tokio::test]
+async fn a_completion_whose_answer_was_lost_is_found_to_have_happened() {
+    let (store, lost) = (Arc::new(MiniS3::new(true)), AtomicUsize::new(0));
+    let answering = store.clone();
+    let stub = Stub::start(move |seen: &Seen| {
+        let reply = answering.answer(seen);
+        let is_lost = is_complete(seen) && lost.fetch_add(1, Ordering::SeqCst) == 0;
+        if is_lost { Reply::new(200, "<R>").cut() } else { reply }
+    })
+    .await;
+    let rig = Rig { stub, store };
+    let driver = rig.driver(&[SMALL_PARTS]).await;
+    offload(&driver, ENTRIES).await.unwrap();
+    assert!(read(&driver, ENTRIES).await.unwrap() == payloads(ENTRIES));
+    assert_eq!(rig.stub.count(is_complete), 2);
 }
 
 #[tokio::test]

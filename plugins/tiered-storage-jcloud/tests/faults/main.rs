@@ -8,3 +8,4 @@ mod stub;
 mod answers;
 mod kit;
 mod requests;
+mod secrets;

@@ -113,7 +113,9 @@ async fn mistakes_are_told_when_a_driver_is_configured() {
     ];
     let endpoint = ("s3ManagedLedgerOffloadServiceEndpoint", "http://127.0.0.1:1");
     let extra = |name: &str| format!("managedLedgerOffloadExtraConfig{name}");
-    let table: Vec<(&str, Vec<(String, &str)>, Vec<String>)> = vec![
+    // Driver, further keys, and the keys that are wrong.
+    type Case<'a> = (&'a str, Vec<(String, &'a str)>, Vec<String>);
+    let table: Vec<Case<'_>> = vec![
         ("aws-s3", vec![], vec!["s3ManagedLedgerOffloadRegion".to_owned()]),
         ("S3", vec![], vec!["managedLedgerOffloadServiceEndpoint".to_owned()]),
         (
@@ -164,6 +166,20 @@ async fn mistakes_are_told_when_a_driver_is_configured() {
         if !expected.is_empty() {
             assert_eq!(ObjectStoreFactory::create(config).await.unwrap_err().code(), ErrorCode::InvalidConfig);
         }
+    }
+}
+
+#[tokio::test]
+async fn a_bucket_goes_before_the_hosts_name_where_that_is_asked_for() {
+    // opendal takes a bucket's name off the front of a host: this one's begins with it.
+    for style in ["true", "false"] {
+        let rig = Rig::new(|_| None).await;
+        let endpoint = ("s3ManagedLedgerOffloadServiceEndpoint", "http://tier.example.invalid:1");
+        let driver = rig.driver(&[endpoint, ("managedLedgerOffloadExtraConfigVirtualHostStyle", style)]).await;
+        let one = driver.health().await.unwrap_err();
+        let parts = offload(&driver, 12_000).await.unwrap_err();
+        // It was about to go there, and the name leads nowhere.
+        assert_eq!((one.code(), parts.code()), (ErrorCode::Unavailable, ErrorCode::Unavailable), "{one} {parts}");
     }
 }
 

@@ -8,7 +8,7 @@
 //! | `GCS`, with `_BUCKET` alone | fake-gcs-server |
 //! | `OSS` | the stand-in for Aliyun OSS, before SeaweedFS |
 //!
-//! Without its variables a server is skipped, and says so; with `LONGSHORE_REQUIRE_SERVERS` that is a failure.
+//! Without its variables a server is skipped, and says so, unless `LONGSHORE_REQUIRE_SERVERS` names it, or `all`.
 
 #![allow(clippy::unwrap_used, reason = "a failed step of a test is the test's failure")]
 

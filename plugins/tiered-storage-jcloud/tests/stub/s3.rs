@@ -11,12 +11,19 @@ struct Object {
     metadata: Vec<(String, String)>,
 }
 
+#[derive(Clone, Debug, Default)]
+struct Upload {
+    path: String,
+    object: Object,
+    parts: BTreeMap<u32, Vec<u8>>,
+}
+
 /// A store with any buckets.
 #[derive(Debug, Default)]
 pub struct MiniS3 {
     repeats_checksums: bool,
     objects: Mutex<BTreeMap<String, Object>>,
-    uploads: Mutex<BTreeMap<String, (String, Object, BTreeMap<u32, Vec<u8>>)>>,
+    uploads: Mutex<BTreeMap<String, Upload>>,
 }
 
 impl MiniS3 {
@@ -68,20 +75,20 @@ impl MiniS3 {
     fn begin(&self, seen: &Seen) -> Reply {
         let mut uploads = self.uploads.lock().unwrap();
         let id = format!("up-{}", uploads.len() + 1);
-        uploads.insert(id.clone(), (seen.path.clone(), object(seen), BTreeMap::new()));
+        uploads.insert(id.clone(), Upload { path: seen.path.clone(), object: object(seen), parts: BTreeMap::new() });
         Reply::new(200, format!("<R xmlns=\"http://s3.example.com/\"><UploadId>{id}</UploadId></R>"))
     }
 
     fn put_part(&self, seen: &Seen, id: &str) -> Reply {
         let mut uploads = self.uploads.lock().unwrap();
-        let Some((_, _, parts)) = uploads.get_mut(id) else { return Reply::refusal(404, "NoSuchUpload") };
+        let Some(Upload { parts, .. }) = uploads.get_mut(id) else { return Reply::refusal(404, "NoSuchUpload") };
         let number = seen.asks("partNumber").unwrap().parse().unwrap();
         parts.insert(number, seen.body.clone());
         self.with_checksum(seen, Reply::new(200, "").with("etag", format!("\"part-{number}\"")))
     }
 
     fn complete(&self, id: &str) -> Reply {
-        let Some((path, mut object, parts)) = self.uploads.lock().unwrap().remove(id) else {
+        let Some(Upload { path, mut object, parts }) = self.uploads.lock().unwrap().remove(id) else {
             return Reply::refusal(404, "NoSuchUpload");
         };
         object.body = parts.into_values().flatten().collect();
@@ -91,7 +98,7 @@ impl MiniS3 {
 
     fn list_uploads(&self) -> Reply {
         let uploads = self.uploads.lock().unwrap();
-        let listed = uploads.iter().map(|(id, (path, ..))| {
+        let listed = uploads.iter().map(|(id, Upload { path, .. })| {
             let key = path.rsplit('/').next().unwrap();
             format!("<Upload><Key>{key}</Key><UploadId>{id}</UploadId></Upload>")
         });

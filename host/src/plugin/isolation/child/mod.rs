@@ -160,7 +160,7 @@ fn read_library(library: OwnedFd, hello: &Hello) -> Result<Image, Error> {
         return Err(Error::new(ErrorCode::Internal, "the library that the host gave is not the one that it checked"));
     }
     // The host has judged who owned the file; this is the memory's own.
-    Ok(Image { bytes, sha256, ownership: Ownership::from(&metadata) })
+    Ok(Image { bytes: bytes.into(), sha256, ownership: Ownership::from(&metadata) })
 }
 
 /// What the library says about itself, checked as the host checked it.

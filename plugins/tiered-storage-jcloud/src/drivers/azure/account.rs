@@ -171,6 +171,8 @@ mod tests {
 
     const KEY: &str = "aHVzaC1odXNo";
 
+    type Variables<'a> = &'a [(&'a str, &'a str)];
+
     fn read(variables: &[(&str, &str)]) -> Result<Account, String> {
         Account::read(&Environment::of(variables)).map_err(|problem| problem.to_string())
     }
@@ -186,7 +188,7 @@ mod tests {
         );
         let signature = "BlobEndpoint=https://third.blob.core.windows.net/;SharedAccessSignature=sv=2022&sig=hush";
         let identity = [(IDENTITY[0], "/token"), (IDENTITY[1], "t"), (IDENTITY[2], "c"), (ACCOUNT, "tier")];
-        let table: [(&[(&str, &str)], &str, &str, Proof); 6] = [
+        let table: [(Variables<'_>, &str, &str, Proof); 6] = [
             (&[(ACCOUNT, "tier"), (ACCESS_KEY, KEY)], "tier", "https://tier.blob.core.windows.net", key.clone()),
             (&[(CONNECTION_STRING, &connection)], "other", "https://other.blob.core.chinacloudapi.cn", key.clone()),
             (
@@ -221,7 +223,7 @@ mod tests {
     fn what_is_missing_or_wrong_is_named_and_secrets_are_not() {
         let no_key = format!("AccountName=tier;Key={KEY}");
         let half_key = ("AccountName=tier;AccountKey=hush!", "is not base64");
-        let table: [(&[(&str, &str)], &str); 8] = [
+        let table: [(Variables<'_>, &str); 8] = [
             (&[], "AZURE_STORAGE_ACCOUNT: azureblob takes its account from the environment"),
             (&[(ACCESS_KEY, KEY)], "AZURE_STORAGE_ACCOUNT: "),
             (&[(ACCOUNT, "tier")], "AZURE_STORAGE_ACCESS_KEY: "),

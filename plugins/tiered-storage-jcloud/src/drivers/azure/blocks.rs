@@ -23,6 +23,7 @@ use serde_json::{Value, json};
 use crate::object_store::failure::Failure;
 use crate::object_store::multiparts::Multiparts;
 use crate::object_store::own_requests::PutObject;
+use crate::object_store::user_metadata::encode;
 use crate::object_store::wire::Wire;
 use crate::object_store::xml_multiparts::{PATH, QUERY, text_in};
 
@@ -164,10 +165,10 @@ impl Multiparts for Container {
 
     /// All uploads of one key look like one.
     async fn list(&self, prefix: &str) -> Result<Vec<OpenMultipart>> {
-        let query = format!(
-            "comp=list&include=uncommittedblobs&prefix={}&restype=container",
-            utf8_percent_encode(prefix, QUERY)
-        );
+        let mut query = "comp=list&include=uncommittedblobs&restype=container".to_owned();
+        if !prefix.is_empty() {
+            let _ = write!(query, "&prefix={}", utf8_percent_encode(prefix, QUERY));
+        }
         let answer = self.exchange(Method::GET, "", &query, HeaderMap::new(), Bytes::new()).await;
         let keys = answer.and_then(|answer| empty_blobs(&answer)).map_err(self.error(prefix))?;
         let mut open = Vec::new();
@@ -207,8 +208,8 @@ impl Upload {
 }
 
 fn attributes_json(attributes: &ObjectAttributes) -> Value {
-    let metadata: Vec<Value> =
-        attributes.user_metadata.pairs().iter().map(|(name, value)| json!([identifier(name), value])).collect();
+    let pairs = encode(&attributes.user_metadata).into_iter();
+    let metadata: Vec<Value> = pairs.map(|(name, value)| json!([identifier(&name), value])).collect();
     json!({"type": attributes.content_type, "metadata": metadata})
 }
 

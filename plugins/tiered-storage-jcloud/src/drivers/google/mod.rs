@@ -55,8 +55,9 @@ const XML_LIMITS: StoreLimits =
 const RESUMABLE_PART_BYTES: u64 = 8 << 20;
 /// From Google's quotas.
 const OBJECT_BYTES_MAX: u64 = 5 << 40;
-/// One chunk is on its way while the next one is filled: they go one after the other, so more would only wait.
-const RESUMABLE_PARTS_IN_FLIGHT: usize = 2;
+/// They go one after the other. A second one would wait for the first with one of the engine's requests in its hands, which the
+/// first may need for another attempt.
+const RESUMABLE_PARTS_IN_FLIGHT: usize = 1;
 
 /// How large objects are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -120,7 +121,11 @@ impl GoogleSettings {
         let (multiparts, limits): (Box<dyn Multiparts>, StoreLimits) = match self.upload_method {
             UploadMethod::XmlMultipart => {
                 let address = self.endpoint.bucket(name, AddressStyle::Path);
-                let dialect = Dialect { metadata_prefix: "x-goog-meta-", part_checksum: PartChecksum::Google };
+                let dialect = Dialect {
+                    metadata_prefix: "x-goog-meta-",
+                    metadata_name: str::to_ascii_lowercase,
+                    part_checksum: PartChecksum::Google,
+                };
                 (Box::new(XmlMultiparts::new(wire.clone(), name, address, dialect)), XML_LIMITS)
             }
             UploadMethod::Resumable => (Box::new(ResumableUploads::new(objects.clone())), self.resumable_limits()),
@@ -176,6 +181,12 @@ fn key_file(keys: &mut Keys<'_>, endpoint: Option<&Endpoint>) -> Option<Option<P
             None
         }
     }
+}
+
+/// A key file that is in order.
+#[cfg(test)]
+pub(super) fn key_file_for_tests() -> String {
+    service_account::tests::key_file("https://oauth2.googleapis.com/token").to_string()
 }
 
 /// Leaves requests as they are, for emulators.

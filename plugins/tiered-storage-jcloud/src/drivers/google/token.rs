@@ -35,6 +35,8 @@ const GRANT_TYPE: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
 const RENEW_BEFORE: Duration = Duration::from_secs(180);
 /// A token that lasts no longer than this is not used any more: a request takes time to arrive.
 const USE_UNTIL_BEFORE: Duration = Duration::from_secs(15);
+/// A token that the store refuses is given up, unless it is newer than this: then another one would fare no better.
+const REFUSED_AFTER: Duration = Duration::from_secs(1);
 /// The pause after a failed renewal.
 const RENEW_PAUSE: Duration = Duration::from_secs(10);
 const EXCHANGE_TIME_MAX: Duration = Duration::from_secs(20);
@@ -61,6 +63,7 @@ type Exchange = Shared<BoxFuture<'static, Result<Arc<Token>>>>;
 /// A bearer token; `Debug` does not show it.
 pub(super) struct Token {
     secret: String,
+    asked_at: Instant,
     ends_at: Instant,
 }
 
@@ -147,6 +150,11 @@ impl Sign for TokenSource {
         head.headers.insert(AUTHORIZATION, bearer);
         Ok(())
     }
+
+    fn renew(&self) {
+        let mut state = self.state();
+        state.token = state.token.take().filter(|token| token.asked_at.elapsed() < REFUSED_AFTER);
+    }
 }
 
 async fn exchange(key_file: PathBuf, client: Client) -> Result<Arc<Token>> {
@@ -192,7 +200,7 @@ async fn ask(what: &str, account: &ServiceAccount, assertion: &str, client: &Cli
 fn token_of(answer: &Value, asked_at: Instant) -> Option<Token> {
     let secret = answer.get("access_token")?.as_str().filter(|token| !token.is_empty())?;
     let seconds = answer.get("expires_in")?.as_u64().filter(|seconds| *seconds > 0)?;
-    Some(Token { secret: secret.to_owned(), ends_at: asked_at.checked_add(Duration::from_secs(seconds))? })
+    Some(Token { secret: secret.to_owned(), asked_at, ends_at: asked_at.checked_add(Duration::from_secs(seconds))? })
 }
 
 /// The error for an answer without a token. `error` and `error_description` are those of RFC 6749; they are quoted as far as

@@ -114,7 +114,7 @@ async fn a_ledger_of_more_than_32_blocks_goes_out_in_parts_with_checksums_and_co
 #[tokio::test(flavor = "multi_thread")]
 async fn a_ledger_goes_out_in_chunks_too() {
     let bench = Bench::start(&[("UploadMethod", "resumable"), ("PartSizeInBytes", "5400000")]).await;
-    assert_eq!(bench.settings().engine.upload.parts_in_flight_max, 2);
+    assert_eq!(bench.settings().engine.upload.parts_in_flight_max, 1);
     round_trip(&bench.engine(), 23).await;
     let stub = bench.stub.state();
     assert!(stub.chunks_written >= 5 && stub.parts_written == 0, "{stub:?}");

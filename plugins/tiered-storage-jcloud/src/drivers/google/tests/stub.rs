@@ -155,7 +155,7 @@ impl State {
             return match (asked.method.as_str(), asked.query("uploadType"), asked.query("upload_id")) {
                 ("POST", Some("multipart"), None) => self.insert(&asked),
                 ("POST", Some("resumable"), None) => self.begin_session(&asked),
-                ("PUT", _, Some(id)) => self.chunk(&id.to_owned(), &asked),
+                ("PUT", _, Some(id)) => self.chunk(id, &asked),
                 ("DELETE", _, Some(id)) => match self.sessions.remove(id) {
                     Some(_) => StatusCode::from_u16(499).unwrap().into_response(),
                     None => refused(404, "notFound"),
@@ -164,7 +164,7 @@ impl State {
             };
         }
         if let Some(key) = asked.path.strip_prefix(&xml) {
-            return self.xml(&key.to_owned(), &asked);
+            return self.xml(key, &asked);
         }
         if asked.path == objects {
             return self.list(&asked);

@@ -139,6 +139,17 @@ async fn a_token_is_renewed_before_its_end() {
 }
 
 #[tokio::test]
+async fn a_token_that_the_store_refuses_is_given_up_but_not_at_once() {
+    let google = Google::start(3600).await;
+    assert_eq!(google.secret().await.unwrap(), "token-1");
+    google.source.renew();
+    assert_eq!(google.secret().await.unwrap(), "token-1");
+    tokio::time::sleep(REFUSED_AFTER).await;
+    google.source.renew();
+    assert_eq!(google.secret().await.unwrap(), "token-2");
+}
+
+#[tokio::test]
 async fn a_failed_renewal_is_survived_while_the_old_token_lasts() {
     let google = Google::start(RENEW_BEFORE.as_secs() as u32 - 1).await;
     google.secret().await.unwrap();

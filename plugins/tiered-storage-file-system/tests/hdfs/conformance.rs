@@ -1,0 +1,33 @@
+//! The conformance kit over the driver on HDFS, in each compression.
+
+use longshore_conformance::{Profile, Suite};
+use tiered_storage_file_system::FileSystemFactory;
+use uuid::Uuid;
+
+use crate::kit::COMPRESSIONS;
+use crate::server::{Store, hdfs_config, shared, uri};
+
+fn try_out(uri: &str, compression: &str) {
+    let config_folder = tempfile::tempdir().unwrap();
+    let folder = format!("/tests/{}", Uuid::new_v4().simple());
+    let values = [("io.seqfile.compression.type", compression)];
+    let config = hdfs_config(config_folder.path(), &format!("{uri}{folder}"), &values);
+    let mut suite = Suite::new(Profile::Quick);
+    // Bytes in clear that somebody changes with HDFS's own means have no checksum that would tell: HDFS makes new ones.
+    if compression != "NONE" {
+        suite = suite.probe(Store::new(uri, &folder));
+    }
+    let report = suite.try_out::<FileSystemFactory>(config);
+    Store::new(uri, &folder).clear();
+    report.assert_passed();
+}
+
+#[test]
+fn every_promise_is_kept_in_each_compression() {
+    let Some(uri) = uri("every_promise_is_kept_in_each_compression") else { return };
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let _servers = runtime.block_on(shared());
+    for compression in COMPRESSIONS {
+        try_out(&uri, compression);
+    }
+}
