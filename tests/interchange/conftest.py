@@ -109,8 +109,6 @@ def offloaded(request, original, kinds, run_folder, tmp_path_factory):
 def adopted(offloaded, original, tmp_path_factory):
     """A broker of ours that serves the original's copies. Comes before anything is put in their place."""
     tier = offloaded.tier
-    if not tier.our_driver:
-        pytest.skip(f"no driver of ours serves {tier.name} yet")
     topics = [topic for topic in offloaded.topics if topic.form is tiers.THEIRS]
     longshore = servers.Longshore(tmp_path_factory.mktemp("longshore"), tier.our_conf, tier.environment)
     longshore.import_from(original, [topic.name for topic in topics])
@@ -138,8 +136,6 @@ def replaced(original, offloaded, program, tmp_path_factory):
 def ours(replaced, original, kinds, tmp_path_factory):
     """A topic that a broker of ours made and offloaded, given to the original. Comes after what reads `replaced`."""
     tier = replaced.tier
-    if not tier.our_driver:
-        pytest.skip(f"no driver of ours serves {tier.name} yet")
     topic = Topic(f"{tier.slug}-ours", tiers.Form("offloaded by our broker"))
     # Makes the topic known to the original, with an empty ledger that stays behind ours.
     original.rest("PUT", servers.topic_path(topic.name))

@@ -96,7 +96,6 @@ class LocalFolder(FileSystem):
     name = "filesystem, local"
     slug = "local"
     forms = [*MAP_FILE_FORMS, TAKEN_AWAY]
-    our_driver = True
 
     def __init__(self, folder):
         super().__init__()
@@ -135,7 +134,6 @@ class Hdfs(FileSystem):
     name = "filesystem, HDFS"
     slug = "hdfs"
     forms = [THEIRS, *MAP_FILE_FORMS[1:4]]
-    our_driver = False
 
     def __init__(self, folder):
         super().__init__()
@@ -198,7 +196,6 @@ class S3:
     slug = "s3"
     forms = [*OBJECT_FORMS, TAKEN_AWAY]
     driver_name = "S3"
-    our_driver = True
 
     def __init__(self, folder):
         self.server = Server("seaweedfs", folder)
