@@ -17,6 +17,10 @@ const BLOCK_BYTES_MIN: u64 = 5 << 20;
 const PARTS_IN_FLIGHT_MAX: u64 = 64;
 const PART_BYTES: RangeInclusive<u64> = 5 << 20..=1 << 30;
 const CACHE_BYTES: RangeInclusive<u64> = 4 << 20..=64 << 30;
+/// The broker's longest message, which it hands to every driver; an entry is one with its metadata around it.
+const MESSAGE_BYTES_MAX_KEY: &str = "maxMessageSize";
+const MESSAGE_BYTES_MAX: RangeInclusive<u64> = 1..=1 << 30;
+const ENTRY_METADATA_BYTES_MAX: u64 = 64 << 10;
 /// The longest name of a bucket that any store has.
 const BUCKET_NAME_BYTES_MAX: usize = 222;
 
@@ -123,6 +127,10 @@ fn engine(keys: &mut Keys<'_>, driver: Driver) -> EngineOptions {
     upload.part_bytes = keys.number(keys.extra("PartSizeInBytes"), PART_BYTES);
     upload.write.index = keys.word(keys.extra("IndexForm"), &INDEX_FORMS).unwrap_or(upload.write.index);
     upload.verify = keys.word(keys.extra("VerifyUpload"), &VERIFICATIONS).unwrap_or(upload.verify);
+    let message = keys.value(MESSAGE_BYTES_MAX_KEY).map(|value| (MESSAGE_BYTES_MAX_KEY.to_owned(), value));
+    if let Some(bytes) = keys.number(message, MESSAGE_BYTES_MAX) {
+        engine.read.entry_bytes_max = engine.read.entry_bytes_max.max(bytes + ENTRY_METADATA_BYTES_MAX);
+    }
     let cache_bytes = keys.number(keys.extra("ReadCacheSizeInBytes"), CACHE_BYTES);
     engine.read.extents_bytes_max = cache_bytes.unwrap_or(engine.read.extents_bytes_max);
     engine
@@ -187,6 +195,14 @@ mod tests {
         assert!(!problems.concat().contains("hush"));
         let form = "managedLedgerOffloadExtraConfigIndexForm=thick: not one of checked, dense, sparse";
         assert!(problems.contains(&form.to_owned()), "{problems:?}");
+    }
+
+    #[test]
+    fn entries_are_as_long_as_the_brokers_messages_and_never_shorter_than_the_default() {
+        let longest =
+            |value| read("transient", &[BUCKET, ("maxMessageSize", value)]).unwrap().engine.read.entry_bytes_max;
+        let default = EngineOptions::default().read.entry_bytes_max;
+        assert_eq!([longest("1024"), longest("20971520")], [default, 20_971_520 + ENTRY_METADATA_BYTES_MAX]);
     }
 
     #[test]
