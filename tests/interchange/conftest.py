@@ -83,8 +83,8 @@ class Served:
 @pytest.fixture(scope="module")
 def offloaded(request, original, kinds, run_folder, tmp_path_factory):
     tier = request.param(run_folder)
-    tier.start(original)
     try:
+        tier.start(original)
         original.start(tier.conf, tier.environment)
         topics = [Topic(f"{tier.slug}-{number}", form) for number, form in enumerate(tier.forms)]
         with told(f"{tier.name}: producing"):

@@ -43,6 +43,8 @@ class Results:
         yield f"- client: Python client {version('pulsar-client')}, Python {platform.python_version()}"
         yield f"- servers: SeaweedFS {script_version('seaweedfs')}, HDFS {script_version('hdfs')}"
         yield f"- blocks of the original: {tiers.BLOCK_BYTES >> 20} MiB; largest message of its broker: 1 MiB"
+        yield "- the original's `aws-s3` asks Amazon for the bucket's region even where it is given an endpoint: its JVM was told the server's"
+        yield "  address as that of the regions us-standard and us-east-1"
         yield ""
 
     def _kinds(self):

@@ -24,6 +24,12 @@ PORTS = {
     "PULSAR_PORT": FIRST_PORT + 80,
     "PULSAR_HTTP_PORT": FIRST_PORT + 81,
 }
+PORTS_OF = {
+    "seaweedfs": ["SEAWEEDFS_PORT"],
+    "hdfs": ["HDFS_PORT"],
+    "bookkeeper": ["BOOKKEEPER_ZK_PORT", "BOOKKEEPER_PORT"],
+    "pulsar": ["PULSAR_PORT", "PULSAR_HTTP_PORT"],
+}
 START_SECONDS = 1200
 REST_SECONDS = 120
 OFFLOAD_SECONDS = 300
@@ -62,6 +68,9 @@ class Server:
 
     def start(self, **environment):
         """Starts it and answers what it exports."""
+        # Somebody else's server would pass for this one.
+        for port in (PORTS[name] for name in PORTS_OF[self.script.name]):
+            assert not port_is_taken(port), f"port {port} is taken: move this suite with LONGSHORE_INTERCHANGE_PORT"
         return self._export(self._run("start", {**self.environment, **environment}))
 
     def look(self):
@@ -273,6 +282,11 @@ def new_client(broker):
         yield client
     finally:
         client.close()
+
+
+def port_is_taken(port):
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 def free_port():
