@@ -4,7 +4,7 @@
 //! | step | read |
 //! |---|---|
 //! | what the original says of a topic | `source`, from `internal_info` (its REST API) or `record` (its metadata store) |
-//! | what would be recorded, or why not | [`plan`], pure |
+//! | what would be recorded, or why not | [`plan()`], pure |
 //! | whether the copies can be read | [`check`] |
 //! | the records | `managed_ledger::adopt`, `namespace` |
 //!

@@ -1,5 +1,5 @@
 //! Reads frames from a socket. A long body goes straight into a buffer of its own and of its size, which its header tells and
-//! [`frame`](super::frame) has bounded.
+//! [`frame`] has bounded.
 
 use bytes::{BufMut, BytesMut};
 use tokio::net::UnixStream;

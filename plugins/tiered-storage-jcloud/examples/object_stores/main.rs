@@ -140,6 +140,7 @@ fn main() -> Result<()> {
     if rustls::crypto::ring::default_provider().install_default().is_err() {
         bail!("another TLS provider is installed already");
     }
+    opendal::install_default();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     if arguments.serve {
         return runtime.block_on(null_store::serve());
