@@ -1,5 +1,5 @@
 //! A store of S3's shape that costs as little as one can: it looks whether a request is signed and its length is said, keeps
-//! bodies in memory that it uses again, and computes no checksum. What is measured against it is the client.
+//! bodies in memory that it uses again, and believes every checksum. What is measured against it is the client.
 //!
 //! | request | answer |
 //! |---|---|
@@ -139,6 +139,12 @@ impl Request {
         kept.fold(String::new(), |lines, (name, value)| lines + name + ": " + value + "\r\n")
     }
 
+    /// The line that says that a checksum was compared, which here it was not.
+    fn checksum(&self) -> String {
+        let sent = self.headers.get("x-amz-checksum-crc32c");
+        sent.map(|value| format!("x-amz-checksum-crc32c: {value}\r\n")).unwrap_or_default()
+    }
+
     /// First and last byte that are asked for, of so many.
     fn range(&self, object_bytes: u64) -> Option<(u64, u64)> {
         let (first, last) = self.headers.get("range")?.strip_prefix("bytes=")?.split_once('-')?;
@@ -193,12 +199,12 @@ async fn answer(store: &Store, request: &Request, body: Body, to: &mut (impl Asy
                 Some(upload) => drop(upload.parts.insert(number, body)),
                 None => bail!("a part of the unknown upload {upload}"),
             }
-            say(to, "200 OK", &format!("ETag: \"{number}\"\r\n"), b"").await
+            say(to, "200 OK", &format!("ETag: \"{number}\"\r\n{}", request.checksum()), b"").await
         }
         ("PUT", None) => {
             let object = Object { parts: vec![body], attributes: request.attributes() };
             locked(&store.objects).insert(request.key.clone(), Arc::new(object));
-            say(to, "200 OK", "ETag: \"whole\"\r\n", b"").await
+            say(to, "200 OK", &format!("ETag: \"whole\"\r\n{}", request.checksum()), b"").await
         }
         ("POST", None) => {
             let id = format!("upload-{}", store.uploads_begun.fetch_add(1, Ordering::Relaxed));
