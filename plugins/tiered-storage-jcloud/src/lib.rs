@@ -2,7 +2,7 @@
 //!
 //! | to understand | read |
 //! |---|---|
-//! | which keys there are | `config`, `keys` |
+//! | which keys there are | config.schema.json, `config`, `keys` |
 //! | which stores there are | `drivers`, one file for each |
 //! | how a bucket is reached | `object_store` |
 //! | one offload, one read | `offloader`, then the library `block-format` |
@@ -28,4 +28,5 @@ longshore_plugin_api::export_offloader! {
     factory: ObjectStoreFactory,
     name: "tiered-storage-jcloud",
     drivers: ["aws-s3", "S3", "google-cloud-storage", "azureblob", "aliyun-oss", "transient"],
+    schema: include_str!("../config.schema.json"),
 }

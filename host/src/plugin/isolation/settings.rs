@@ -62,7 +62,7 @@ impl IsolationSettings {
 
 /// What drivers of object stores, and the libraries under them, look at.
 pub const ENVIRONMENT_DEFAULT: &str = "PATH,HOME,USER,LANG,LC_*,TZ,TMPDIR,RUST_BACKTRACE,SSL_CERT_*,*_PROXY,*_proxy,AWS_*,\
-    AZURE_*,GOOGLE_*,GCE_*,CLOUDSDK_*,ALIBABA_*,OSS_*,HADOOP_*,JAVA_HOME,KRB5*";
+    AZURE_*,GOOGLE_*,GCE_*,CLOUDSDK_*,ALIBABA_*,ALIYUN_*,OSS_*,ACCESS_KEY_ID,ACCESS_KEY_SECRET,HADOOP_*,JAVA_HOME,KRB5*";
 
 impl Default for IsolationSettings {
     fn default() -> Self {

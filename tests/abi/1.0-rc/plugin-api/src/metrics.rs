@@ -1,6 +1,7 @@
 //! A driver's own figures, which the host shows among its own at `/metrics`, as `longshore_plugin_own_<plugin>_<name>`.
 //!
-//! Names are letters, digits and `_`, end in their unit (`_bytes`, `_seconds`), and a counter's in `_total`. A label's values must
+//! Names are letters, digits and `_`, end in their unit (`_bytes`, `_seconds`), and a counter's in `_total`; none ends as the parts
+//! of a histogram do (`_bucket`, `_sum`, `_count`). A label's values must
 //! be few: the host keeps a bounded number of series for each plugin and refuses further ones, which it says in its log.
 //! Recording takes some nanoseconds and never blocks. Before a library is started, as in an author's own tests, nothing is kept.
 //!

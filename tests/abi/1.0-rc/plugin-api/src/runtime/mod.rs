@@ -183,7 +183,9 @@ impl PluginRuntime {
         adapter::create(self, context, make)
     }
 
-    fn stop(&self) {
+    /// Ends it for good: tasks end at their next `await`, threads when they come back from blocking work. Returns at once; calls
+    /// afterwards answer `Unavailable`.
+    pub fn stop(&self) {
         self.stopped.store(true, Ordering::Release);
         let runtime = self.runtime.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(runtime) = runtime {
