@@ -1,5 +1,7 @@
 //! The configuration schema names the keys that the code reads, and no others.
 
+#![allow(clippy::unwrap_used)]
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;

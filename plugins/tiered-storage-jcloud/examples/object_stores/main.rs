@@ -136,11 +136,10 @@ impl Drop for Target {
 
 fn main() -> Result<()> {
     let arguments = Arguments::parse();
-    // The raw client is opendal with an HTTP client of its own, which asks for the process's provider.
+    // The raw client's HTTP client asks for the process's provider.
     if rustls::crypto::ring::default_provider().install_default().is_err() {
         bail!("another TLS provider is installed already");
     }
-    opendal::install_default();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     if arguments.serve {
         return runtime.block_on(null_store::serve());

@@ -3,9 +3,10 @@
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use futures_util::TryStreamExt;
-use opendal::Operator;
+use futures_util::{StreamExt, TryStreamExt};
+use http::{Method, Request, Response};
 use opendal::services::S3;
+use opendal::{Buffer, ErrorKind, HttpBody, HttpTransport, HttpTransporter, OperationContext, Operator};
 
 use crate::ledger::Pool;
 use crate::{PARTS_IN_FLIGHT, Target};
@@ -28,7 +29,8 @@ impl Raw {
             .region("us-east-1")
             .access_key_id(&target.access_key)
             .secret_access_key(&target.secret_key);
-        Ok(Self { operator: Operator::new(builder)?, pool: pool.clone() })
+        let context = OperationContext::new().with_http_transport(HttpTransporter::new(Plain(reqwest::Client::new())));
+        Ok(Self { operator: Operator::new(builder)?.with_context(context), pool: pool.clone() })
     }
 
     /// Writes an object in parts.
@@ -64,5 +66,27 @@ impl Raw {
 
     pub(crate) async fn delete(&self, key: &str) -> Result<()> {
         Ok(self.operator.delete(key).await?)
+    }
+}
+
+/// Requests as they come.
+#[derive(Debug)]
+struct Plain(reqwest::Client);
+
+impl HttpTransport for Plain {
+    async fn fetch(&self, request: Request<Buffer>) -> opendal::Result<Response<HttpBody>> {
+        let failed =
+            |error: reqwest::Error| opendal::Error::new(ErrorKind::Unexpected, "make a request").set_source(error);
+        let is_head = request.method() == Method::HEAD;
+        let request = reqwest::Request::try_from(request.map(|body| body.to_bytes())).map_err(failed)?;
+        let answer = self.0.execute(request).await.map_err(failed)?;
+        let bytes = answer.content_length().filter(|_| !is_head);
+        let mut response = Response::builder().status(answer.status());
+        if let Some(headers) = response.headers_mut() {
+            headers.clone_from(answer.headers());
+        }
+        let body = answer.bytes_stream().map(move |chunk| chunk.map(Buffer::from).map_err(failed));
+        let garbled = |error| opendal::Error::new(ErrorKind::Unexpected, "read an answer").set_source(error);
+        response.body(HttpBody::new(body, bytes)).map_err(garbled)
     }
 }
