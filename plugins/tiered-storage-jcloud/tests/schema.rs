@@ -1,6 +1,6 @@
 //! The configuration schema names the keys that the code reads, and no others.
 
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, reason = "a failed step of a test is the test's failure")]
 
 use std::collections::BTreeSet;
 use std::fs;

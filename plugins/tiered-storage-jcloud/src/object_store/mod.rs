@@ -7,6 +7,7 @@
 //! | what can go wrong | `failure`, `refusal` |
 //! | objects in parts | `multiparts`, `xml_multiparts` |
 //! | what else opendal does not do | `own_requests` |
+//! | memory for what is read | `spare` |
 //! | addresses, and what stands beside an object | `endpoint`, `user_metadata` |
 //!
 //! Each method is one request. Nothing is tried again, limited or timed here: the engine does that.
@@ -17,6 +18,7 @@ pub(crate) mod http;
 pub(crate) mod multiparts;
 pub(crate) mod own_requests;
 pub(crate) mod refusal;
+mod spare;
 pub(crate) mod user_metadata;
 pub(crate) mod wire;
 pub(crate) mod xml_multiparts;
@@ -32,13 +34,14 @@ use block_format::store::{
     StoreLimits, UploadId,
 };
 use block_format::user_metadata::UserMetadata;
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use futures_util::TryStreamExt;
 use longshore_plugin_api::{Error, Result};
 use opendal::{HttpTransporter, Metadata, OperationContext, Operator};
 
 use failure::Failure;
 use own_requests::OwnRequests;
+use spare::{SpareBuffer, Spares};
 use wire::Wire;
 
 /// Objects of a page: one less than stores give at once, so that a page tells whether another one follows.
@@ -51,6 +54,7 @@ pub(crate) struct ObjectBucket {
     own: OwnRequests,
     limits: StoreLimits,
     wire: Wire,
+    spares: Arc<Spares>,
 }
 
 impl fmt::Debug for ObjectBucket {
@@ -75,7 +79,7 @@ impl ObjectBucket {
         let context = OperationContext::new().with_http_transport(HttpTransporter::new(wire.clone()));
         // Without the layers that opendal puts on by itself: to them, a range that reaches behind the object's end is an error.
         let operator = Operator::from_parts(context, Arc::new(service));
-        Ok(Arc::new(Self { name: name.to_owned(), operator, own: own.into(), limits, wire }))
+        Ok(Arc::new(Self { name: name.to_owned(), operator, own: own.into(), limits, wire, spares: Arc::default() }))
     }
 
     fn error(&self, key: &str) -> impl Fn(opendal::Error) -> Error {
@@ -87,22 +91,22 @@ impl ObjectBucket {
         let reader = self.operator.reader(key).await?;
         let mut chunks = reader.clone().into_stream(range.clone()).await?;
         let asked = usize::try_from(range.end - range.start).unwrap_or(usize::MAX);
-        let mut bytes = BytesMut::new();
+        let mut buffer = None;
         while let Some(chunk) = chunks.try_next().await? {
-            if bytes.is_empty() {
+            let bytes = buffer.get_or_insert_with(|| {
                 let there = reader.metadata().map_or(0, |object| object.content_length().saturating_sub(range.start));
-                bytes.reserve(asked.min(usize::try_from(there).unwrap_or(usize::MAX)));
-            }
+                self.spares.buffer(asked.min(usize::try_from(there).unwrap_or(usize::MAX)))
+            });
             let (chunk, room) = (chunk.to_bytes(), asked - bytes.len());
             if chunk.len() > room {
-                bytes.extend_from_slice(&chunk[..room]);
+                bytes.extend(&chunk[..room]);
                 break;
             }
-            bytes.extend_from_slice(&chunk);
+            bytes.extend(&chunk);
         }
         let object = reader.metadata();
         Ok(Fetched {
-            bytes: bytes.freeze(),
+            bytes: buffer.map(SpareBuffer::freeze).unwrap_or_default(),
             object_bytes: object.map(Metadata::content_length),
             // Google tells it in answers to HEAD alone; objects of ours always have some.
             user_metadata: object.map(user_metadata_of).filter(|told| !told.pairs().is_empty()),
