@@ -64,7 +64,7 @@ impl CopyEngine {
         result.map_err(|error| in_context(format_args!("copy ledger {} with uid {}", id.ledger_id, id.uid), &error))
     }
 
-    /// Opens a copy: one request, or none where its index is at hand. A copy that another process deleted may so still be
+    /// Opens a copy: one request, or none while somebody has it open. A copy that another process deleted may so still be
     /// opened; its entries are then `NotFound`, or come from what was fetched before.
     ///
     /// # Errors

@@ -41,7 +41,7 @@ const ENTRY_BYTES_MAX_DEFAULT: u64 = (5 << 20) + (64 << 10);
 pub struct ReadOptions {
     /// Bytes of data objects that are kept, those on their way included. A sequential reader takes up to three quarters.
     pub extents_bytes_max: u64,
-    /// Bytes of indexes that are kept for copies that nobody has open.
+    /// Bytes of indexes that are kept, with what reads learned of them.
     pub indexes_bytes_max: u64,
     /// No entry of the original's copies is longer: the broker's `maxMessageSize` and the metadata around a message. A copy
     /// with a sparse index is searched within these bounds; one with longer entries must be walked through, which a larger

@@ -1,5 +1,5 @@
-//! What is known of a copy: its index, and what reads learned of it. Kept for a while after the last handle is gone, weighed
-//! by what it takes.
+//! What is known of a copy: its index, and what reads learned of it. Shared by all who have it open. Of copies that nobody has
+//! open, what was learned is kept, weighed by what it takes; the store is asked again before it counts.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -32,12 +32,12 @@ pub(crate) struct OpenCopy {
     pub(crate) id: CopyId,
     pub(crate) data_key: String,
     pub(crate) index: Index,
-    pub(super) learned: LearnedPlaces,
+    pub(super) learned: Arc<LearnedPlaces>,
 }
 
 impl OpenCopy {
-    /// Reads a copy's index: one request.
-    pub(crate) async fn open(requests: &Requests, id: CopyId) -> Result<Arc<Self>> {
+    /// Reads a copy's index: one request. What is `learned` was of this copy.
+    async fn open(requests: &Requests, id: CopyId, learned: Arc<LearnedPlaces>) -> Result<Arc<Self>> {
         let keys = CopyKeys::new(id.ledger_id, id.uid);
         let bytes = read_index(requests, &keys.index).await?;
         let index = Index::decode(&keys.index, id.ledger_id, &bytes)?;
@@ -45,7 +45,7 @@ impl OpenCopy {
             let message = format!("{} is the index of the copy with uid {other}", keys.index);
             return Err(Error::new(ErrorCode::Corrupt, message));
         }
-        Ok(Arc::new(Self { id, data_key: keys.data, index, learned: LearnedPlaces::default() }))
+        Ok(Arc::new(Self { id, data_key: keys.data, index, learned }))
     }
 
     /// Whether an entry is found by walking through long granules.
@@ -147,12 +147,26 @@ impl OpenCopies {
         Self { copies: Cache::with_weighter(guess, bytes_max, ByBytes) }
     }
 
-    /// A copy; its index is read once, however many ask for it at the same time.
+    /// A copy; its index is read once, however many ask for it at the same time, and again when nobody has it open any more:
+    /// it may be gone since.
     pub(crate) async fn get(&self, requests: &Requests, id: CopyId) -> Result<Arc<OpenCopy>> {
-        self.copies.get_or_insert_async(&id, OpenCopy::open(requests, id)).await
+        let learned = match self.copies.get(&id) {
+            Some(copy) if is_held(&copy) => return Ok(copy),
+            Some(copy) => {
+                self.copies.remove(&id);
+                copy.learned.clone()
+            }
+            None => Arc::default(),
+        };
+        self.copies.get_or_insert_async(&id, OpenCopy::open(requests, id, learned)).await
     }
 
     pub(crate) fn forget(&self, id: CopyId) {
         self.copies.remove(&id);
     }
+}
+
+/// Whether anybody has a copy, besides the cache and who asks.
+fn is_held(copy: &Arc<OpenCopy>) -> bool {
+    Arc::strong_count(copy) > 2
 }

@@ -69,7 +69,7 @@ async fn a_short_ledger_takes_no_upload_in_parts() {
     let engine = engine(&store, EngineOptions::default());
     engine.offload(reader(&small_ledger()), request(uid(1))).await.unwrap();
     let names: Vec<&str> = store.calls().iter().map(|call| call.name).collect();
-    assert_eq!(names, ["head", "put", "head", "put", "get"]);
+    assert_eq!(names, ["get", "put", "head", "put", "get"]);
 }
 
 #[tokio::test]

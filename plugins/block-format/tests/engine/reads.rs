@@ -4,9 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use block_format::layout::WriteOptions;
+use block_format::store::BlobStore;
 use block_format::{CopyHandle, EngineOptions, IndexForm, ReadOptions, UploadOptions};
 use bytes::Bytes;
-use longshore_plugin_api::ReadHandle;
+use longshore_plugin_api::{ErrorCode, ReadHandle};
 
 use crate::kit::{Fault, FaultyStore, engine, keys, random_payloads, read_all, reader, request, stored, uid};
 
@@ -20,6 +21,25 @@ fn big_options(index: IndexForm) -> EngineOptions {
         },
         ..EngineOptions::default()
     }
+}
+
+#[tokio::test]
+async fn a_copy_that_nobody_has_open_is_asked_for_again() {
+    let store = FaultyStore::new();
+    let engine = engine(&store, EngineOptions::default());
+    let payloads = even_payloads(10, 1000);
+    engine.offload(reader(&payloads), request(uid(1))).await.unwrap();
+    let held = engine.open_read(&stored(uid(1))).await.unwrap();
+    assert_eq!(read_all(&held, MIB).await.unwrap(), payloads);
+    // Another process deletes it: who has it open shares what was fetched, nobody else opens what is gone.
+    for key in [keys(uid(1)).index, keys(uid(1)).data] {
+        store.inner.delete(&key).await.unwrap();
+    }
+    let shared = engine.open_read(&stored(uid(1))).await.unwrap();
+    assert_eq!(read_all(&shared, MIB).await.unwrap(), payloads);
+    drop((held, shared));
+    let error = engine.open_read(&stored(uid(1))).await.unwrap_err();
+    assert_eq!(error.code(), ErrorCode::NotFound, "{error}");
 }
 
 /// Entries of exactly this length, cheap to make.
@@ -46,6 +66,7 @@ async fn a_random_entry_takes_two_requests_cold_and_one_warm() {
         engine(&store, options).offload(reader(&payloads), request(uid(1))).await.unwrap();
         let engine = engine(&store, options);
         store.misbehave(Fault::None);
+        let _held = engine.open_read(&stored(uid(1))).await.unwrap();
         let mut random = fastrand::Rng::with_seed(5);
         for round in 1..=20 {
             let id = random.u64(0..60_000);
