@@ -12,7 +12,8 @@ mod parts;
 mod verify;
 
 use std::future::Future;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use bytes::Bytes;
 use longshore_plugin_api::{Error, ErrorCode, LedgerReader, OffloadRequest, Result};
@@ -28,7 +29,7 @@ use crate::turns::Turn;
 use crate::user_metadata::UserMetadata;
 
 use feed::EntryFeed;
-use parts::PartSink;
+use parts::{PartSink, PartsInFlight};
 pub use verify::Verify;
 
 /// The `Content-Type` of both objects.
@@ -51,6 +52,8 @@ pub struct UploadOptions {
     pub batch_bytes: u64,
     /// How the data object is looked at before its index is written.
     pub verify: Verify,
+    /// How long a copy that failed, or was given up, waits for the parts that are under way before it is taken away.
+    pub settle_time: Duration,
 }
 
 impl Default for UploadOptions {
@@ -61,6 +64,7 @@ impl Default for UploadOptions {
             parts_in_flight_max: 4,
             batch_bytes: 4 << 20,
             verify: Verify::default(),
+            settle_time: Duration::from_secs(5),
         }
     }
 }
@@ -98,6 +102,7 @@ struct Copy {
     keys: CopyKeys,
     data_attributes: ObjectAttributes,
     index_attributes: ObjectAttributes,
+    given_up: Mutex<PartsInFlight>,
 }
 
 impl Copy {
@@ -116,6 +121,7 @@ impl Copy {
             keys: CopyKeys::new(request.ledger_id, request.uid),
             data_attributes: attributes(Role::Data)?,
             index_attributes: attributes(Role::Index)?,
+            given_up: Mutex::default(),
             request: request.clone(),
             requests,
             options,
@@ -128,11 +134,25 @@ impl Copy {
         until(&stop, self.forget_former_index()).await?;
         let Err(error) = until(&stop, self.copy()).await else { return Ok(()) };
         let (ledger_id, uid) = (self.request.ledger_id, self.request.uid);
+        self.settle_parts().await;
         // The error says what went wrong; what stays behind is found again under the attempt's uid.
         if let Err(left) = removal::remove_attempt(&self.requests, &self.keys).await {
             tracing::warn!(ledger_id, %uid, error = %left, "a failed copy could not be taken away");
         }
         Err(error)
+    }
+
+    /// Waits for parts that are under way. Cut off, they could arrive behind what takes them away.
+    async fn settle_parts(&self) {
+        let mut parts = std::mem::take(&mut *self.given_up.lock().unwrap_or_else(PoisonError::into_inner));
+        let settled = async { while parts.join_next().await.is_some() {} };
+        if tokio::time::timeout(self.options.settle_time, settled).await.is_err() {
+            tracing::warn!(
+                key = self.keys.data,
+                left = parts.len(),
+                "parts of a failed copy were cut off on their way"
+            );
+        }
     }
 
     async fn copy(&self) -> Result<()> {

@@ -25,8 +25,19 @@ pub(super) struct PartSink<'a> {
     filling: Option<Vec<u8>>,
     upload: Option<BegunUpload>,
     parts_begun: u32,
-    in_flight: JoinSet<Result<(PartTag, u64)>>,
+    in_flight: PartsInFlight,
+    /// Where parts go that are under way when the copy ends early.
+    given_up: &'a Mutex<PartsInFlight>,
     done: Vec<PartTag>,
+}
+
+/// Parts on their way: the tag and the length of each.
+pub(super) type PartsInFlight = JoinSet<Result<(PartTag, u64)>>;
+
+impl Drop for PartSink<'_> {
+    fn drop(&mut self) {
+        *self.given_up.lock().unwrap_or_else(PoisonError::into_inner) = std::mem::take(&mut self.in_flight);
+    }
 }
 
 impl<'a> PartSink<'a> {
@@ -44,6 +55,7 @@ impl<'a> PartSink<'a> {
             upload: None,
             parts_begun: 0,
             in_flight: JoinSet::new(),
+            given_up: &copy.given_up,
             done: Vec::new(),
         }
     }

@@ -283,6 +283,7 @@ pub(crate) fn options(index: IndexForm) -> EngineOptions {
             parts_in_flight_max: 3,
             batch_bytes: 2_000,
             verify: Verify::WhereNeeded,
+            settle_time: Duration::from_millis(100),
         },
         read: ReadOptions { extents_bytes_max: 1 << 20, indexes_bytes_max: 1 << 20, ..ReadOptions::default() },
     }
