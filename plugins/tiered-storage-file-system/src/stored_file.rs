@@ -1,8 +1,8 @@
 //! A file of a copy as the format library reads it: by position, opened once more where its handle wore out.
 //!
-//! A handle wears out on NFS when the server forgot it (`ESTALE`, and over NFSv4 after a restart `EIO` or `EBADF`), and on HDFS when no machine that had a block still answers
-//! for it. Copies never change once they have their name, so the path leads to the same file again; should it not, the read
-//! fails.
+//! A handle wears out on NFS when the server forgot it (`ESTALE`, and over NFSv4 after a restart `EIO` or `EBADF`), and on HDFS
+//! when no machine that had a block still answers for it. Copies never change once they have their name, so the path leads to
+//! the same file again; should it not, the read fails.
 
 use std::cell::Cell;
 use std::io;

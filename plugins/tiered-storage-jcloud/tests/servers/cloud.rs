@@ -4,7 +4,7 @@
 //! Two of these drivers take their account from the environment. A test that needs one runs itself again as a process that
 //! has it: changing the environment of a process with threads is not safe.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::process::Command;
 use std::time::Duration;
@@ -23,7 +23,7 @@ use reqsign_core::{Context, Signer};
 use tiered_storage_jcloud::{ObjectStoreFactory, ObjectStoreOffloader};
 
 use crate::golden::{VECTORS, folder, sha256};
-use crate::server::{is_required, new_copy, offload, payloads, read_all};
+use crate::server::{data_key, is_required, new_copy, offload, payloads, read_all, scan};
 
 /// Says to a process which test it is to run.
 const WITHIN: &str = "LONGSHORE_TEST_WITHIN";
@@ -214,23 +214,6 @@ fn client() -> reqwest::Client {
         .with_root_certificates(rustls::RootCertStore::empty())
         .with_no_client_auth();
     reqwest::Client::builder().tls_backend_preconfigured(tls).no_proxy().build().unwrap()
-}
-
-fn data_key(stored: &StoredLedger) -> String {
-    format!("{}-ledger-{}", stored.uid, stored.ledger_id)
-}
-
-/// All copies that a scan finds, in pages of `limit`.
-async fn scan(driver: &impl Offloader, limit: u32) -> BTreeSet<(u64, String)> {
-    let (mut found, mut after) = (BTreeSet::new(), None);
-    loop {
-        let page = driver.scan(ScanRequest { after, limit }).await.unwrap();
-        found.extend(page.ledgers.iter().map(|it| (it.ledger_id, it.uid.to_string())));
-        after = page.next;
-        if after.is_none() {
-            return found;
-        }
-    }
 }
 
 /// Ledgers of one part and of many, small pages of scans, reads in any order, deletion twice.

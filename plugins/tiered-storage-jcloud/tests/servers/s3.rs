@@ -1,32 +1,13 @@
 //! What drivers `aws-s3` and `S3` do on each server.
 
-use std::collections::BTreeSet;
-
 use http::Method;
-use longshore_plugin_api::{Error, ErrorCode, Offloader, ReadHandle, ScanRequest, StoredLedger};
+use longshore_plugin_api::{Error, ErrorCode, Offloader, ReadHandle, ScanRequest};
 
 use crate::raw::Raw;
-use crate::server::{MANAGED_LEDGER, Server, new_copy, offload, payloads, read_all};
+use crate::server::{MANAGED_LEDGER, Server, data_key, new_copy, offload, payloads, read_all, scan};
 
 const DRIVERS: [&str; 2] = ["aws-s3", "S3"];
 const SMALL_PARTS: (&str, &str) = ("managedLedgerOffloadExtraConfigPartSizeInBytes", "5242880");
-
-fn data_key(stored: &StoredLedger) -> String {
-    format!("{}-ledger-{}", stored.uid, stored.ledger_id)
-}
-
-/// All copies that a scan finds, in pages of `limit`.
-async fn scan(driver: &impl Offloader, limit: u32) -> BTreeSet<(u64, String)> {
-    let (mut found, mut after) = (BTreeSet::new(), None);
-    loop {
-        let page = driver.scan(ScanRequest { after, limit }).await.unwrap();
-        found.extend(page.ledgers.iter().map(|it| (it.ledger_id, it.uid.to_string())));
-        after = page.next;
-        if after.is_none() {
-            return found;
-        }
-    }
-}
 
 #[tokio::test]
 async fn a_ledger_of_one_part_goes_out_comes_back_is_listed_and_deleted() {

@@ -1,11 +1,12 @@
 //! The servers that the environment names, and drivers on them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::env;
 
 use bytes::Bytes;
 use longshore_plugin_api::{
-    DriverConfig, Entry, LedgerReader, OffloadRequest, Offloader, OffloaderFactory, ReadHandle, Result, StoredLedger,
+    DriverConfig, Entry, LedgerReader, OffloadRequest, Offloader, OffloaderFactory, ReadHandle, Result, ScanRequest,
+    StoredLedger,
 };
 use tiered_storage_jcloud::{ObjectStoreFactory, ObjectStoreOffloader};
 use uuid::Uuid;
@@ -101,4 +102,22 @@ pub(crate) async fn read_all(driver: &ObjectStoreOffloader, stored: &StoredLedge
         read.extend(handle.read(read.len() as u64, entries - 1, 8 << 20).await?);
     }
     Ok(read.into_iter().map(|entry| entry.payload).collect())
+}
+
+/// The key of a copy's data object.
+pub(crate) fn data_key(stored: &StoredLedger) -> String {
+    format!("{}-ledger-{}", stored.uid, stored.ledger_id)
+}
+
+/// All copies that a scan finds, in pages of `limit`.
+pub(crate) async fn scan(driver: &impl Offloader, limit: u32) -> BTreeSet<(u64, String)> {
+    let (mut found, mut after) = (BTreeSet::new(), None);
+    loop {
+        let page = driver.scan(ScanRequest { after, limit }).await.unwrap();
+        found.extend(page.ledgers.iter().map(|it| (it.ledger_id, it.uid.to_string())));
+        after = page.next;
+        if after.is_none() {
+            return found;
+        }
+    }
 }

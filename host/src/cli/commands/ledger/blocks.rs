@@ -238,13 +238,8 @@ impl BlocksLook<'_> {
                 }
                 Step::Need(count) => needed = count,
                 Step::Moved if before.at_header => {}
-                // The walker has found that the next block begins with the next entry.
-                Step::Moved => {
-                    self.check_padding(before.offset..before.block_end)?;
-                    let ends_block = before.block_end == range.end;
-                    return if ends_block { Ok(()) } else { Err(self.ends_early(before, range).into()) };
-                }
-                Step::End => {
+                // Where it moved, the walker has found that the next block begins with the next entry.
+                Step::Moved | Step::End => {
                     self.check_padding(before.offset..before.block_end)?;
                     let ends_block = before.block_end == range.end;
                     return if ends_block { Ok(()) } else { Err(self.ends_early(before, range).into()) };
