@@ -34,6 +34,7 @@ KIB = 1 << 10
 TICKS = os.sysconf("SC_CLK_TCK")
 POLL_SECONDS = 0.02
 RANDOM_ENTRIES = 40
+# In which the hot copies go.
 SETTLE_SECONDS = 4
 # What the original's launcher gives it.
 MEMORY = "-Xms2g -Xmx2g -XX:MaxDirectMemorySize=4g -XX:+UseZGC"
@@ -81,8 +82,14 @@ class Cost:
 class Watched:
     """A broker whose process is looked at while it works."""
 
-    def __init__(self, name, broker, pid):
-        self.name, self.broker, self.pid = name, broker, pid
+    def __init__(self, name, broker):
+        self.name, self.broker = name, broker
+
+    @property
+    def pid(self):
+        if isinstance(self.broker, servers.Longshore):
+            return self.broker.process.pid
+        return (self.broker.folder / "pulsar" / "broker.pid").read_text().split()[0]
 
     def processor_seconds(self):
         fields = Path(f"/proc/{self.pid}/stat").read_text().rsplit(")", 1)[1].split()
@@ -169,53 +176,68 @@ def random_entries(watched, topic, ledger, count):
     return took
 
 
-def figures(watched, tier, entry_bytes, total_bytes, run):
-    """One ledger out and back. Answers `{what: number}`."""
-    topic, count = f"{tier.slug}-{entry_bytes}-{run}", total_bytes // entry_bytes
+def write(watched, topic, entry_bytes, total_bytes):
+    """One ledger out. Answers `{what: number}` and the ledger."""
+    count = total_bytes // entry_bytes
     watched.broker.rest("PUT", servers.topic_path(topic))
     watched.broker.rest("PUT", f"{servers.topic_path(topic)}/subscription/kept", {"ledgerId": -1, "entryId": -1})
     produce(watched, topic, entry_bytes, count)
     ledger = watched.broker.open_ledger(topic)
     watched.broker.unload(topic)
     gigabytes = count * entry_bytes / 1e9
-    out = watched.cost(lambda: offload(watched, topic))
-    # Meanwhile the hot copies go; both read the tier first anyway. An unload empties the caches of both.
-    time.sleep(SETTLE_SECONDS)
-    watched.broker.unload(topic)
+    cost = watched.cost(lambda: offload(watched, topic))
+    return ledger, {
+        "offload, MB/s": gigabytes * 1000 / cost.seconds,
+        "offload, processor s/GB": cost.processor / gigabytes,
+        "offload, Pss MiB": cost.memory,
+    }
+
+
+def read(watched, topic, ledger, entry_bytes, total_bytes):
+    """The same ledger back, by a broker that has seen none of it. Answers `{what: number}`."""
+    count = total_bytes // entry_bytes
+    gigabytes = count * entry_bytes / 1e9
     took = sorted(random_entries(watched, topic, ledger, count))
     watched.broker.unload(topic)
-    back = watched.cost(lambda: read_all(watched, topic, count))
+    cost = watched.cost(lambda: read_all(watched, topic, count))
     return {
-        "offload, MB/s": gigabytes * 1000 / out.seconds,
-        "offload, processor s/GB": out.processor / gigabytes,
-        "offload, Pss MiB": out.memory,
-        "read back, MB/s": gigabytes * 1000 / back.seconds,
-        "read back, processor s/GB": back.processor / gigabytes,
         "a random entry, median ms": statistics.median(took),
         "a random entry, longest ms": took[-1],
+        "read back, MB/s": gigabytes * 1000 / cost.seconds,
+        "read back, processor s/GB": cost.processor / gigabytes,
     }
 
 
 def measure(original, folder, name, tier, arguments):
-    """All rows of one tier, each broker's beside the other's."""
+    """All rows of one tier, each broker's beside the other's. Between the ways out and back both are started anew."""
     tier.start(original)
-    watched = []
+    environment = {**tier.environment, "PULSAR_MEMORY": MEMORY}
+    longshore = servers.Longshore(folder / tier.slug, tier.our_conf, tier.environment)
+    both = [Watched("original", original), Watched("longshore", longshore)]
+    # By the size of an entry: runs of each broker, of which one is a topic, its ledger and its figures.
+    runs = {entry_bytes: {one.name: [] for one in both} for entry_bytes in (KIB, 64 * KIB)}
     try:
-        original.start(tier.conf, {**tier.environment, "PULSAR_MEMORY": MEMORY})
-        pid = int((original.folder / "pulsar" / "broker.pid").read_text())
-        watched.append(Watched("original", original, pid))
-        with servers.Longshore(folder / tier.slug, tier.our_conf, tier.environment) as longshore:
-            watched.append(Watched("longshore", longshore, longshore.process.pid))
+        original.start(tier.conf, environment)
+        with longshore:
             # Both have loaded their drivers before anything counts.
-            for one in watched:
-                figures(one, tier, 64 * KIB, 8 * MIB, "first")
-            for entry_bytes in (KIB, 64 * KIB):
-                runs = {one.name: [] for one in watched}
+            for one in both:
+                write(one, f"{tier.slug}-first", 64 * KIB, 8 * MIB)
+            for entry_bytes, of_broker in runs.items():
                 for run in range(arguments.runs):
-                    for one in watched:
-                        runs[one.name].append(
-                            figures(one, tier, entry_bytes, arguments.mib * MIB, run))
-                table(f"{name}, entries of {entry_bytes // KIB} KiB", runs)
+                    for one in both:
+                        topic = f"{tier.slug}-{entry_bytes}-{run}"
+                        of_broker[one.name].append((topic, *write(one, topic, entry_bytes, arguments.mib * MIB)))
+            time.sleep(SETTLE_SECONDS)
+        original.stop_broker()
+        original.start(tier.conf, environment)
+        with longshore:
+            for entry_bytes, of_broker in runs.items():
+                for run in range(arguments.runs):
+                    for one in both:
+                        topic, ledger, found = of_broker[one.name][run]
+                        found.update(read(one, topic, ledger, entry_bytes, arguments.mib * MIB))
+                table(f"{name}, entries of {entry_bytes // KIB} KiB", {
+                    name: [found for _, _, found in made] for name, made in of_broker.items()})
     finally:
         original.stop_broker()
         tier.stop()
