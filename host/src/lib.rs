@@ -12,6 +12,7 @@
 //! Who owns what in the data folder: [`ledger`] the folder `ledgers/`, [`metadata`] the file `metadata/longshore.redb`; every
 //! record in it has one owner ([`managed_ledger::keys`], [`namespace`], [`broker`]). Nobody else writes there.
 
+pub mod access;
 pub mod admin;
 pub mod broker;
 pub mod cli;

@@ -38,8 +38,9 @@ def free_port():
 class Broker:
     """One broker process; a restart keeps ports and data."""
 
-    def __init__(self, folder):
-        self.folder = folder
+    def __init__(self, folder, more=None, token=None):
+        """`more` keys of configuration; `token` goes with every request over HTTP."""
+        self.folder, self.token = folder, token
         self.port, self.web_port = free_port(), free_port()
         self.process = None
         conf = {
@@ -49,6 +50,7 @@ class Broker:
             "longshoreDataDirectory": folder / "data",
             "offloadersDirectory": os.environ["LONGSHORE_OFFLOADERS"],
             "fileSystemURI": f"file://{folder}/tier",
+            **(more or {}),
         }
         self.conf_file = folder / "broker.conf"
         self.conf_file.write_text("".join(f"{key}={value}\n" for key, value in conf.items()))
@@ -92,7 +94,7 @@ class Broker:
             f"http://127.0.0.1:{self.web_port}/admin/v2{path}",
             method=method,
             data=None if body is None else json.dumps(body).encode(),
-            headers={"Content-Type": "application/json"},
+            headers={"Content-Type": "application/json", **({"Authorization": f"Bearer {self.token}"} if self.token else {})},
         )
         with urllib.request.urlopen(request, timeout=30) as answer:
             return answer.read().decode()

@@ -110,6 +110,7 @@ impl From<TopicError> for AdminError {
             | TopicError::ProducerFenced(_) => StatusCode::PRECONDITION_FAILED,
             TopicError::Terminated(_) | TopicError::NotAllowed(_) => StatusCode::METHOD_NOT_ALLOWED,
             TopicError::NotReady(_) => StatusCode::SERVICE_UNAVAILABLE,
+            TopicError::Unauthorized(_) => StatusCode::UNAUTHORIZED,
             _ => StatusCode::INTERNAL_SERVER_ERROR,
         };
         Self::new(status, error.to_string())

@@ -9,6 +9,7 @@
 mod answer;
 mod connections;
 pub mod error;
+mod guard;
 mod handlers;
 pub mod health;
 mod metrics;
@@ -36,6 +37,8 @@ pub use routes::router;
 
 use connections::BoundedListener;
 
+use crate::access::Access;
+use crate::access::tls::Tls;
 use crate::managed_ledger::ManagedLedgers;
 use crate::managed_ledger::cache::CacheBudget;
 use crate::namespace::Namespaces;
@@ -55,6 +58,12 @@ pub struct BrokerFacts {
     pub web_address: String,
     /// `host:port` of the binary protocol, as told to clients.
     pub service_address: String,
+    /// `host:port` of this API over TLS, where there is one.
+    pub web_address_tls: Option<String>,
+    /// `host:port` of the binary protocol over TLS, where there is one.
+    pub service_address_tls: Option<String>,
+    /// Whether metrics are for those alone who show who they are.
+    pub authenticate_metrics: bool,
     /// Where plugins are looked for, as configured.
     pub offloaders_directory: String,
     /// Whether a namespace may be deleted with its topics.
@@ -101,6 +110,8 @@ pub trait OffloaderReport: Send + Sync {
 
 /// What requests are answered from.
 pub struct AdminState {
+    /// Who asks, and what they may.
+    pub access: Arc<Access>,
     /// About this broker.
     pub facts: BrokerFacts,
     /// Tenants, namespaces, policies.
@@ -160,12 +171,17 @@ const CONNECTIONS_MAX: usize = 2048;
 /// How long requests that run may take when the broker stops.
 const STOP_MAX: Duration = Duration::from_secs(10);
 
-/// Answers requests until `stop`; those that run then are finished, within bounds.
+/// Answers requests, over TLS where there is one, until `stop`; those that run then are finished, within bounds.
 ///
 /// # Errors
 /// Those of the listener.
-pub async fn serve(listener: TcpListener, state: Arc<AdminState>, stop: CancellationToken) -> std::io::Result<()> {
-    let listener = BoundedListener::new(listener, CONNECTIONS_MAX);
+pub async fn serve(
+    listener: TcpListener,
+    tls: Option<Tls>,
+    state: Arc<AdminState>,
+    stop: CancellationToken,
+) -> std::io::Result<()> {
+    let listener = BoundedListener::new(listener, tls, CONNECTIONS_MAX);
     let serving = axum::serve(listener, router(state)).with_graceful_shutdown(stop.clone().cancelled_owned());
     let too_late = async {
         stop.cancelled().await;

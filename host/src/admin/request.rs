@@ -36,6 +36,12 @@ impl<S: Send + Sync> FromRequestParts<S> for Params {
 }
 
 impl Params {
+    /// These names.
+    #[cfg(test)]
+    pub(super) fn of<const N: usize>(names: [(&str, &str); N]) -> Self {
+        Self { by_name: names.map(|(name, value)| (name.to_owned(), value.to_owned())).into() }
+    }
+
     /// A name as it stands.
     pub(super) fn text(&self, name: &str) -> &str {
         self.by_name.get(name).map_or("", String::as_str)

@@ -4,14 +4,16 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::http::{Method, StatusCode, Uri};
+use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, delete, get, post, put};
 
 use super::answer::json;
 use super::error::AdminError;
+use super::guard::guard;
 use super::handlers::{
-    brokers, internals, messages, namespace_policies, namespaces, offload, subscriptions, tenants, topic_policies,
-    topics,
+    brokers, internals, messages, namespace_policies, namespaces, offload, permissions, subscriptions, tenants,
+    topic_policies, topics,
 };
 use super::request::Params;
 use super::{AdminState, metrics};
@@ -33,6 +35,7 @@ pub fn router(state: Arc<AdminState>) -> Router {
         .route("/metrics/", get(metrics::scrape))
         .fallback(unknown)
         .method_not_allowed_fallback(wrong_method)
+        .layer(from_fn_with_state(state.clone(), guard))
         .with_state(state)
 }
 
@@ -71,7 +74,8 @@ fn all_namespaces() -> Routes {
         .route("/{bundle}/unload", put(namespaces::unload))
         .route("/bundles", get(namespaces::bundles))
         .route("/replication", get(namespaces::replication))
-        .route("/permissions", get(namespaces::permissions))
+        .route("/permissions", get(permissions::of_namespace))
+        .route("/permissions/{role}", post(permissions::grant_in_namespace).delete(permissions::revoke_in_namespace))
         .merge(policies_of_namespace());
     Router::new().route("/{tenant}", get(namespaces::list)).nest("/{tenant}/{namespace}", one)
 }
@@ -119,6 +123,8 @@ fn one_topic() -> Routes {
         .route("/truncate", delete(topics::truncate))
         .route("/terminate", post(topics::terminate))
         .route("/properties", get(topics::properties))
+        .route("/permissions", get(permissions::of_topic))
+        .route("/permissions/{role}", post(permissions::grant_on_topic).delete(permissions::revoke_on_topic))
         .route("/lastMessageId", get(messages::last))
         .route("/messageid/{time}", get(messages::by_time))
         .route("/ledger/{ledger}/entry/{entry}", get(messages::by_id))

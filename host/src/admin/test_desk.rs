@@ -13,6 +13,7 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::{AdminState, BrokerFacts, OffloaderReport, StoreHealth, serve};
+use crate::access::Access;
 use crate::config::{Config, Source};
 use crate::ledger::{FileLedgerStore, LedgerStoreSettings};
 use crate::managed_ledger::cache::CacheBudget;
@@ -71,8 +72,14 @@ impl Got {
 
 impl Desk {
     pub(super) async fn open() -> Self {
+        Self::open_with("").await
+    }
+
+    /// With further lines of configuration.
+    pub(super) async fn open_with(more: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let (config, _) = Config::from_sources(&[Source::text("test", CONFIGURATION)]).unwrap();
+        let text = format!("{CONFIGURATION}{more}");
+        let (config, _) = Config::from_sources(&[Source::text("test", &text)]).unwrap();
         let clock = Arc::new(SystemClock);
         let metadata = Arc::new(MemoryMetadataStore::new(clock.clone()));
         metadata.put("next-ledger-id", FIRST_LEDGER.into(), Expect::Absent).await.unwrap();
@@ -94,15 +101,20 @@ impl Desk {
         let namespaces = Arc::new(Namespaces::open(metadata.clone(), &config).await.unwrap());
         let ledgers = Ledgers { managed: managed.clone(), namespaces: namespaces.clone(), offloads: offloads.clone() };
         let topics = Topics::new(Arc::new(ledgers), namespaces.clone(), TopicSettings::default(), clock.clone());
+        let access = Access::new(&config, namespaces.clone()).unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let web_address = listener.local_addr().unwrap().to_string();
         let state = Arc::new(AdminState {
+            access: Arc::new(access),
             facts: BrokerFacts {
                 force_delete_namespace_allowed: true,
                 force_delete_tenant_allowed: false,
                 cluster: "standalone".to_owned(),
                 web_address: web_address.clone(),
                 service_address: "127.0.0.1:6650".to_owned(),
+                web_address_tls: None,
+                service_address_tls: None,
+                authenticate_metrics: false,
                 offloaders_directory: "./plugins".to_owned(),
                 configuration: [("managedLedgerMaxEntriesPerLedger".to_owned(), "10".to_owned())].into(),
             },
@@ -116,7 +128,7 @@ impl Desk {
             clock,
         });
         let stop = CancellationToken::new();
-        tokio::spawn(serve(listener, state.clone(), stop.clone()));
+        tokio::spawn(serve(listener, None, state.clone(), stop.clone()));
         let agent = ureq::Agent::config_builder().http_status_as_error(false).max_redirects(0).build().into();
         Self { state, web_address, driver, agent, _stop: stop.drop_guard(), _folder: folder }
     }

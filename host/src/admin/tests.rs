@@ -510,3 +510,42 @@ async fn metrics_are_well_formed_and_follow_the_topic() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn without_a_token_nothing_is_answered_and_with_one_what_was_granted() {
+    use base64::Engine;
+    let secret = base64::engine::general_purpose::STANDARD.encode("a secret of at least thirty-two bytes");
+    let desk = Desk::open_with(&format!(
+        "authenticationEnabled=true\nauthorizationEnabled=true\nsuperUserRoles=root\n\
+         authenticationProviders=org.apache.pulsar.broker.authentication.AuthenticationProviderToken\n\
+         tokenSecretKey=data:;base64,{secret}\n"
+    ))
+    .await;
+    let of = |role: &str| {
+        let key = jsonwebtoken::EncodingKey::from_secret(b"a secret of at least thirty-two bytes");
+        let token = jsonwebtoken::encode(&jsonwebtoken::Header::default(), &json!({ "sub": role }), &key).unwrap();
+        format!("Bearer {token}")
+    };
+    let ask = async |role: Option<&str>, method: &str, path: &str, body: Option<Value>| {
+        let header = role.map(of).unwrap_or_default();
+        let headers: &[(&str, &str)] = if role.is_some() { &[("Authorization", &header)] } else { &[] };
+        desk.send_with(method, path, headers, body.map(|body| body.to_string().into_bytes())).await.status
+    };
+    let namespace = "/admin/v2/namespaces/public/default";
+    assert_eq!(ask(None, "GET", namespace, None).await, 401);
+    assert_eq!(ask(None, "GET", "/no/such/path", None).await, 401);
+    assert_eq!(ask(None, "GET", "/metrics/", None).await, 200, "metrics are open unless they are closed");
+    assert_eq!(ask(Some("root"), "GET", namespace, None).await, 200);
+    assert_eq!(ask(Some("app"), "GET", namespace, None).await, 401);
+    assert_eq!(ask(Some("app"), "GET", "/admin/v2/brokers/version", None).await, 200);
+    let granted = format!("{namespace}/permissions/app");
+    assert_eq!(ask(Some("app"), "POST", &granted, Some(json!(["produce"]))).await, 401);
+    assert_eq!(ask(Some("root"), "POST", &granted, Some(json!(["produce"]))).await, 204);
+    assert_eq!(ask(Some("app"), "GET", &format!("{namespace}/topics"), None).await, 200);
+    assert_eq!(ask(Some("app"), "PUT", "/admin/v2/persistent/public/default/t", None).await, 401);
+    assert_eq!(ask(Some("root"), "PUT", "/admin/v2/persistent/public/default/t", None).await, 204);
+    assert_eq!(ask(Some("app"), "GET", "/admin/v2/persistent/public/default/t/stats", None).await, 200);
+    assert_eq!(ask(Some("app"), "GET", "/admin/v2/persistent/public/default/t/subscriptions", None).await, 401);
+    assert_eq!(ask(Some("root"), "DELETE", &granted, None).await, 204);
+    assert_eq!(ask(Some("app"), "GET", "/admin/v2/persistent/public/default/t/stats", None).await, 401);
+}

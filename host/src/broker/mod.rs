@@ -21,6 +21,8 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use crate::access::Access;
+use crate::access::tls::{Tls, TlsSettings};
 use crate::admin::{self, AdminState, BrokerFacts, StoreHealth};
 use crate::config::{Config, DriverIsolation, DriverPin, OffloadVerify};
 use crate::ledger::{FileLedgerStore, LedgerStoreSettings};
@@ -84,6 +86,7 @@ impl Broker {
         let protocol_listener = bind(&config.bind_address, config.broker_service_port, "brokerServicePort").await?;
         let admin_listener = bind(&config.bind_address, config.web_service_port, "webServicePort").await?;
         let (protocol_address, admin_address) = (protocol_listener.local_addr()?, admin_listener.local_addr()?);
+        let over_tls = OverTls::open(&config).await?;
         let data = data_folder(&config)?;
         raise_file_limit();
 
@@ -119,15 +122,20 @@ impl Broker {
         let settings = topic_settings(&config, next_instance(&*metadata).await?);
         let topics = Topics::new(ledgers, namespaces.clone(), settings, clock.clone());
 
-        let advertised = Advertised::new(&config, protocol_address, admin_address);
+        let access = Arc::new(Access::new(&config, namespaces.clone())?);
+        let advertised = Advertised::new(&config, protocol_address, admin_address, &over_tls);
         let stop = CancellationToken::new();
         let mut servers = JoinSet::new();
-        let protocol_settings = protocol_settings(&config, &advertised);
-        servers.spawn(protocol::serve(protocol_listener, topics.clone(), protocol_settings, stop.clone()));
+        let clients = protocol::Shared::new(topics.clone(), protocol_settings(&config, &advertised), access.clone());
+        if let Some((listener, tls)) = over_tls.protocol {
+            servers.spawn(protocol::serve(listener, Some(tls), clients.clone(), stop.clone()));
+        }
+        servers.spawn(protocol::serve(protocol_listener, None, clients, stop.clone()));
         let rescan_interval = Duration::from_secs(config.offloaders_rescan_seconds);
         let live_offloaders = LiveOffloaders::new(plugins.clone(), topics.clone(), rescan_interval);
         servers.spawn(live_offloaders.clone().look_by_the_clock(stop.clone()));
         let state = Arc::new(AdminState {
+            access,
             facts: advertised.facts(&config),
             namespaces: namespaces.clone(),
             topics: topics.clone(),
@@ -138,12 +146,15 @@ impl Broker {
             health: Arc::new(StoreHealth::new(metadata, store.clone())),
             clock,
         });
-        let admin_stop = stop.clone();
-        servers.spawn(async move {
-            if let Err(error) = admin::serve(admin_listener, state, admin_stop).await {
-                tracing::error!(%error, "the REST API has stopped");
-            }
-        });
+        let admin_listeners = over_tls.admin.map(|(listener, tls)| (listener, Some(tls)));
+        for (listener, tls) in admin_listeners.into_iter().chain([(admin_listener, None)]) {
+            let (state, stop) = (state.clone(), stop.clone());
+            servers.spawn(async move {
+                if let Err(error) = admin::serve(listener, tls, state, stop).await {
+                    tracing::error!(%error, "the REST API has stopped");
+                }
+            });
+        }
         if let Some(driver) = config.offload_driver.clone() {
             let (plugins, settings) = (plugins.clone(), namespaces.defaults().driver_settings());
             tokio::spawn(async move { try_driver(&*plugins, &driver, &settings).await });
@@ -170,19 +181,51 @@ impl Broker {
     }
 }
 
+/// The listeners with TLS, as far as they are configured.
+struct OverTls {
+    protocol: Option<(TcpListener, Tls)>,
+    admin: Option<(TcpListener, Tls)>,
+}
+
+impl OverTls {
+    async fn open(config: &Config) -> Result<Self> {
+        let open = async |port: Option<u16>, key: &str| -> Result<Option<(TcpListener, Tls)>> {
+            let Some(port) = port else { return Ok(None) };
+            let tls =
+                Tls::new(TlsSettings::from_config(config)?).with_context(|| format!("listen with TLS ({key})"))?;
+            Ok(Some((bind(&config.bind_address, port, key).await?, tls)))
+        };
+        Ok(Self {
+            protocol: open(config.broker_service_port_tls, "brokerServicePortTls").await?,
+            admin: open(config.web_service_port_tls, "webServicePortTls").await?,
+        })
+    }
+}
+
 /// What clients are told to connect to.
 struct Advertised {
     service_address: String,
     web_address: String,
+    service_address_tls: Option<String>,
+    web_address_tls: Option<String>,
 }
 
 impl Advertised {
-    fn new(config: &Config, protocol: SocketAddr, admin: SocketAddr) -> Self {
+    fn new(config: &Config, protocol: SocketAddr, admin: SocketAddr, over_tls: &OverTls) -> Self {
         let host = config.advertised_address.clone().unwrap_or_else(|| {
             let name = rustix::system::uname().nodename().to_string_lossy().into_owned();
             if name.is_empty() { "localhost".to_owned() } else { name }
         });
-        Self { service_address: format!("{host}:{}", protocol.port()), web_address: format!("{host}:{}", admin.port()) }
+        let encrypted = |listener: &Option<(TcpListener, Tls)>| {
+            let address = listener.as_ref().and_then(|(listener, _)| listener.local_addr().ok())?;
+            Some(format!("{host}:{}", address.port()))
+        };
+        Self {
+            service_address: format!("{host}:{}", protocol.port()),
+            web_address: format!("{host}:{}", admin.port()),
+            service_address_tls: encrypted(&over_tls.protocol),
+            web_address_tls: encrypted(&over_tls.admin),
+        }
     }
 
     fn facts(&self, config: &Config) -> BrokerFacts {
@@ -190,6 +233,9 @@ impl Advertised {
             cluster: config.cluster_name.clone(),
             web_address: self.web_address.clone(),
             service_address: self.service_address.clone(),
+            web_address_tls: self.web_address_tls.clone(),
+            service_address_tls: self.service_address_tls.clone(),
+            authenticate_metrics: config.authenticate_metrics,
             offloaders_directory: config.offloaders_directory.clone(),
             force_delete_namespace_allowed: config.force_delete_namespace_allowed,
             force_delete_tenant_allowed: config.force_delete_tenant_allowed,
@@ -435,6 +481,7 @@ fn topic_settings(config: &Config, instance: u64) -> TopicSettings {
 fn protocol_settings(config: &Config, advertised: &Advertised) -> ProtocolSettings {
     ProtocolSettings {
         advertised_service_url: format!("pulsar://{}", advertised.service_address),
+        advertised_service_url_tls: advertised.service_address_tls.as_ref().map(|it| format!("pulsar+ssl://{it}")),
         max_message_size: config.message_size_max_bytes as usize,
         keep_alive_interval: Duration::from_secs(config.keep_alive_seconds),
         max_pending_publish_requests: config.pending_publishes_per_connection_max as usize,

@@ -107,17 +107,13 @@ pub(super) const FAMILIES: &[Family] = &[
         ],
     },
     Family {
-        reason: "this broker has no TLS, no authentication and no authorization",
+        reason: "of this, this broker has tokens, permissions and certificates only",
         prefixes: &["tls", "brokerClient", "authentic", "authoriz", "token", "saslJaas", "kinit", "athenz"],
         names: &[
-            "anonymousUserRole",
             "basicAuthConf",
-            "brokerServicePortTls",
             "encryptionRequireOnProducer",
             "haProxyProtocolEnabled",
             "proxyRoles",
-            "superUserRoles",
-            "webServicePortTls",
             "webServiceTlsProvider",
         ],
     },
@@ -290,19 +286,7 @@ pub(super) const FAMILIES: &[Family] = &[
 /// Keys whose value deserves a warning, mostly since somebody may rely on it for protection: (key, the value that is
 /// warned of or empty for any, sentence).
 pub(super) const PROTECTIVE: &[(&str, &str, &str)] = &[
-    (
-        "authenticationEnabled",
-        "true",
-        "this broker authenticates nobody: whoever reaches its ports may read, write and delete",
-    ),
-    (
-        "authorizationEnabled",
-        "true",
-        "this broker has no permissions: whoever reaches its ports may read, write and delete",
-    ),
-    ("tlsEnabled", "true", "this broker speaks no TLS: its ports carry plain text"),
-    ("brokerServicePortTls", "", "this broker speaks no TLS: nothing listens on that port"),
-    ("webServicePortTls", "", "this broker speaks no TLS: nothing listens on that port"),
+    ("tlsEnabled", "true", "TLS listens where brokerServicePortTls and webServicePortTls say, and nowhere else"),
     ("encryptionRequireOnProducer", "true", "this broker accepts producers that do not encrypt"),
     ("journalSyncData", "false", "messages acknowledged just before a power cut are lost"),
 ];

@@ -52,6 +52,12 @@ impl Setting for u64 {
     }
 }
 
+impl Setting for Option<u16> {
+    fn from_value(value: Value) -> Option<Self> {
+        if value == Value::Absent { Some(None) } else { u16::from_value(value).map(Some) }
+    }
+}
+
 impl Setting for Option<u64> {
     fn from_value(value: Value) -> Option<Self> {
         match value {

@@ -89,6 +89,48 @@ settings! {
         /// Name of the cluster, which tenants and metrics carry.
         cluster_name: String = Key::text("clusterName", "standalone");
     }
+    "Security" {
+        /// Whether clients must show who they are.
+        authentication_enabled: bool = Key::flag("authenticationEnabled", "false");
+        /// How they may; built in is org.apache.pulsar.broker.authentication.AuthenticationProviderToken.
+        authentication_providers: Vec<String> = Key::list("authenticationProviders", "");
+        /// The role of clients that show nothing; unset, they are not let in.
+        anonymous_user_role: Option<String> = Key::text("anonymousUserRole", "");
+        /// Whether /metrics takes what the rest of the REST API takes.
+        authenticate_metrics: bool = Key::flag("authenticateMetricsEndpoint", "false");
+        /// Whether roles may only do what they were granted.
+        authorization_enabled: bool = Key::flag("authorizationEnabled", "false");
+        /// Roles that may do everything.
+        super_user_roles: Vec<String> = Key::list("superUserRoles", "");
+        /// The secret that signs tokens: file:///path, data:;base64,text, a path, or base64 text.
+        token_secret_key: Option<String> = Key::text("tokenSecretKey", "").secret();
+        /// The public key of what signs tokens, given in the same ways; DER or PEM.
+        token_public_key: Option<String> = Key::text("tokenPublicKey", "");
+        /// The kind of that key: RS256, RS384, RS512, PS256, PS384, PS512, ES256 or ES384.
+        token_public_alg: String = Key::text("tokenPublicAlg", "RS256");
+        /// The claim of a token that holds the role.
+        token_auth_claim: String = Key::text("tokenAuthClaim", "sub");
+        /// The claim of a token that must hold tokenAudience; unset, none is looked at.
+        token_audience_claim: Option<String> = Key::text("tokenAudienceClaim", "");
+        /// Who tokens must be meant for.
+        token_audience: Option<String> = Key::text("tokenAudience", "");
+        /// By how much clocks may differ where a token's times are looked at.
+        token_clock_skew_seconds: u64 = Key::number("tokenAllowedClockSkewSeconds", "0", "seconds", 0, INT_MAX);
+        /// TCP port of the binary protocol over TLS; 0 takes a free one, unset there is none.
+        broker_service_port_tls: Option<u16> = Key::number("brokerServicePortTls", "", "", 0, 65_535);
+        /// TCP port of the REST API over TLS; 0 takes a free one, unset there is none.
+        web_service_port_tls: Option<u16> = Key::number("webServicePortTls", "", "", 0, 65_535);
+        /// The certificate for TLS and those that lead to a root, PEM.
+        tls_certificate_file_path: Option<String> = Key::text("tlsCertificateFilePath", "");
+        /// Its private key, PEM.
+        tls_key_file_path: Option<String> = Key::text("tlsKeyFilePath", "");
+        /// Roots that clients' certificates are held against, PEM; unset, clients show none.
+        tls_trust_certs_file_path: Option<String> = Key::text("tlsTrustCertsFilePath", "");
+        /// Whether clients must show a certificate.
+        tls_client_certificate_required: bool = Key::flag("tlsRequireTrustedClientCertOnConnect", "false");
+        /// How often the files of TLS are looked at for a change.
+        tls_refresh_seconds: u64 = Key::number("tlsCertRefreshCheckDurationSec", "300", "seconds", 0, INT_MAX);
+    }
     "Folders" {
         /// Everything that this broker keeps; made if it is missing, a relative path in the working folder.
         data_directory: String = Key::text("longshoreDataDirectory", "data");

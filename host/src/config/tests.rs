@@ -148,13 +148,13 @@ fn duplicates_are_warned_of_once_and_unknown_keys_are_kept_for_the_plugins_to_ju
 
 #[test]
 fn keys_without_effect_are_info_and_protective_ones_are_louder() {
-    let (_, warnings) = load("zookeeperServers=z\nauthenticationEnabled=true\nauthorizationEnabled=false").unwrap();
+    let (_, warnings) = load("zookeeperServers=z\ntlsEnabled=true\nproxyRoles=p").unwrap();
     let severities: Vec<Severity> = warnings.iter().map(|warning| warning.severity).collect();
     assert_eq!(severities, [Severity::Warn, Severity::Info]);
-    assert!(warnings[0].text.contains("authenticates nobody"), "{}", warnings[0]);
+    assert!(warnings[0].text.contains("TLS listens where"), "{}", warnings[0]);
     assert_eq!(
         warnings[1].text,
-        "keys of Apache Pulsar that have no effect here: authenticationEnabled, authorizationEnabled, zookeeperServers"
+        "keys of Apache Pulsar that have no effect here: proxyRoles, tlsEnabled, zookeeperServers"
     );
 }
 

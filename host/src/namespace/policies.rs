@@ -5,6 +5,7 @@ use serde_json::{Map, Value};
 
 use super::error::NamespaceError;
 use super::offload_policies::OffloadPolicies;
+use crate::access::permissions::AuthPolicies;
 use crate::config::{Config, TopicKind};
 
 /// A tenant.
@@ -101,6 +102,9 @@ pub struct Policies {
     /// The original's settings for bookies, kept and shown.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub persistence: Option<Value>,
+    /// What roles were granted.
+    #[serde(skip_serializing_if = "AuthPolicies::is_empty")]
+    pub auth_policies: AuthPolicies,
     /// Whatever else a client sent: kept and shown.
     #[serde(flatten)]
     pub others: Map<String, Value>,
@@ -117,6 +121,7 @@ impl Default for Policies {
             auto_topic_creation: None,
             message_ttl_in_seconds: None,
             persistence: None,
+            auth_policies: AuthPolicies::default(),
             others: Map::new(),
         }
     }

@@ -811,6 +811,10 @@ pub enum ServerError {
     Metadata = 1,
     /// Storage failed.
     Persistence = 2,
+    /// Nobody knows who the client is.
+    Authentication = 3,
+    /// The client's role may not.
+    Authorization = 4,
     /// Another consumer has the subscription.
     ConsumerBusy = 5,
     /// Try again soon.

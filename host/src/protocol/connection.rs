@@ -19,13 +19,14 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, Interval, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
-use super::command::{Command, Connect, Connected, Empty, FeatureFlags};
+use super::command::{Command, Connect, Connected, Empty, FeatureFlags, ServerError};
 use super::consuming::Subscribed;
 use super::frame::{self, Frame, FrameError};
 use super::outgoing::Outgoing;
 use super::producing::Produced;
 use super::refusal;
 use super::server::{Shared, next_connection_id};
+use crate::access::{NotLetIn, Principal};
 use crate::topic::ConsumerHandle;
 use crate::topic::client::ClientInfo;
 use crate::topic::producer::ProducerHandle;
@@ -34,6 +35,8 @@ use crate::topic::producer::ProducerHandle;
 const PROTOCOL_VERSION: i32 = 21;
 /// How long a client that is being left has to take what is queued for it.
 const FAREWELL_MAX: Duration = Duration::from_secs(5);
+/// Requests of a client that is not let in that are answered with the reason.
+const REFUSALS_MAX: usize = 8;
 /// Room made for each read from the socket, bytes.
 const READ_BYTES: usize = 64 * 1024;
 
@@ -49,6 +52,12 @@ pub(super) enum Violation {
     /// A command out of place.
     #[error("{0}")]
     Command(String),
+    /// Nobody knows who it is.
+    #[error(transparent)]
+    NotLetIn(#[from] NotLetIn),
+    /// What it showed is out of date.
+    #[error("the token of role `{0}` has expired")]
+    Expired(String),
     /// No sign of life.
     #[error("no sign of life")]
     Silence,
@@ -77,6 +86,7 @@ pub(super) enum Outcome {
 /// The state of one client.
 pub(super) struct Connection {
     pub(super) shared: Arc<Shared>,
+    pub(super) principal: Principal,
     pub(super) out: Arc<Outgoing>,
     pub(super) producers: HashMap<u64, Slot<ProducerHandle>>,
     pub(super) consumers: HashMap<u64, Slot<ConsumerHandle>>,
@@ -106,40 +116,44 @@ pub(super) async fn run(
         ) => greeted.unwrap_or(Err(Violation::Silence)),
         () = stop.cancelled() => return,
     };
-    let (version, protocol_version) = match greeted {
+    let Greeted { version, protocol_version, principal } = match greeted {
         Ok(greeted) => greeted,
         Err(violation) => return tracing::debug!(client = address, %violation, "no handshake"),
     };
-    tracing::debug!(client = address, version, protocol_version, "connected");
+    tracing::debug!(client = address, version, protocol_version, role = principal.name(), "connected");
     let info = ClientInfo { connection_id: next_connection_id(), address, version };
     let bytes_max = shared.settings.outgoing_bytes_max;
     let out = Arc::new(Outgoing::new(info, protocol_version, bytes_max, stop));
     let mut writing = tokio::spawn(out.clone().write(writer));
-    Connection::new(shared, out).serve(&mut reader, buffer).await;
+    Connection::new(shared, principal, out).serve(&mut reader, buffer).await;
     if tokio::time::timeout(FAREWELL_MAX, &mut writing).await.is_err() {
         writing.abort();
     }
 }
 
-/// Awaits CONNECT and answers it. Answers the client's version and the protocol version both speak.
+/// Who has connected.
+struct Greeted {
+    /// As the client says.
+    version: String,
+    /// What both speak.
+    protocol_version: i32,
+    principal: Principal,
+}
+
+/// Awaits CONNECT and answers it.
 async fn greet(
     shared: &Shared,
     reader: &mut (impl AsyncRead + Unpin),
     writer: &mut (impl AsyncWrite + Unpin),
     buffer: &mut BytesMut,
-) -> Result<(String, i32), Violation> {
-    let frame = loop {
-        if let Some(frame) = frame::take(buffer, shared.settings.frame_bytes_max())? {
-            break frame;
-        }
-        if reader.read_buf(buffer).await? == 0 {
-            return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
-        }
-    };
+) -> Result<Greeted, Violation> {
+    let frame = next_frame(shared, reader, buffer).await?;
     let Some(Command::Connect(connect)) = frame.command.command else {
         return Err(Violation::Command(format!("command {} came before CONNECT", frame.command.kind)));
     };
-    let Connect { client_version, protocol_version, .. } = *connect;
+    let Connect { client_version: version, protocol_version, auth_method_name, auth_data, .. } = *connect;
+    let method = auth_method_name.unwrap_or_default();
+    let principal = shared.access.principal(&method, &auth_data.unwrap_or_default());
     let protocol_version = protocol_version.unwrap_or(0).min(PROTOCOL_VERSION);
     let connected = Connected {
         server_version: concat!("Longshore-", env!("CARGO_PKG_VERSION")).to_owned(),
@@ -151,17 +165,77 @@ async fn greet(
             ..FeatureFlags::default()
         }),
     };
+    match principal {
+        Ok(principal) => {
+            write(Command::Connected(connected), writer).await?;
+            Ok(Greeted { version, protocol_version, principal })
+        }
+        Err(problem) => {
+            if takes_errors_for_losses(&version) {
+                write(Command::Connected(connected), writer).await?;
+                refuse_first_requests(shared, reader, writer, buffer, &problem).await?;
+            } else {
+                let message = problem.to_string();
+                write(refusal::plain(u64::MAX, ServerError::Authentication, &message), writer).await?;
+            }
+            Err(problem.into())
+        }
+    }
+}
+
+/// The C++ client and those that are built on it take any first answer but CONNECTED for a lost connection, and try again until
+/// they report a timeout. Of their first request's refusal they tell the reason.
+fn takes_errors_for_losses(client_version: &str) -> bool {
+    client_version.contains("CPP") || client_version.contains("Python") || client_version.contains("Node")
+}
+
+/// Answers requests of a client that is not let in with nothing but the reason.
+async fn refuse_first_requests(
+    shared: &Shared,
+    reader: &mut (impl AsyncRead + Unpin),
+    writer: &mut (impl AsyncWrite + Unpin),
+    buffer: &mut BytesMut,
+    problem: &NotLetIn,
+) -> Result<(), Violation> {
+    let message = problem.to_string();
+    for _ in 0..REFUSALS_MAX {
+        let Some(command) = next_frame(shared, reader, buffer).await?.command.command else { continue };
+        if let Some(refusal) = refusal::of_first_request(&command, ServerError::Authentication, &message) {
+            write(refusal, writer).await?;
+        }
+    }
+    Ok(())
+}
+
+async fn next_frame(
+    shared: &Shared,
+    reader: &mut (impl AsyncRead + Unpin),
+    buffer: &mut BytesMut,
+) -> Result<Frame, Violation> {
+    loop {
+        if let Some(frame) = frame::take(buffer, shared.settings.frame_bytes_max())? {
+            return Ok(frame);
+        }
+        if reader.read_buf(buffer).await? == 0 {
+            return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
+        }
+    }
+}
+
+async fn write(command: Command, writer: &mut (impl AsyncWrite + Unpin)) -> io::Result<()> {
     let mut answer = BytesMut::new();
-    frame::put(Command::Connected(connected), &mut answer);
+    frame::put(command, &mut answer);
     writer.write_all(&answer).await?;
-    Ok((client_version, protocol_version))
+    // An encrypted stream keeps what it was not told to send.
+    writer.flush().await
 }
 
 impl Connection {
-    fn new(shared: Arc<Shared>, out: Arc<Outgoing>) -> Self {
+    fn new(shared: Arc<Shared>, principal: Principal, out: Arc<Outgoing>) -> Self {
         let publishes = Arc::new(Semaphore::new(shared.settings.max_pending_publish_requests.max(1)));
         Self {
             shared,
+            principal,
             out,
             producers: HashMap::new(),
             consumers: HashMap::new(),
@@ -233,6 +307,9 @@ impl Connection {
         if self.pinged && !self.heard {
             return Err(Violation::Silence);
         }
+        if self.principal.is_expired() {
+            return Err(Violation::Expired(self.principal.name().to_owned()));
+        }
         self.out.send(Command::Ping(Empty {}));
         (self.pinged, self.heard) = (true, false);
         self.forget_closed();
@@ -274,7 +351,7 @@ impl Connection {
             Command::GetLastMessageId(question) => self.last_message_id(question),
             Command::ConsumerStats(question) => self.consumer_stats(&question),
             Command::PartitionedMetadata(question) => self.partitioned_metadata(question),
-            Command::Lookup(question) => self.lookup(&question),
+            Command::Lookup(question) => self.lookup(question),
             Command::GetTopicsOfNamespace(question) => self.topics_of_namespace(question),
             Command::GetSchema(question) => {
                 self.out.send(refusal::no_schema(question.request_id, &question.topic));

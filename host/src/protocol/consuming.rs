@@ -12,6 +12,8 @@ use super::connection::{Connection, Outcome, Slot, Violation};
 use super::outgoing::{Outgoing, message_id};
 use super::refusal;
 use super::server::Shared;
+use crate::access::Principal;
+use crate::access::rules::Wish;
 use crate::managed_ledger::Position;
 use crate::storage::LedgerId;
 use crate::topic::client::Client;
@@ -49,9 +51,9 @@ impl Connection {
         let request = self.number();
         self.consumers.insert(consumer_id, Slot::Pending { request, permits: 0 });
         let shared = self.shared.clone();
-        let client = self.out.clone();
+        let (client, principal) = (self.out.clone(), self.principal.clone());
         self.requests.spawn(async move {
-            let result = open_consumer(&shared, command, client).await;
+            let result = open_consumer(&shared, &principal, command, client).await;
             Outcome::Subscribed(Subscribed { consumer_id, request_id, request, result })
         });
     }
@@ -227,10 +229,12 @@ impl Connection {
 
 async fn open_consumer(
     shared: &Shared,
+    principal: &Principal,
     command: Subscribe,
     client: Arc<Outgoing>,
 ) -> Result<ConsumerHandle, TopicError> {
     let name: TopicName = command.topic.parse()?;
+    shared.allow(principal, Wish::Consume(name.clone(), Some(command.subscription.clone()))).await?;
     let missing = if command.force_topic_creation() { Missing::Ask } else { Missing::Refuse };
     let request = subscribe_request(command, client, shared.topics.clock().now_ms())?;
     let topic = shared.topics.load(&name, missing).await?;

@@ -11,6 +11,8 @@ use super::command::{CloseProducer, Command, Producer, ProducerSuccess, Send, Se
 use super::connection::{Connection, Outcome, Slot, Violation};
 use super::refusal;
 use super::server::Shared;
+use crate::access::Principal;
+use crate::access::rules::Wish;
 use crate::topic::producer::{AccessMode, ProducerHandle, ProducerRequest, Publish, PublishError};
 use crate::topic::{Missing, TopicError, TopicName};
 
@@ -39,9 +41,9 @@ impl Connection {
         let request = self.number();
         self.producers.insert(producer_id, Slot::Pending { request, permits: 0 });
         let shared = self.shared.clone();
-        let client = self.out.clone();
+        let (client, principal) = (self.out.clone(), self.principal.clone());
         self.requests.spawn(async move {
-            let result = open_producer(&shared, command, client).await;
+            let result = open_producer(&shared, &principal, command, client).await;
             Outcome::Produced(Produced { producer_id, request_id, request, result })
         });
     }
@@ -152,10 +154,12 @@ fn producer_success(request_id: u64, producer: &ProducerHandle) -> Command {
 
 async fn open_producer(
     shared: &Shared,
+    principal: &Principal,
     command: Producer,
     client: Arc<super::outgoing::Outgoing>,
 ) -> Result<ProducerHandle, TopicError> {
     let name: TopicName = command.topic.parse()?;
+    shared.allow(principal, Wish::Produce(name.clone())).await?;
     let access = match command.access_mode() {
         0 => AccessMode::Shared,
         1 => AccessMode::Exclusive,

@@ -30,6 +30,7 @@ pub(super) fn code_of(error: &TopicError) -> ServerError {
         TopicError::NotReady(_) | TopicError::InUse(_) => ServerError::ServiceNotReady,
         TopicError::Terminated(_) => ServerError::TopicTerminated,
         TopicError::NotAllowed(_) => ServerError::NotAllowed,
+        TopicError::Unauthorized(_) => ServerError::Authorization,
         TopicError::Storage(error) => code_of_storage(error),
         TopicError::Read(_) => ServerError::Persistence,
     }
@@ -56,23 +57,44 @@ pub(super) fn plain(request_id: u64, code: ServerError, message: &str) -> Comman
 
 /// LOOKUP_RESPONSE that failed.
 pub(super) fn lookup(request_id: u64, error: &TopicError) -> Command {
+    plain_lookup(request_id, code_of(error), &error.to_string())
+}
+
+fn plain_lookup(request_id: u64, code: ServerError, message: &str) -> Command {
     Command::LookupResponse(LookupResponse {
         request_id,
         response: Some(LOOKUP_FAILED),
-        error: Some(code_of(error) as i32),
-        message: Some(error.to_string()),
+        error: Some(code as i32),
+        message: Some(message.to_owned()),
         ..LookupResponse::default()
     })
 }
 
 /// PARTITIONED_METADATA_RESPONSE that failed.
 pub(super) fn partitioned_metadata(request_id: u64, error: &TopicError) -> Command {
+    plain_partitioned_metadata(request_id, code_of(error), &error.to_string())
+}
+
+fn plain_partitioned_metadata(request_id: u64, code: ServerError, message: &str) -> Command {
     Command::PartitionedMetadataResponse(PartitionedMetadataResponse {
         request_id,
         partitions: None,
         response: Some(METADATA_FAILED),
-        error: Some(code_of(error) as i32),
-        message: Some(error.to_string()),
+        error: Some(code as i32),
+        message: Some(message.to_owned()),
+    })
+}
+
+/// The refusal of what a client asks first, in the form that it expects; `None` for what asks nothing.
+pub(super) fn of_first_request(command: &Command, code: ServerError, message: &str) -> Option<Command> {
+    Some(match command {
+        Command::PartitionedMetadata(question) => plain_partitioned_metadata(question.request_id, code, message),
+        Command::Lookup(question) => plain_lookup(question.request_id, code, message),
+        Command::GetTopicsOfNamespace(question) => plain(question.request_id, code, message),
+        Command::WatchTopicList(question) => plain(question.request_id, code, message),
+        Command::Producer(command) => plain(command.request_id, code, message),
+        Command::Subscribe(command) => plain(command.request_id, code, message),
+        _ => return None,
     })
 }
 

@@ -11,7 +11,10 @@ use tokio_util::task::TaskTracker;
 
 use super::connection;
 use super::settings::ProtocolSettings;
-use crate::topic::Topics;
+use crate::access::rules::Wish;
+use crate::access::tls::Tls;
+use crate::access::{Access, NotAllowed, Principal};
+use crate::topic::{TopicError, Topics};
 
 /// Pause after a client could not be accepted, for instance because no file descriptor is left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -24,16 +27,26 @@ pub struct Shared {
     pub topics: Arc<Topics>,
     /// The settings.
     pub settings: ProtocolSettings,
+    /// Who clients are, and what they may do.
+    pub access: Arc<Access>,
     /// Bytes of entries in flight that are left.
     pub(super) publish_bytes: Arc<Semaphore>,
 }
 
 impl Shared {
     /// No client yet.
-    pub fn new(topics: Arc<Topics>, settings: ProtocolSettings) -> Arc<Self> {
+    pub fn new(topics: Arc<Topics>, settings: ProtocolSettings, access: Arc<Access>) -> Arc<Self> {
         // One entry must always fit, and a request for permits is a u32.
         let bytes = settings.max_publish_buffer_bytes.clamp(settings.frame_bytes_max(), u32::MAX as usize);
-        Arc::new(Self { topics, settings, publish_bytes: Arc::new(Semaphore::new(bytes)) })
+        Arc::new(Self { topics, settings, access, publish_bytes: Arc::new(Semaphore::new(bytes)) })
+    }
+
+    /// Whether a client may do that.
+    pub(super) async fn allow(&self, principal: &Principal, wish: Wish) -> Result<(), TopicError> {
+        self.access.allow(principal, &wish).await.map_err(|error| match error {
+            NotAllowed::Role { .. } => TopicError::Unauthorized(error.to_string()),
+            NotAllowed::Namespace(error) => TopicError::Metadata(error.to_string()),
+        })
     }
 }
 
@@ -43,9 +56,8 @@ pub(super) fn next_connection_id() -> u64 {
     NEXT.fetch_add(1, Relaxed)
 }
 
-/// Serves clients until `stop`, then waits a while for their connections to end.
-pub async fn serve(listener: TcpListener, topics: Arc<Topics>, settings: ProtocolSettings, stop: CancellationToken) {
-    let shared = Shared::new(topics, settings);
+/// Serves clients, over TLS where there is one, until `stop`; then waits a while for their connections to end.
+pub async fn serve(listener: TcpListener, tls: Option<Tls>, shared: Arc<Shared>, stop: CancellationToken) {
     let connections = TaskTracker::new();
     loop {
         let accepted = tokio::select! {
@@ -56,9 +68,17 @@ pub async fn serve(listener: TcpListener, topics: Arc<Topics>, settings: Protoco
             Ok((socket, address)) => {
                 // Without it small answers wait for the client's acknowledgement; a socket that refuses is only slower.
                 let _ = socket.set_nodelay(true);
-                let (read, write) = socket.into_split();
-                let address = format!("/{address}");
-                connections.spawn(connection::run(shared.clone(), address, read, write, stop.child_token()));
+                let (shared, address, stop) = (shared.clone(), format!("/{address}"), stop.child_token());
+                match &tls {
+                    None => {
+                        let (read, write) = socket.into_split();
+                        connections.spawn(connection::run(shared, address, read, write, stop));
+                    }
+                    Some(tls) => {
+                        let (read, write) = tokio::io::split(tls.accept(socket));
+                        connections.spawn(connection::run(shared, address, read, write, stop));
+                    }
+                }
             }
             Err(error) => {
                 tracing::warn!(%error, "a client could not be accepted; trying on");

@@ -9,6 +9,8 @@ use super::frame::FRAME_PADDING_BYTES;
 pub struct ProtocolSettings {
     /// `pulsar://host:port`, what lookups answer.
     pub advertised_service_url: String,
+    /// `pulsar+ssl://host:port`, the same over TLS.
+    pub advertised_service_url_tls: Option<String>,
     /// Largest message, bytes: `maxMessageSize`.
     pub max_message_size: usize,
     /// Time between two pings, and how long silence may last after one: `keepAliveIntervalSeconds`.
@@ -27,6 +29,7 @@ impl Default for ProtocolSettings {
     fn default() -> Self {
         Self {
             advertised_service_url: "pulsar://localhost:6650".to_owned(),
+            advertised_service_url_tls: None,
             max_message_size: 5 * 1024 * 1024,
             keep_alive_interval: Duration::from_secs(30),
             max_pending_publish_requests: 1000,

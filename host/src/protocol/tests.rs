@@ -11,6 +11,8 @@ use tokio_util::sync::CancellationToken;
 use super::command::*;
 use super::frame::{self, Frame};
 use super::{ProtocolSettings, Shared, connection};
+use crate::access::Access;
+use crate::access::tests::{door, of_secret, secret_key};
 use crate::topic::message::tests::entry;
 use crate::topic::test_kit::{Kit, fill, kit, moment, until};
 use crate::topic::{Missing, TopicSettings};
@@ -114,9 +116,13 @@ fn settings() -> ProtocolSettings {
 
 /// A client that has said nothing yet.
 fn raw_peer(kit: &Kit, settings: ProtocolSettings) -> Peer {
+    peer_at(kit, settings, Arc::default())
+}
+
+fn peer_at(kit: &Kit, settings: ProtocolSettings, access: Arc<Access>) -> Peer {
     let (ours, theirs) = tokio::io::duplex(64 * 1024);
     let (read, write) = tokio::io::split(theirs);
-    let shared = Shared::new(kit.topics.clone(), settings);
+    let shared = Shared::new(kit.topics.clone(), settings, access);
     tokio::spawn(connection::run(shared, "/test:1".to_owned(), read, write, CancellationToken::new()));
     let (read, write) = tokio::io::split(ours);
     Peer { read, write, buffer: BytesMut::new() }
@@ -642,4 +648,71 @@ async fn many_connections_share_one_topic() {
     }
     let topic = kit.topic("t").await;
     assert_eq!(topic.ledger().count(topic.ledger().first(), topic.ledger().end()), 200);
+}
+
+fn connect_with(version: &str, token: Option<Vec<u8>>) -> Command {
+    Command::Connect(Box::new(Connect {
+        client_version: version.to_owned(),
+        protocol_version: Some(21),
+        auth_method_name: token.as_ref().map(|_| "token".to_owned()),
+        auth_data: token.map(Bytes::from),
+        ..Connect::default()
+    }))
+}
+
+#[tokio::test]
+async fn who_is_not_let_in_learns_why_in_the_form_that_the_client_tells() {
+    let kit = kit(TopicSettings::default()).await;
+    let access = Arc::new(door(&secret_key()).await.unwrap());
+    for token in [None, Some(b"forged".to_vec())] {
+        let mut java = peer_at(&kit, settings(), access.clone());
+        java.send(connect_with("Pulsar-Java-v4.0.6", token.clone())).await;
+        let Command::Error(refused) = java.next().await else { panic!("let in") };
+        assert_eq!((refused.request_id, refused.error), (u64::MAX, ServerError::Authentication as i32));
+        assert!(java.next_frame().await.is_none(), "the connection stays open");
+
+        // This one would take an error for a lost connection.
+        let mut cpp = peer_at(&kit, settings(), access.clone());
+        cpp.send(connect_with("Pulsar-CPP-v4.2.0", token)).await;
+        assert!(matches!(cpp.next().await, Command::Connected(_)));
+        let question = PartitionedMetadata { topic: "t".to_owned(), request_id: 3, ..PartitionedMetadata::default() };
+        cpp.send(Command::PartitionedMetadata(question)).await;
+        let Command::PartitionedMetadataResponse(refused) = cpp.next().await else { panic!("answered") };
+        assert_eq!((refused.request_id, refused.error), (3, Some(ServerError::Authentication as i32)));
+    }
+    let mut peer = peer_at(&kit, settings(), access);
+    peer.send(connect_with("Pulsar-CPP-v4.2.0", Some(of_secret(serde_json::json!({"sub": "app"}))))).await;
+    assert!(matches!(peer.next().await, Command::Connected(_)));
+    let question = PartitionedMetadata { topic: "t".to_owned(), request_id: 3, ..PartitionedMetadata::default() };
+    peer.send(Command::PartitionedMetadata(question)).await;
+    let Command::PartitionedMetadataResponse(answer) = peer.next().await else { panic!("refused") };
+    assert_eq!(answer.partitions, Some(0));
+}
+
+#[tokio::test]
+async fn a_role_without_the_permission_gets_no_producer_and_no_consumer() {
+    let kit = kit(TopicSettings::default()).await;
+    let access = door(&format!("{}authorizationEnabled=true\nsuperUserRoles=root\n", secret_key())).await.unwrap();
+    let access = Arc::new(access);
+    for (role, may) in [("app", false), ("root", true)] {
+        let mut peer = peer_at(&kit, settings(), access.clone());
+        peer.send(connect_with("x", Some(of_secret(serde_json::json!({ "sub": role }))))).await;
+        assert!(matches!(peer.next().await, Command::Connected(_)));
+        let producer = Producer { topic: "t".to_owned(), producer_id: 1, request_id: 4, ..Producer::default() };
+        peer.send(Command::Producer(Box::new(producer))).await;
+        match peer.next().await {
+            Command::ProducerSuccess(_) => assert!(may),
+            Command::Error(refused) => {
+                assert!(!may && refused.error == ServerError::Authorization as i32, "{refused:?}");
+                assert!(refused.message.contains("role `app` may not produce to"), "{refused:?}");
+            }
+            other => panic!("{other:?}"),
+        }
+        peer.send(Command::Subscribe(Box::new(subscribe("s")))).await;
+        match peer.next().await {
+            Command::Success(_) => assert!(may),
+            Command::Error(refused) => assert!(!may && refused.error == ServerError::Authorization as i32),
+            other => panic!("{other:?}"),
+        }
+    }
 }

@@ -61,6 +61,9 @@ pub enum TopicError {
     /// This broker does not do that.
     #[error("{0}")]
     NotAllowed(String),
+    /// The client's role may not.
+    #[error("{0}")]
+    Unauthorized(String),
     /// The rules of the namespace, or their store, stand against it.
     #[error("{0}")]
     Metadata(String),

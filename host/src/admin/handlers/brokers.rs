@@ -74,10 +74,17 @@ pub(in crate::admin) async fn rescan_offloaders(State(state): Shared) -> Answer 
 
 pub(in crate::admin) async fn lookup(State(state): Shared, params: Params) -> Answer {
     params.topic()?;
-    Ok(json(&json!({
+    let mut found = json!({
         "brokerUrl": state.facts.service_url(),
         "httpUrl": state.facts.web_url(),
         "nativeUrl": state.facts.service_url(),
         "brokerUrlSsl": "",
-    })))
+    });
+    if let Some(address) = &state.facts.service_address_tls {
+        found["brokerUrlTls"] = format!("pulsar+ssl://{address}").into();
+    }
+    if let Some(address) = &state.facts.web_address_tls {
+        found["httpUrlTls"] = format!("https://{address}").into();
+    }
+    Ok(json(&found))
 }

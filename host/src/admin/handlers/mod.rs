@@ -6,6 +6,7 @@ pub(super) mod messages;
 pub(super) mod namespace_policies;
 pub(super) mod namespaces;
 pub(super) mod offload;
+pub(super) mod permissions;
 pub(super) mod subscriptions;
 pub(super) mod tenants;
 pub(super) mod topic_policies;

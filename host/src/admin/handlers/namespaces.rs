@@ -1,7 +1,7 @@
 //! Namespaces: their life, their topics, their bundles.
 
 use axum::extract::State;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use super::Shared;
 use crate::admin::AdminState;
@@ -97,12 +97,6 @@ pub(in crate::admin) async fn bundles(State(state): Shared, params: Params) -> A
 
 pub(in crate::admin) async fn replication(State(state): Shared, params: Params) -> Answer {
     field(&state, &params, "replication_clusters").await
-}
-
-/// Nobody is asked who they are, so no permissions are granted.
-pub(in crate::admin) async fn permissions(State(state): Shared, params: Params) -> Answer {
-    state.namespaces.policies(&params.namespace()?).await?;
-    Ok(json(&json!({})))
 }
 
 async fn field(state: &AdminState, params: &Params, field: &str) -> Answer {

@@ -1,0 +1,123 @@
+"""Tokens, permissions and TLS as the unmodified client meets them."""
+import base64
+import hashlib
+import hmac
+import json
+import shutil
+import subprocess
+import time
+import urllib.error
+
+import pulsar
+import pytest
+
+from conftest import Broker, free_port
+
+SECRET = b"a secret of at least thirty-two bytes"
+TOPIC = "persistent://public/default/guarded"
+OPERATION_SECONDS = 20
+
+
+def token(role, secret=SECRET, **claims):
+    def part(content):
+        return base64.urlsafe_b64encode(content).rstrip(b"=")
+
+    signed = part(b'{"alg":"HS256"}') + b"." + part(json.dumps({"sub": role, **claims}).encode())
+    return (signed + b"." + part(hmac.new(secret, signed, hashlib.sha256).digest())).decode()
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory):
+    if not shutil.which("openssl"):
+        pytest.skip("openssl is not installed")
+    folder = tmp_path_factory.mktemp("tls")
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost",
+                    "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1", "-keyout", folder / "key.pem",
+                    "-out", folder / "cert.pem"], check=True, capture_output=True)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def guarded(tmp_path_factory, certificate):
+    tls_port, web_tls_port = free_port(), free_port()
+    broker = Broker(tmp_path_factory.mktemp("guarded"), {
+        "authenticationEnabled": "true",
+        "authenticationProviders": "org.apache.pulsar.broker.authentication.AuthenticationProviderToken",
+        "tokenSecretKey": "data:;base64," + base64.b64encode(SECRET).decode(),
+        "authorizationEnabled": "true",
+        "superUserRoles": "root",
+        "brokerServicePortTls": tls_port,
+        "webServicePortTls": web_tls_port,
+        "tlsCertificateFilePath": certificate / "cert.pem",
+        "tlsKeyFilePath": certificate / "key.pem",
+    }, token=token("root"))
+    broker.tls_url, broker.web_tls_url = f"pulsar+ssl://127.0.0.1:{tls_port}", f"https://127.0.0.1:{web_tls_port}"
+    broker.start()
+    yield broker
+    broker.stop()
+
+
+def client(url, role_token=None, **more):
+    authentication = pulsar.AuthenticationToken(role_token) if role_token else None
+    logger = pulsar.ConsoleLogger(pulsar.LoggerLevel.Error)
+    return pulsar.Client(url, authentication=authentication, operation_timeout_seconds=OPERATION_SECONDS, logger=logger, **more)
+
+
+@pytest.mark.parametrize("shown", [None, token("root", b"another secret of that many bytes..")])
+def test_who_proves_nothing_learns_so_at_once(guarded, shown):
+    asking = client(guarded.url, shown)
+    began = time.monotonic()
+    with pytest.raises(pulsar.PulsarException) as refused:
+        asking.create_producer(TOPIC)
+    asking.close()
+    assert "Authentication" in str(refused.value) or "authentication" in str(refused.value), refused.value
+    assert time.monotonic() - began < OPERATION_SECONDS / 2
+
+
+def test_a_role_may_what_it_was_granted(guarded):
+    app = client(guarded.url, token("app"))
+    with pytest.raises(pulsar.PulsarException) as refused:
+        app.create_producer(TOPIC)
+    assert "uthoriz" in str(refused.value), refused.value
+    guarded.rest("POST", "/namespaces/public/default/permissions/app", ["produce"])
+    app.create_producer(TOPIC).send(b"granted")
+    with pytest.raises(pulsar.PulsarException):
+        app.subscribe(TOPIC, "s")
+    guarded.rest("POST", "/namespaces/public/default/permissions/app", ["produce", "consume"])
+    consumer = app.subscribe(TOPIC, "s", initial_position=pulsar.InitialPosition.Earliest)
+    assert consumer.receive(10_000).data() == b"granted"
+    app.close()
+
+
+def test_both_ports_speak_tls(guarded, certificate):
+    trusted = str(certificate / "cert.pem")
+    over_tls = client(guarded.tls_url, token("root"), tls_trust_certs_file_path=trusted, tls_validate_hostname=False)
+    topic = f"{TOPIC}-tls"
+    consumer = over_tls.subscribe(topic, "s")
+    over_tls.create_producer(topic).send(b"sealed" * 20_000)
+    assert consumer.receive(10_000).data() == b"sealed" * 20_000
+    over_tls.close()
+    # The client looks the topic up over HTTPS and connects over TLS.
+    by_http = client(guarded.web_tls_url, token("root"), tls_trust_certs_file_path=trusted, tls_validate_hostname=False,
+                     use_tls=True)
+    by_http.create_producer(topic).send(b"looked up")
+    by_http.close()
+
+
+def test_a_certificate_that_nobody_trusts_is_refused_by_the_client(guarded):
+    asking = client(guarded.tls_url, token("root"))
+    with pytest.raises(pulsar.PulsarException):
+        asking.create_producer(TOPIC)
+    asking.close()
+
+
+def test_http_without_a_token_is_refused(guarded):
+    stranger = Broker.rest
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        root, guarded.token = guarded.token, None
+        try:
+            stranger(guarded, "GET", "/namespaces/public")
+        finally:
+            guarded.token = root
+    assert refused.value.code == 401
+    assert json.loads(refused.value.read())["reason"] == "Authentication required"
