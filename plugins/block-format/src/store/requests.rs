@@ -33,7 +33,9 @@ pub struct RequestOptions {
     pub first_pause: Duration,
     /// The longest pause.
     pub pause_max: Duration,
-    /// What a request without bytes may take.
+    /// The longest pause that a store may ask for.
+    pub asked_pause_max: Duration,
+    /// What a request without bytes may take; the completion of an upload three times as long.
     pub time_base: Duration,
     /// Bytes of a request or an answer that buy another second.
     pub bytes_per_second_min: u64,
@@ -46,11 +48,16 @@ impl Default for RequestOptions {
             attempts_max: 5,
             first_pause: Duration::from_millis(50),
             pause_max: Duration::from_secs(5),
-            time_base: Duration::from_secs(30),
+            asked_pause_max: Duration::from_secs(15),
+            // A third of what a broker waits for a driver: what is silent once is asked again before that.
+            time_base: Duration::from_secs(10),
             bytes_per_second_min: 256 << 10,
         }
     }
 }
+
+/// Stores answer to a completion when they have put the parts together.
+const COMPLETION_TIMES: u32 = 3;
 
 /// Retries that may be spent before any answer came.
 const RETRY_BUDGET_MAX: f64 = 64.0;
@@ -90,7 +97,7 @@ impl Requests {
 
     pub(crate) async fn put(&self, key: &str, body: Bytes, attributes: &ObjectAttributes) -> Result<()> {
         let what = || format!("write {key}");
-        self.run(what, body.len() as u64, || self.store.put(key, body.clone(), attributes)).await
+        self.run(what, self.allowed(body.len() as u64), || self.store.put(key, body.clone(), attributes)).await
     }
 
     pub(crate) async fn begin_multipart(&self, key: &str, attributes: &ObjectAttributes) -> Result<BegunUpload> {
@@ -99,29 +106,31 @@ impl Requests {
             attempts += 1;
             self.store.begin_multipart(key, attributes)
         };
-        let upload = self.run(what, 0, begin).await?;
+        let upload = self.run(what, self.allowed(0), begin).await?;
         Ok(BegunUpload { upload, may_have_twin: attempts > 1 })
     }
 
     pub(crate) async fn put_part(&self, key: &str, upload: &UploadId, number: u32, body: Bytes) -> Result<PartTag> {
         let crc = crc32c::crc32c(&body);
         let what = || format!("write part {number} of {key}");
-        self.run(what, body.len() as u64, || self.store.put_part(key, upload, number, body.clone(), crc)).await
+        let put = || self.store.put_part(key, upload, number, body.clone(), crc);
+        self.run(what, self.allowed(body.len() as u64), put).await
     }
 
     pub(crate) async fn complete_multipart(&self, key: &str, upload: &UploadId, parts: &[PartTag]) -> Result<()> {
         let what = || format!("complete the upload of {key}");
-        self.run(what, 0, || self.store.complete_multipart(key, upload, parts)).await
+        let allowed = self.allowed(0) * COMPLETION_TIMES;
+        self.run(what, allowed, || self.store.complete_multipart(key, upload, parts)).await
     }
 
     pub(crate) async fn abort_multipart(&self, key: &str, upload: &UploadId) -> Result<()> {
         let what = || format!("abort the upload of {key}");
-        self.run(what, 0, || self.store.abort_multipart(key, upload)).await
+        self.run(what, self.allowed(0), || self.store.abort_multipart(key, upload)).await
     }
 
     pub(crate) async fn list_multiparts(&self, prefix: &str) -> Result<Vec<OpenMultipart>> {
         let what = || format!("list open uploads of {prefix}");
-        self.run(what, 0, || self.store.list_multiparts(prefix)).await
+        self.run(what, self.allowed(0), || self.store.list_multiparts(prefix)).await
     }
 
     /// A range of an object; shorter only where the object ends.
@@ -132,31 +141,31 @@ impl Requests {
             check_length(key, &range, &fetched)?;
             Ok(fetched)
         };
-        self.run(|| format!("read {key} at {range:?}"), asked, get).await
+        self.run(|| format!("read {key} at {range:?}"), self.allowed(asked), get).await
     }
 
     pub(crate) async fn head(&self, key: &str) -> Result<ObjectHead> {
-        self.run(|| format!("look at {key}"), 0, || self.store.head(key)).await
+        self.run(|| format!("look at {key}"), self.allowed(0), || self.store.head(key)).await
     }
 
     pub(crate) async fn delete(&self, key: &str) -> Result<()> {
-        self.run(|| format!("delete {key}"), 0, || self.store.delete(key)).await
+        self.run(|| format!("delete {key}"), self.allowed(0), || self.store.delete(key)).await
     }
 
     pub(crate) async fn list(&self, request: &ListRequest) -> Result<ListPage> {
-        self.run(|| format!("list {}", request.prefix), 0, || self.store.list(request)).await
+        self.run(|| format!("list {}", request.prefix), self.allowed(0), || self.store.list(request)).await
     }
 
     async fn run<T, F: Future<Output = Result<T>>>(
         &self,
         what: impl Fn() -> String,
-        body_bytes: u64,
+        allowed: Duration,
         mut request: impl FnMut() -> F,
     ) -> Result<T> {
         let mut attempt = 0;
         loop {
             attempt += 1;
-            let error = match self.run_once(body_bytes, &mut request).await {
+            let error = match self.run_once(allowed, &mut request).await {
                 Ok(answer) => {
                     self.earn();
                     return Ok(answer);
@@ -166,7 +175,8 @@ impl Requests {
             if !error.is_retryable() || attempt >= self.options.attempts_max || !self.spend() {
                 return Err(in_context(what(), &error));
             }
-            let pause = self.pause(attempt);
+            let asked = error.retry_after().unwrap_or_default().min(self.options.asked_pause_max);
+            let pause = self.pause(attempt).max(asked);
             tracing::debug!(what = what(), attempt, ?pause, %error, "a request is tried again");
             sleep(pause).await;
         }
@@ -174,12 +184,10 @@ impl Requests {
 
     async fn run_once<T, F: Future<Output = Result<T>>>(
         &self,
-        body_bytes: u64,
+        allowed: Duration,
         request: &mut impl FnMut() -> F,
     ) -> Result<T> {
         let permit = self.limit.enter().await;
-        let allowed =
-            self.options.time_base + Duration::from_secs(body_bytes / self.options.bytes_per_second_min.max(1));
         let answer = match timeout(allowed, request()).await {
             Ok(answer) => answer,
             Err(_) => Err(Error::new(ErrorCode::Timeout, format!("no answer within {} s", allowed.as_secs_f32()))),
@@ -191,6 +199,11 @@ impl Requests {
         }
         drop(permit);
         answer
+    }
+
+    /// How long a request may take whose body or answer has so many bytes.
+    fn allowed(&self, body_bytes: u64) -> Duration {
+        self.options.time_base + Duration::from_secs(body_bytes / self.options.bytes_per_second_min.max(1))
     }
 
     /// Between half of the doubled pause and all of it.
@@ -216,9 +229,12 @@ impl Requests {
 
 /// The error with what was tried in front.
 pub(crate) fn in_context(what: impl fmt::Display, error: &Error) -> Error {
-    Error::new(error.code(), format!("{what}: {}", error.message()))
-        .with_retry(error.retry())
-        .with_chain(error.chain().to_vec())
+    let told = Error::new(error.code(), format!("{what}: {}", error.message()));
+    let told = match error.retry_after() {
+        Some(pause) => told.with_retry_after(pause),
+        None => told.with_retry(error.retry()),
+    };
+    told.with_chain(error.chain().to_vec())
 }
 
 /// A store that answers with more than was asked, or with less though there is more, is asked again.
@@ -355,15 +371,33 @@ mod tests {
                 tried += 1;
                 std::future::ready(Err::<(), _>(Error::new(code, "why")))
             };
-            let error = requests.run(|| "read x".to_owned(), 0, request).await.unwrap_err();
+            let error = requests.run(|| "read x".to_owned(), requests.allowed(0), request).await.unwrap_err();
             assert_eq!((error.code(), error.message()), (code, "read x: why"));
             assert_eq!(tried, expected);
         }
     }
 
     #[tokio::test]
+    async fn a_store_that_says_how_long_to_wait_is_asked_no_sooner_and_is_heeded_within_bounds() {
+        let mut requests = quick(2);
+        requests.options.asked_pause_max = Duration::from_millis(60);
+        for (asked, waited) in [(40, 40), (10_000, 60)] {
+            let begun = Instant::now();
+            let asked = Duration::from_millis(asked);
+            let busy =
+                || std::future::ready(Err::<(), _>(Error::new(ErrorCode::RateLimited, "").with_retry_after(asked)));
+            let error = requests.run(|| "read x".to_owned(), requests.allowed(0), busy).await.unwrap_err();
+            assert_eq!(error.retry_after(), Some(asked), "the caller hears of it too");
+            let took = begun.elapsed();
+            assert!(took >= Duration::from_millis(waited) && took < Duration::from_secs(5), "{asked:?}: {took:?}");
+        }
+    }
+
+    #[tokio::test]
     async fn a_request_without_an_answer_is_given_up() {
-        let error = quick(2).run(|| "read x".to_owned(), 0, std::future::pending::<Result<()>>).await.unwrap_err();
+        let requests = quick(2);
+        let request = std::future::pending::<Result<()>>;
+        let error = requests.run(|| "read x".to_owned(), requests.allowed(0), request).await.unwrap_err();
         assert_eq!(error.code(), ErrorCode::Timeout);
     }
 
@@ -375,7 +409,7 @@ mod tests {
             tried += 1;
             std::future::ready(Err::<(), _>(Error::new(ErrorCode::Unavailable, "why")))
         };
-        requests.run(|| "read x".to_owned(), 0, request).await.unwrap_err();
+        requests.run(|| "read x".to_owned(), requests.allowed(0), request).await.unwrap_err();
         assert_eq!(tried, 1 + RETRY_BUDGET_MAX as u32);
     }
 

@@ -8,6 +8,7 @@
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use base64::Engine;
@@ -25,6 +26,7 @@ use super::endpoint::Endpoint;
 use super::failure::Failure;
 use super::http::read_body;
 use super::refusal::Refusal;
+use super::silence::UntilSilent;
 
 /// The longest body of a refusal that is read, in bytes.
 const REFUSAL_BYTES_MAX: usize = 64 << 10;
@@ -60,6 +62,8 @@ pub(crate) struct Wire {
     signer: Arc<dyn Sign>,
     /// What each new object is written with.
     object_headers: HeaderMap,
+    /// How long the body of an answer may stop.
+    silence_max: Duration,
     /// Whether bodies are sent with their MD5.
     sends_md5: bool,
     /// Whether a checksum was sent that the store did not repeat.
@@ -73,14 +77,24 @@ impl fmt::Debug for Wire {
 }
 
 impl Wire {
-    /// A way to `endpoint` and nowhere else. `object_headers` are sent with each request that begins an object.
+    /// A way to `endpoint` and nowhere else. `object_headers` are sent with each request that begins an object. The body of an
+    /// answer that stops for `silence_max` is given up: a whole request may take much longer, because it may have many bytes.
     pub(crate) fn new(
         client: reqwest::Client,
         endpoint: Endpoint,
         signer: Arc<dyn Sign>,
         object_headers: HeaderMap,
+        silence_max: Duration,
     ) -> Self {
-        Self { client, endpoint, signer, object_headers, sends_md5: false, checksum_ignored: Arc::default() }
+        Self {
+            client,
+            endpoint,
+            signer,
+            object_headers,
+            silence_max,
+            sends_md5: false,
+            checksum_ignored: Arc::default(),
+        }
     }
 
     /// Sends `Content-MD5` with all that is written, for stores that verify it and no quicker checksum.
@@ -158,9 +172,9 @@ impl HttpTransport for Wire {
         if let Some(headers) = response.headers_mut() {
             headers.clone_from(answer.headers());
         }
-        let body = answer.bytes_stream().map(|chunk| match chunk {
+        let body = UntilSilent::new(answer.bytes_stream(), self.silence_max).map(|chunk| match chunk {
             Ok(bytes) => Ok(Buffer::from(bytes)),
-            Err(error) => Err(Failure::of_client(error).into_opendal()),
+            Err(failure) => Err(failure.into_opendal()),
         });
         response.body(HttpBody::new(body, bytes)).map_err(|error| Failure::Garbled(error.to_string()).into_opendal())
     }
