@@ -29,7 +29,7 @@ const HEAD_BYTES_MAX: usize = 64 << 10;
 pub struct Asked {
     /// Counted from 0, since the line was last told what to do.
     pub number: usize,
-    /// Connections that are open, this one included.
+    /// Connections on which something was asked and that are open, this one included.
     pub at_once: usize,
     /// Empty on a line that is not for HTTP.
     pub method: String,
@@ -147,8 +147,12 @@ impl Line {
         self.shared.hung_up.send_modify(|times| *times += 1);
     }
 
-    /// Listens again where it did.
-    pub async fn open(&self) {
+    /// All is carried again; whoever hung up listens again where it did.
+    pub async fn open_again(&self) {
+        self.behave();
+        if self.accepting.lock().unwrap().is_some() {
+            return;
+        }
         let listener = loop {
             // The one before goes when its task has noticed.
             match TcpListener::bind(self.address).await {
@@ -171,7 +175,6 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>) {
         let shared = shared.clone();
         tokio::spawn(async move {
             let mut hung_up = shared.hung_up.subscribe();
-            let _open = Open::new(&shared.open);
             let _ = client.set_nodelay(true);
             tokio::select! {
                 // Either side may go whenever it likes.
@@ -215,6 +218,8 @@ impl Shared {
 
     async fn carry(&self, mut client: TcpStream) -> io::Result<()> {
         let head = if self.is_http { Head::read(&mut client).await? } else { Head::default() };
+        // A connection on which nothing was asked yet is not one of a crowd.
+        let _open = Open::new(&self.open);
         let fault = self.decide(&head);
         match &fault {
             Fault::ResetUp(0) => return client.set_zero_linger(),

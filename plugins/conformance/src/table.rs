@@ -77,7 +77,6 @@ impl Drop for Trying {
 
 impl Report {
     /// Writes a line for each case of the kit.
-    #[must_use]
     pub fn into_table(self, place: Place<'_>) -> Self {
         for row in &self.rows {
             write(place, "conformance", row.id, &row.outcome, row.elapsed);

@@ -21,6 +21,7 @@ const PARTS_IN_FLIGHT_MAX: u64 = 64;
 const PART_BYTES: RangeInclusive<u64> = 5 << 20..=1 << 30;
 /// From what a busy store may need to the host's own patience, many times over.
 const REQUEST_TIMEOUT_MS: RangeInclusive<u64> = 100..=600_000;
+const BYTES_PER_SECOND_MIN: RangeInclusive<u64> = 1 << 10..=1 << 30;
 const CACHE_BYTES: RangeInclusive<u64> = 4 << 20..=64 << 30;
 /// The broker's longest message, which it hands to every driver; an entry is one with its metadata around it.
 const MESSAGE_BYTES_MAX_KEY: &str = "maxMessageSize";
@@ -133,6 +134,8 @@ fn engine(keys: &mut Keys<'_>, driver: Driver) -> EngineOptions {
     let mut engine = EngineOptions::default();
     let request_timeout = keys.number(keys.extra("RequestTimeoutMs"), REQUEST_TIMEOUT_MS);
     engine.requests.time_base = request_timeout.map_or(engine.requests.time_base, Duration::from_millis);
+    let slowest = keys.number(keys.extra("SlowestBytesPerSecond"), BYTES_PER_SECOND_MIN);
+    engine.requests.bytes_per_second_min = slowest.unwrap_or(engine.requests.bytes_per_second_min);
     let upload = &mut engine.upload;
     let block_bytes = keys.number(keys.property("MaxBlockSizeInBytes"), BLOCK_BYTES_MIN..=BLOCK_BYTES_MAX);
     upload.write.block_bytes_max = block_bytes.unwrap_or(driver.block_bytes_default());
@@ -183,6 +186,7 @@ mod tests {
                 ("managedLedgerOffloadExtraConfigVerifyUpload", "bytes"),
                 ("managedLedgerOffloadExtraConfigReadCacheSizeInBytes", "5000000"),
                 ("managedLedgerOffloadExtraConfigRequestTimeoutMs", "1500"),
+                ("managedLedgerOffloadExtraConfigSlowestBytesPerSecond", "1048576"),
             ],
         )
         .unwrap();
@@ -190,6 +194,7 @@ mod tests {
         assert_eq!((upload.write.block_bytes_max, upload.write.index), (5 << 20, IndexForm::Sparse));
         assert_eq!((upload.parts_in_flight_max, upload.part_bytes), (9, Some(6_000_000)));
         assert_eq!(settings.engine.requests.time_base, Duration::from_millis(1500));
+        assert_eq!(settings.engine.requests.bytes_per_second_min, 1 << 20);
         assert_eq!((upload.verify, settings.engine.read.extents_bytes_max), (Verify::Bytes, 5_000_000));
     }
 

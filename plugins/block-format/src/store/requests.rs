@@ -4,7 +4,8 @@
 //!   pause; answers let it grow again by one for each full round of them.
 //! - A request that takes longer than its bytes allow is given up and counts as `Timeout`.
 //! - Passing faults are tried again after a pause that doubles, with jitter. Retries come from a budget that answers fill up,
-//!   so that a store in trouble does not see a multiple of the load that troubles it.
+//!   so that a store in trouble does not see a multiple of the load that troubles it; those of a store that asks for fewer
+//!   requests need none, because it gets fewer.
 
 use std::fmt;
 use std::future::Future;
@@ -29,6 +30,8 @@ pub struct RequestOptions {
     pub in_flight_max: usize,
     /// How often a request is made before its error is answered.
     pub attempts_max: u32,
+    /// The same where the store asks for fewer requests: it gets fewer, and each may need more turns.
+    pub throttled_attempts_max: u32,
     /// The pause before the second attempt; each further one is twice as long.
     pub first_pause: Duration,
     /// The longest pause.
@@ -46,6 +49,7 @@ impl Default for RequestOptions {
         Self {
             in_flight_max: 64,
             attempts_max: 5,
+            throttled_attempts_max: 10,
             first_pause: Duration::from_millis(50),
             pause_max: Duration::from_secs(5),
             asked_pause_max: Duration::from_secs(15),
@@ -172,13 +176,22 @@ impl Requests {
                 }
                 Err(error) => error,
             };
-            if !error.is_retryable() || attempt >= self.options.attempts_max || !self.spend() {
+            if !self.may_try_again(&error, attempt) {
                 return Err(in_context(what(), &error));
             }
             let asked = error.retry_after().unwrap_or_default().min(self.options.asked_pause_max);
             let pause = self.pause(attempt).max(asked);
             tracing::debug!(what = what(), attempt, ?pause, %error, "a request is tried again");
             sleep(pause).await;
+        }
+    }
+
+    /// What is throttled needs no budget: few requests go out then.
+    fn may_try_again(&self, error: &Error, attempt: u32) -> bool {
+        match error.code() {
+            _ if !error.is_retryable() => false,
+            ErrorCode::RateLimited => attempt < self.options.throttled_attempts_max,
+            _ => attempt < self.options.attempts_max && self.spend(),
         }
     }
 
@@ -354,6 +367,7 @@ mod tests {
     fn quick(attempts_max: u32) -> Requests {
         let options = RequestOptions {
             attempts_max,
+            throttled_attempts_max: attempts_max + 2,
             first_pause: Duration::from_micros(10),
             pause_max: Duration::from_micros(100),
             time_base: Duration::from_millis(50),
@@ -365,7 +379,7 @@ mod tests {
     #[tokio::test]
     async fn passing_faults_are_tried_again_and_others_are_not() {
         let requests = quick(3);
-        for (code, expected) in [(ErrorCode::Unavailable, 3), (ErrorCode::RateLimited, 3), (ErrorCode::NotFound, 1)] {
+        for (code, expected) in [(ErrorCode::Unavailable, 3), (ErrorCode::RateLimited, 5), (ErrorCode::NotFound, 1)] {
             let mut tried = 0;
             let request = || {
                 tried += 1;

@@ -92,7 +92,7 @@ async fn a_store_that_fails_a_third_of_all_requests_is_served() {
 async fn a_store_that_asks_for_fewer_requests_gets_them_and_all_copies_in_time() {
     let store = FaultyStore::new();
     let mut options = patient(IndexForm::Checked);
-    options.requests.attempts_max = 10;
+    options.requests.throttled_attempts_max = 10;
     let engine = engine(&store, options);
     store.misbehave(Fault::Crowded { at_once: 6 });
     store.delay(Duration::from_millis(2));

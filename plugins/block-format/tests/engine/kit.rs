@@ -273,6 +273,7 @@ pub(crate) fn options(index: IndexForm) -> EngineOptions {
     EngineOptions {
         requests: RequestOptions {
             attempts_max: 1,
+            throttled_attempts_max: 1,
             first_pause: Duration::from_millis(1),
             pause_max: Duration::from_millis(2),
             ..RequestOptions::default()
@@ -293,6 +294,7 @@ pub(crate) fn options(index: IndexForm) -> EngineOptions {
 pub(crate) fn patient(index: IndexForm) -> EngineOptions {
     let mut options = options(index);
     options.requests.attempts_max = 4;
+    options.requests.throttled_attempts_max = 4;
     options
 }
 

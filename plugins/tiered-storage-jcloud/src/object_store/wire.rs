@@ -21,6 +21,7 @@ use longshore_plugin_api::{Error, ErrorCode, Result};
 use md5::{Digest, Md5};
 use opendal::{Buffer, HttpBody, HttpTransport};
 use reqsign_core::SigningCredential;
+use tokio::time::timeout;
 
 use super::endpoint::Endpoint;
 use super::failure::Failure;
@@ -78,7 +79,8 @@ impl fmt::Debug for Wire {
 
 impl Wire {
     /// A way to `endpoint` and nowhere else. `object_headers` are sent with each request that begins an object. The body of an
-    /// answer that stops for `silence_max` is given up: a whole request may take much longer, because it may have many bytes.
+    /// answer that stops for `silence_max` is given up, and so is a request without a body that has no answer for as long: a
+    /// whole request may take much longer, because it may have many bytes.
     pub(crate) fn new(
         client: reqwest::Client,
         endpoint: Endpoint,
@@ -135,7 +137,7 @@ impl Wire {
         head.headers.remove(header::HOST);
         let asked = Asked::of(&head);
         let request = reqwest::Request::try_from(Request::from_parts(head, body)).map_err(Failure::of_client)?;
-        let mut answer = self.client.execute(request).await.map_err(Failure::of_client)?;
+        let mut answer = self.execute(request).await?;
         if !answer.status().is_success() {
             let body = read_body(&mut answer, REFUSAL_BYTES_MAX).await.unwrap_or_default();
             let refusal = Refusal::read(answer.status(), answer.headers(), &body);
@@ -149,6 +151,19 @@ impl Wire {
             self.checksum_ignored.store(true, Ordering::Relaxed);
         }
         Ok(answer)
+    }
+
+    /// What has no body is with the store at once, and so the head of its answer is due whatever follows it.
+    async fn execute(&self, request: reqwest::Request) -> Result<reqwest::Response, Failure> {
+        let is_sent_at_once = request.body().is_none_or(|body| body.as_bytes().is_some_and(<[u8]>::is_empty));
+        let answered = self.client.execute(request);
+        let answer = match is_sent_at_once {
+            true => timeout(self.silence_max, answered)
+                .await
+                .map_err(|_| Failure::TimedOut(format!("no answer within {} s", self.silence_max.as_secs_f32())))?,
+            false => answered.await,
+        };
+        answer.map_err(Failure::of_client)
     }
 
     /// Whoever makes a request, it goes where the configuration says.

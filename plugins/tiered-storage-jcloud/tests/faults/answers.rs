@@ -103,7 +103,7 @@ async fn a_completion_whose_answer_was_lost_is_found_to_have_happened() {
 async fn a_part_that_the_store_lost_fails_the_copy_and_leaves_nothing() {
     let rig = Rig::new(|seen| is_complete(seen).then(|| Reply::refusal(400, "InvalidPart"))).await;
     let error = offload(&rig.driver(&[SMALL_PARTS]).await, ENTRIES).await.unwrap_err();
-    assert_tells(&error, ErrorCode::Internal, &["bucket tier", "ledger-5", "InvalidPart", "REQ-42"]);
+    assert_tells(&error, ErrorCode::Unavailable, &["bucket tier", "ledger-5", "InvalidPart", "REQ-42"]);
     assert_eq!((rig.store.keys(), rig.store.open_uploads()), (Vec::new(), 0));
 }
 
