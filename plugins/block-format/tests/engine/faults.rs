@@ -106,6 +106,52 @@ async fn a_store_that_asks_for_fewer_requests_gets_them_and_all_copies_in_time()
 }
 
 #[tokio::test]
+async fn an_upload_that_the_store_forgot_is_no_missing_object() {
+    let store = FaultyStore::new();
+    let engine = engine(&store, options(IndexForm::Checked));
+    // The index is asked for, the upload begun, and then there is no such upload.
+    store.misbehave(Fault::Fail { at: 2, code: Some(ErrorCode::NotFound), applied: false });
+    let error = engine.offload(reader(&small_ledger()), request(uid(1))).await.unwrap_err();
+    assert_eq!(error.code(), ErrorCode::Unavailable, "{error}");
+    assert!(error.is_retryable() && error.message().contains("has forgotten the upload"), "{error}");
+    assert!(store.is_empty());
+}
+
+#[tokio::test]
+async fn parts_of_a_given_up_offload_arrive_before_they_are_taken_away() {
+    let store = FaultyStore::new();
+    let mut options = options(IndexForm::Checked);
+    options.upload.settle_time = Duration::from_secs(20);
+    let engine = engine(&store, options);
+    store.delay(Duration::from_millis(40));
+    let copying =
+        tokio::time::timeout(Duration::from_secs(20), engine.offload(reader(&small_ledger()), request(uid(1))));
+    {
+        tokio::pin!(copying);
+        let sent = async {
+            while store.parts_now() == 0 {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        tokio::select! {
+            _ = &mut copying => panic!("it ended before its parts were under way"),
+            () = sent => {}
+        }
+        // Dropped here, with parts under way.
+    }
+    let under_way = store.parts_now();
+    // Its turn comes when what the other left is gone.
+    engine.delete(&stored(uid(1))).await.unwrap();
+    assert!(under_way > 0 && store.parts_now() == 0);
+    let calls = store.calls();
+    let last_part = calls.iter().rposition(|call| call.name == "part").unwrap();
+    let first_removal = calls.iter().position(|call| call.name == "delete" || call.name == "abort").unwrap();
+    assert!(last_part < first_removal, "{calls:?}");
+    assert_eq!(store.cut_off(), 0, "every part had its answer");
+    assert!(store.is_empty());
+}
+
+#[tokio::test]
 async fn what_a_failed_cleanup_leaves_is_deleted_later() {
     for at in 0..requests_of_an_offload().await {
         let store = FaultyStore::new();
