@@ -4,6 +4,7 @@
 //! a request, which a test knows by its number, method and target, and never a later one that shares its connection. On a line
 //! for anything else a fault befalls a connection. Nothing is random, and what a line did is counted.
 
+#![allow(clippy::unwrap_used, reason = "a failed step of a test is the test's failure")]
 #![allow(dead_code, reason = "each test binary uses some of it")]
 #![allow(unreachable_pub, reason = "shared by several binaries")]
 
@@ -44,8 +45,13 @@ pub struct Asked {
 pub enum Fault {
     /// It is carried.
     None,
-    /// Every piece is late, in both directions, and pieces are no quicker than this.
-    Slow { latency: Duration, bytes_per_second: u64 },
+    /// Both directions begin late and are slow.
+    Slow {
+        /// How late the first piece is.
+        latency: Duration,
+        /// How quick pieces are.
+        bytes_per_second: u64,
+    },
     /// Reset with so many bytes of the request carried; with none, the server hears nothing of it.
     ResetUp(u64),
     /// Reset with so many bytes of the answer carried; with none, the server has done what it was asked.
@@ -59,7 +65,14 @@ pub enum Fault {
     /// The server's side is closed at once; what the client sends still arrives.
     HalfClosed,
     /// The request is read, and the line answers in the server's place.
-    Answer { status: u16, headers: Vec<(&'static str, String)>, body: String },
+    Answer {
+        /// The status.
+        status: u16,
+        /// Names and values beside the usual ones.
+        headers: Vec<(&'static str, String)>,
+        /// The body.
+        body: String,
+    },
 }
 
 impl Fault {

@@ -1,5 +1,6 @@
 //! Driver `azureblob` on Azurite.
 
+use longshore_conformance::table::trying;
 use longshore_plugin_api::ErrorCode;
 
 use crate::behind::Behind;
@@ -46,6 +47,7 @@ fn a_wrong_key_is_refused_and_not_told() {
     let Some(azurite) = azurite() else { return };
     let wrong = "bm90LXRoZS1rZXk=";
     azurite.within(a_wrong_key_is_refused_and_not_told, &[(KEY, wrong)], async |azurite| {
+        let _trying = trying(azurite.place(), "behaviour", "a wrong key is refused and not told");
         all_fail(&azurite, &[], ErrorCode::PermissionDenied, &["403", "bucket "], wrong).await;
     });
 }

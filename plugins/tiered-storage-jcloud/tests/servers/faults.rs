@@ -228,7 +228,7 @@ pub(crate) async fn a_copy_that_cannot_be_finished_leaves_nothing(behind: Behind
     let cases = kinds.iter().flat_map(|kind| [Fault::ResetUp(0), Fault::ResetDown(0)].map(|fault| (kind, fault)));
     let copies = stream::iter(cases).map(async |(struck, fault)| {
         let how = if fault == Fault::ResetUp(0) { "never arrives" } else { "is never answered" };
-        let _trying = trying(behind.place(), SUITE, format!("`{struck}` of an offload {how}: nothing left"));
+        let _trying = trying(behind.place(), SUITE, format!("a kind of request of an offload {how}: nothing left"));
         let line = Line::http(behind.authority()).await;
         let driver = behind.driver_at(&line.address.to_string(), &QUICK).await;
         let stored = new_copy(&driver, 27);

@@ -1,5 +1,6 @@
 //! Driver `aliyun-oss` on a stand-in that verifies OSS's signature and keeps objects in SeaweedFS.
 
+use longshore_conformance::table::trying;
 use longshore_plugin_api::ErrorCode;
 
 use crate::behind::Behind;
@@ -46,6 +47,7 @@ fn a_missing_bucket_is_named() {
 fn a_wrong_key_is_refused_and_not_told() {
     let Some(oss) = oss() else { return };
     oss.within(a_wrong_key_is_refused_and_not_told, &[(SECRET, "not-the-key")], async |oss| {
+        let _trying = trying(oss.place(), "behaviour", "a wrong key is refused and not told");
         all_fail(&oss, &[], ErrorCode::PermissionDenied, &["403", "bucket "], "not-the-key").await;
     });
 }
