@@ -190,6 +190,8 @@ impl Requests {
     fn may_try_again(&self, error: &Error, attempt: u32) -> bool {
         match error.code() {
             _ if !error.is_retryable() => false,
+            // May pass, but not while anybody waits.
+            ErrorCode::StorageFull => false,
             ErrorCode::RateLimited => attempt < self.options.throttled_attempts_max,
             _ => attempt < self.options.attempts_max && self.spend(),
         }
