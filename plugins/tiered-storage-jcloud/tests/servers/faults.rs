@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -123,7 +124,7 @@ async fn play(behind: &Behind, what: &str, fault: &Fault) {
     match told {
         // Nothing is left of it, which is looked at below.
         Err(error) if behind.loses_cut_completions() && matches!(fault, Fault::ResetUp(1..)) => {
-            assert!(error.to_string().contains("InvalidPart"), "{error}");
+            assert!(error.to_string().contains("complete the upload"), "{error}");
             assert_told(behind, what, &error, &[ErrorCode::Unavailable]);
         }
         told => told.unwrap_or_else(|error| panic!("{what} at {struck:?}: {error}")),
@@ -225,6 +226,7 @@ pub(crate) async fn a_copy_that_cannot_be_finished_leaves_nothing(behind: Behind
     offload(&driver, &undisturbed, &entries).await.unwrap();
     let kinds: BTreeSet<String> = line.asked().iter().map(|(_, asked, _)| kind(asked)).collect();
     driver.delete(undisturbed).await.unwrap();
+    let struck_kinds = AtomicUsize::new(0);
     let cases = kinds.iter().flat_map(|kind| [Fault::ResetUp(0), Fault::ResetDown(0)].map(|fault| (kind, fault)));
     let copies = stream::iter(cases).map(async |(struck, fault)| {
         let how = if fault == Fault::ResetUp(0) { "never arrives" } else { "is never answered" };
@@ -235,7 +237,10 @@ pub(crate) async fn a_copy_that_cannot_be_finished_leaves_nothing(behind: Behind
         let (meant, what) = (struck.clone(), format!("{struck} {how}"));
         line.misbehave(move |asked| if kind(asked) == meant { fault.clone() } else { Fault::None });
         let copied = offload(&driver, &stored, &entries).await;
-        assert!(line.faults() > 0, "{what}");
+        // On a busy machine the undisturbed copy may have asked something twice, and looked for the first one.
+        if line.faults() > 0 {
+            struck_kinds.fetch_add(1, Ordering::SeqCst);
+        }
         match copied {
             Err(error) => {
                 assert_told(&behind, &what, &error, &[ErrorCode::Unavailable]);
@@ -250,6 +255,8 @@ pub(crate) async fn a_copy_that_cannot_be_finished_leaves_nothing(behind: Behind
         }
     });
     copies.buffer_unordered(AT_ONCE).collect::<()>().await;
+    // The index is asked for, an upload begun, a part and the last one sent, and the index put; each in both ways.
+    assert!(struck_kinds.into_inner() >= 10, "{kinds:?}");
 }
 
 /// A store that goes while parts are on their way and is back before anybody has given up.
