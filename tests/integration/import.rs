@@ -222,6 +222,53 @@ async fn topics_come_from_a_running_cluster_and_ids_of_other_topics_stay_theirs(
     cluster.stop()
 }
 
+/// Fills a topic of a cluster and offloads all that is closed of it.
+async fn offloaded(topic: &Topic, cluster: &BrokerProcess, messages: u64) -> Result<()> {
+    topic.fill(cluster, 0..messages).await?;
+    let unloaded = ask(cluster, "PUT", &format!("{}/unload", topic.path()), "")?;
+    ensure!(unloaded.status < 300, "{unloaded:?}");
+    topic.read(cluster, 1, PATIENCE).await?;
+    topic.must_offload(cluster)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_namespace_comes_with_its_partitioned_topics_whole_or_without_them() -> Result<()> {
+    let (plain, first, second) = (Topic("plain"), Topic("wide-partition-0"), Topic("wide-partition-1"));
+    let source = Rig::new()?;
+    let cluster = source.start()?;
+    let made = ask(&cluster, "PUT", "/persistent/public/default/wide/partitions", "2")?;
+    ensure!(made.status < 300, "{made:?}");
+    offloaded(&plain, &cluster, 30).await?;
+    offloaded(&first, &cluster, 20).await?;
+    // Never offloaded: the messages of this partition cannot be read elsewhere.
+    second.fill(&cluster, 0..25).await?;
+
+    let mut rig = Rig::new()?;
+    rig.set("fileSystemURI", &format!("file://{}", source.path("tier").display()));
+    let config = rig.configuration(&format!("longshoreDataDirectory={}\n", rig.path("data").display()))?;
+    let config = config.display().to_string();
+    let import = || run(&["import", "--namespace", "public/default", "--config", &config, "--from", &cluster.web_url]);
+    let refused = import()?;
+    ensure!(refused.status.code() == Some(1), "{}", text(&refused));
+    for part in ["its partitions come together, or none does", "1 topics imported"] {
+        ensure!(text(&refused).contains(part), "{part}: {}", text(&refused));
+    }
+
+    offloaded(&second, &cluster, 0).await?;
+    let imported = import()?;
+    ensure!(imported.status.code() == Some(0), "{}", text(&imported));
+    let broker = rig.start()?;
+    let partitions = broker.get("/persistent/public/default/wide/partitions")?;
+    ensure!(partitions["partitions"] == 2, "clients see one topic of two partitions: {partitions}");
+    plain.check(&broker, 30).await?;
+    first.check(&broker, 20).await?;
+    second.check(&broker, 25).await?;
+    broker.stop()?;
+    let again = import()?;
+    ensure!(text(&again).contains("0 topics imported"), "{}", text(&again));
+    cluster.stop()
+}
+
 fn ids(topic: &Topic, broker: &BrokerProcess) -> Result<Vec<u64>> {
     Ok(topic.ledgers(broker)?.into_iter().map(|row| row.id).collect())
 }

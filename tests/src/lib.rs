@@ -2,12 +2,13 @@
 //!
 //! [`memory_driver`] misbehaves on request, [`house`] is the storage half of a broker in a temporary folder, [`broker`]
 //! is the real binary, [`plugins`] finds built plugins, [`c_plugins`] builds those in C, [`c_library`] compiles bad ones,
-//! [`rig`] is what tests of the whole broker share.
+//! [`line`] is a network that misbehaves, [`rig`] is what tests of the whole broker share.
 
 pub mod broker;
 pub mod c_library;
 pub mod c_plugins;
 pub mod house;
+pub mod line;
 pub mod memory_driver;
 pub mod plugins;
 pub mod rig;

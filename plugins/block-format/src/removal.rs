@@ -19,12 +19,9 @@ const ABORT_PAUSE: Duration = Duration::from_millis(20);
 /// # Errors
 /// The first one, with those that followed as its causes.
 pub(crate) async fn remove_attempt(requests: &Requests, keys: &CopyKeys) -> Result<()> {
-    let results = [
-        requests.delete(&keys.index).await,
-        requests.delete(&keys.data).await,
-        abort_uploads(requests, &keys.data).await,
-    ];
-    let mut errors = results.into_iter().filter_map(Result::err);
+    let index = requests.delete(&keys.index).await;
+    let (data, uploads) = tokio::join!(requests.delete(&keys.data), abort_uploads(requests, &keys.data));
+    let mut errors = [index, data, uploads].into_iter().filter_map(Result::err);
     let Some(first) = errors.next() else { return Ok(()) };
     Err(errors.fold(first, |first, other| first.with_source(&other)))
 }

@@ -20,7 +20,7 @@
 //! | what is tried out | [`subject`], [`InProcess`] |
 //! | what there is to try | `cases`, one file for each group; [`case`] says what a case is |
 //! | how a run goes, and how it cleans up | `run`, `stage` |
-//! | what comes out | [`report`] |
+//! | what comes out | [`report`]; [`table`] for many drivers and servers together |
 //! | what a look behind the driver's back is | [`probe`] |
 //!
 //! A kit that cannot fail proves nothing: the tests of this crate hold each case against a driver with a fault that it must
@@ -38,6 +38,7 @@ pub mod report;
 mod run;
 mod stage;
 pub mod subject;
+pub mod table;
 
 pub use case::{Case, Need};
 pub use cases::all as all_cases;

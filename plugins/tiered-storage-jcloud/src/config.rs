@@ -1,10 +1,13 @@
 //! From Pulsar's keys to settings; all mistakes at once.
 
 use std::ops::RangeInclusive;
+use std::sync::Arc;
+use std::time::Duration;
 
 use block_format::layout::BLOCK_BYTES_MAX;
+use block_format::store::BlobStore;
 use block_format::{EngineOptions, IndexForm, Verify};
-use longshore_plugin_api::{ConfigProblem, DriverConfig};
+use longshore_plugin_api::{ConfigProblem, DriverConfig, Error};
 
 use crate::drivers::{Driver, Store};
 use crate::environment::Environment;
@@ -16,6 +19,9 @@ const BLOCK_BYTES_MIN: u64 = 5 << 20;
 /// Each is a buffer in memory.
 const PARTS_IN_FLIGHT_MAX: u64 = 64;
 const PART_BYTES: RangeInclusive<u64> = 5 << 20..=1 << 30;
+/// From what a busy store may need to the host's own patience, many times over.
+const REQUEST_TIMEOUT_MS: RangeInclusive<u64> = 100..=600_000;
+const BYTES_PER_SECOND_MIN: RangeInclusive<u64> = 1 << 10..=1 << 30;
 const CACHE_BYTES: RangeInclusive<u64> = 4 << 20..=64 << 30;
 /// The broker's longest message, which it hands to every driver; an entry is one with its metadata around it.
 const MESSAGE_BYTES_MAX_KEY: &str = "maxMessageSize";
@@ -69,6 +75,15 @@ impl Settings {
         let store = Store::read(driver, &mut keys, &place, &mut engine);
         keys.finish(store.map(|store| Self { store, place, engine }))
     }
+
+    /// Opens a bucket of the store. Makes no request.
+    ///
+    /// # Errors
+    /// `InvalidArgument` for a name that none can have; `InvalidConfig` where the store cannot be reached as configured.
+    pub(crate) fn bucket(&self, name: &str) -> Result<Arc<dyn BlobStore>, Error> {
+        // What makes a request without a body too long makes a pause in a body too long.
+        self.store.bucket(name, self.engine.requests.time_base)
+    }
 }
 
 fn place(keys: &mut Keys<'_>) -> Place {
@@ -117,6 +132,10 @@ pub(crate) fn check_bucket_name(name: &str) -> Result<(), String> {
 
 fn engine(keys: &mut Keys<'_>, driver: Driver) -> EngineOptions {
     let mut engine = EngineOptions::default();
+    let request_timeout = keys.number(keys.extra("RequestTimeoutMs"), REQUEST_TIMEOUT_MS);
+    engine.requests.time_base = request_timeout.map_or(engine.requests.time_base, Duration::from_millis);
+    let slowest = keys.number(keys.extra("SlowestBytesPerSecond"), BYTES_PER_SECOND_MIN);
+    engine.requests.bytes_per_second_min = slowest.unwrap_or(engine.requests.bytes_per_second_min);
     let upload = &mut engine.upload;
     let block_bytes = keys.number(keys.property("MaxBlockSizeInBytes"), BLOCK_BYTES_MIN..=BLOCK_BYTES_MAX);
     upload.write.block_bytes_max = block_bytes.unwrap_or(driver.block_bytes_default());
@@ -166,12 +185,16 @@ mod tests {
                 ("managedLedgerOffloadExtraConfigIndexForm", "Sparse"),
                 ("managedLedgerOffloadExtraConfigVerifyUpload", "bytes"),
                 ("managedLedgerOffloadExtraConfigReadCacheSizeInBytes", "5000000"),
+                ("managedLedgerOffloadExtraConfigRequestTimeoutMs", "1500"),
+                ("managedLedgerOffloadExtraConfigSlowestBytesPerSecond", "1048576"),
             ],
         )
         .unwrap();
         let upload = settings.engine.upload;
         assert_eq!((upload.write.block_bytes_max, upload.write.index), (5 << 20, IndexForm::Sparse));
         assert_eq!((upload.parts_in_flight_max, upload.part_bytes), (9, Some(6_000_000)));
+        assert_eq!(settings.engine.requests.time_base, Duration::from_millis(1500));
+        assert_eq!(settings.engine.requests.bytes_per_second_min, 1 << 20);
         assert_eq!((upload.verify, settings.engine.read.extents_bytes_max), (Verify::Bytes, 5_000_000));
     }
 
@@ -188,10 +211,11 @@ mod tests {
                 ("managedLedgerOffloadExtraConfigIndexForm", "thick"),
                 ("managedLedgerOffloadExtraConfigVerifyUpload", "no"),
                 ("managedLedgerOffloadExtraConfigReadCacheSizeInBytes", "-1"),
+                ("managedLedgerOffloadExtraConfigRequestTimeoutMs", "10s"),
             ],
         )
         .unwrap_err();
-        assert_eq!(problems.len(), 9, "{problems:?}");
+        assert_eq!(problems.len(), 10, "{problems:?}");
         assert!(!problems.concat().contains("hush"));
         let form = "managedLedgerOffloadExtraConfigIndexForm=thick: not one of checked, dense, sparse";
         assert!(problems.contains(&form.to_owned()), "{problems:?}");

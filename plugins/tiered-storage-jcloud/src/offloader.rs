@@ -110,5 +110,5 @@ impl Offloader for ObjectStoreOffloader {
 }
 
 fn open_bucket(settings: &Settings, bucket: &str) -> Result<Arc<CopyEngine>> {
-    Ok(Arc::new(CopyEngine::new(settings.store.bucket(bucket)?, settings.engine)?))
+    Ok(Arc::new(CopyEngine::new(settings.bucket(bucket)?, settings.engine)?))
 }

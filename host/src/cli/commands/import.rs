@@ -126,24 +126,25 @@ fn read_text(path: &Path) -> Result<String> {
 
 /// Asks the cluster for topics, their partitions, and what is known of each.
 fn from_cluster(admin: &Admin, args: &ImportArgs) -> Result<BTreeMap<TopicName, Group>> {
-    let asked = match &args.namespace {
-        Some(namespace) => topics_of(admin, namespace)?,
-        None => args.topics.clone(),
-    };
+    // A listing has each partition by itself, and perhaps not all of them: how many there are, the parent says.
+    let mut asked: BTreeMap<TopicName, Vec<TopicName>> = BTreeMap::new();
+    match &args.namespace {
+        Some(namespace) => {
+            for topic in topics_of(admin, namespace)? {
+                asked.entry(topic.partitioned()).or_default().push(topic);
+            }
+        }
+        None => asked.extend(args.topics.iter().map(|topic| (topic.clone(), vec![topic.clone()]))),
+    }
     let mut groups: BTreeMap<TopicName, Group> = BTreeMap::new();
-    for topic in asked {
-        let path = path_of(&topic);
-        let count = match args.namespace {
-            // The listing has each partition by itself.
-            Some(_) => 0,
-            None => partitions(&path, &admin.text(&format!("{path}/partitions"))?)?,
-        };
-        let parts: Vec<TopicName> =
-            if count == 0 { vec![topic.clone()] } else { (0..count).map(|index| topic.partition(index)).collect() };
+    for (parent, named) in asked {
+        let path = path_of(&parent);
+        let count = partitions(&path, &admin.text(&format!("{path}/partitions"))?)?;
+        // Without a parent that knows it, a partition is a topic of its own.
+        let parts = if count == 0 { named } else { (0..count).map(|index| parent.partition(index)).collect() };
         for part in parts {
             let source = ask(admin, &part).map_err(|error| format!("{error:#}"));
-            // A single partition that was asked for is a topic of its own.
-            let group = if count > 0 || args.namespace.is_some() { part.partitioned() } else { part.clone() };
+            let group = if count > 0 { parent.clone() } else { part.clone() };
             groups.entry(group).or_default().insert(part, source);
         }
     }

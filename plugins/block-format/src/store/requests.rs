@@ -4,7 +4,8 @@
 //!   pause; answers let it grow again by one for each full round of them.
 //! - A request that takes longer than its bytes allow is given up and counts as `Timeout`.
 //! - Passing faults are tried again after a pause that doubles, with jitter. Retries come from a budget that answers fill up,
-//!   so that a store in trouble does not see a multiple of the load that troubles it.
+//!   so that a store in trouble does not see a multiple of the load that troubles it; those of a store that asks for fewer
+//!   requests need none, because it gets fewer.
 
 use std::fmt;
 use std::future::Future;
@@ -29,11 +30,15 @@ pub struct RequestOptions {
     pub in_flight_max: usize,
     /// How often a request is made before its error is answered.
     pub attempts_max: u32,
+    /// The same where the store asks for fewer requests: it gets fewer, and each may need more turns.
+    pub throttled_attempts_max: u32,
     /// The pause before the second attempt; each further one is twice as long.
     pub first_pause: Duration,
     /// The longest pause.
     pub pause_max: Duration,
-    /// What a request without bytes may take.
+    /// The longest pause that a store may ask for.
+    pub asked_pause_max: Duration,
+    /// What a request without bytes may take; the completion of an upload three times as long.
     pub time_base: Duration,
     /// Bytes of a request or an answer that buy another second.
     pub bytes_per_second_min: u64,
@@ -44,13 +49,19 @@ impl Default for RequestOptions {
         Self {
             in_flight_max: 64,
             attempts_max: 5,
+            throttled_attempts_max: 10,
             first_pause: Duration::from_millis(50),
             pause_max: Duration::from_secs(5),
-            time_base: Duration::from_secs(30),
+            asked_pause_max: Duration::from_secs(15),
+            // A third of what a broker waits for a driver: what is silent once is asked again before that.
+            time_base: Duration::from_secs(10),
             bytes_per_second_min: 256 << 10,
         }
     }
 }
+
+/// Stores answer to a completion when they have put the parts together.
+const COMPLETION_TIMES: u32 = 3;
 
 /// Retries that may be spent before any answer came.
 const RETRY_BUDGET_MAX: f64 = 64.0;
@@ -90,7 +101,7 @@ impl Requests {
 
     pub(crate) async fn put(&self, key: &str, body: Bytes, attributes: &ObjectAttributes) -> Result<()> {
         let what = || format!("write {key}");
-        self.run(what, body.len() as u64, || self.store.put(key, body.clone(), attributes)).await
+        self.run(what, self.allowed(body.len() as u64), || self.store.put(key, body.clone(), attributes)).await
     }
 
     pub(crate) async fn begin_multipart(&self, key: &str, attributes: &ObjectAttributes) -> Result<BegunUpload> {
@@ -99,29 +110,31 @@ impl Requests {
             attempts += 1;
             self.store.begin_multipart(key, attributes)
         };
-        let upload = self.run(what, 0, begin).await?;
+        let upload = self.run(what, self.allowed(0), begin).await?;
         Ok(BegunUpload { upload, may_have_twin: attempts > 1 })
     }
 
     pub(crate) async fn put_part(&self, key: &str, upload: &UploadId, number: u32, body: Bytes) -> Result<PartTag> {
         let crc = crc32c::crc32c(&body);
         let what = || format!("write part {number} of {key}");
-        self.run(what, body.len() as u64, || self.store.put_part(key, upload, number, body.clone(), crc)).await
+        let put = || self.store.put_part(key, upload, number, body.clone(), crc);
+        self.run(what, self.allowed(body.len() as u64), put).await
     }
 
     pub(crate) async fn complete_multipart(&self, key: &str, upload: &UploadId, parts: &[PartTag]) -> Result<()> {
         let what = || format!("complete the upload of {key}");
-        self.run(what, 0, || self.store.complete_multipart(key, upload, parts)).await
+        let allowed = self.allowed(0) * COMPLETION_TIMES;
+        self.run(what, allowed, || self.store.complete_multipart(key, upload, parts)).await
     }
 
     pub(crate) async fn abort_multipart(&self, key: &str, upload: &UploadId) -> Result<()> {
         let what = || format!("abort the upload of {key}");
-        self.run(what, 0, || self.store.abort_multipart(key, upload)).await
+        self.run(what, self.allowed(0), || self.store.abort_multipart(key, upload)).await
     }
 
     pub(crate) async fn list_multiparts(&self, prefix: &str) -> Result<Vec<OpenMultipart>> {
         let what = || format!("list open uploads of {prefix}");
-        self.run(what, 0, || self.store.list_multiparts(prefix)).await
+        self.run(what, self.allowed(0), || self.store.list_multiparts(prefix)).await
     }
 
     /// A range of an object; shorter only where the object ends.
@@ -132,54 +145,64 @@ impl Requests {
             check_length(key, &range, &fetched)?;
             Ok(fetched)
         };
-        self.run(|| format!("read {key} at {range:?}"), asked, get).await
+        self.run(|| format!("read {key} at {range:?}"), self.allowed(asked), get).await
     }
 
     pub(crate) async fn head(&self, key: &str) -> Result<ObjectHead> {
-        self.run(|| format!("look at {key}"), 0, || self.store.head(key)).await
+        self.run(|| format!("look at {key}"), self.allowed(0), || self.store.head(key)).await
     }
 
     pub(crate) async fn delete(&self, key: &str) -> Result<()> {
-        self.run(|| format!("delete {key}"), 0, || self.store.delete(key)).await
+        self.run(|| format!("delete {key}"), self.allowed(0), || self.store.delete(key)).await
     }
 
     pub(crate) async fn list(&self, request: &ListRequest) -> Result<ListPage> {
-        self.run(|| format!("list {}", request.prefix), 0, || self.store.list(request)).await
+        self.run(|| format!("list {}", request.prefix), self.allowed(0), || self.store.list(request)).await
     }
 
     async fn run<T, F: Future<Output = Result<T>>>(
         &self,
         what: impl Fn() -> String,
-        body_bytes: u64,
+        allowed: Duration,
         mut request: impl FnMut() -> F,
     ) -> Result<T> {
         let mut attempt = 0;
         loop {
             attempt += 1;
-            let error = match self.run_once(body_bytes, &mut request).await {
+            let error = match self.run_once(allowed, &mut request).await {
                 Ok(answer) => {
                     self.earn();
                     return Ok(answer);
                 }
                 Err(error) => error,
             };
-            if !error.is_retryable() || attempt >= self.options.attempts_max || !self.spend() {
+            if !self.may_try_again(&error, attempt) {
                 return Err(in_context(what(), &error));
             }
-            let pause = self.pause(attempt);
+            let asked = error.retry_after().unwrap_or_default().min(self.options.asked_pause_max);
+            let pause = self.pause(attempt).max(asked);
             tracing::debug!(what = what(), attempt, ?pause, %error, "a request is tried again");
             sleep(pause).await;
         }
     }
 
+    /// What is throttled needs no budget: few requests go out then.
+    fn may_try_again(&self, error: &Error, attempt: u32) -> bool {
+        match error.code() {
+            _ if !error.is_retryable() => false,
+            // May pass, but not while anybody waits.
+            ErrorCode::StorageFull => false,
+            ErrorCode::RateLimited => attempt < self.options.throttled_attempts_max,
+            _ => attempt < self.options.attempts_max && self.spend(),
+        }
+    }
+
     async fn run_once<T, F: Future<Output = Result<T>>>(
         &self,
-        body_bytes: u64,
+        allowed: Duration,
         request: &mut impl FnMut() -> F,
     ) -> Result<T> {
         let permit = self.limit.enter().await;
-        let allowed =
-            self.options.time_base + Duration::from_secs(body_bytes / self.options.bytes_per_second_min.max(1));
         let answer = match timeout(allowed, request()).await {
             Ok(answer) => answer,
             Err(_) => Err(Error::new(ErrorCode::Timeout, format!("no answer within {} s", allowed.as_secs_f32()))),
@@ -191,6 +214,11 @@ impl Requests {
         }
         drop(permit);
         answer
+    }
+
+    /// How long a request may take whose body or answer has so many bytes.
+    fn allowed(&self, body_bytes: u64) -> Duration {
+        self.options.time_base + Duration::from_secs(body_bytes / self.options.bytes_per_second_min.max(1))
     }
 
     /// Between half of the doubled pause and all of it.
@@ -216,9 +244,12 @@ impl Requests {
 
 /// The error with what was tried in front.
 pub(crate) fn in_context(what: impl fmt::Display, error: &Error) -> Error {
-    Error::new(error.code(), format!("{what}: {}", error.message()))
-        .with_retry(error.retry())
-        .with_chain(error.chain().to_vec())
+    let told = Error::new(error.code(), format!("{what}: {}", error.message()));
+    let told = match error.retry_after() {
+        Some(pause) => told.with_retry_after(pause),
+        None => told.with_retry(error.retry()),
+    };
+    told.with_chain(error.chain().to_vec())
 }
 
 /// A store that answers with more than was asked, or with less though there is more, is asked again.
@@ -338,6 +369,7 @@ mod tests {
     fn quick(attempts_max: u32) -> Requests {
         let options = RequestOptions {
             attempts_max,
+            throttled_attempts_max: attempts_max + 2,
             first_pause: Duration::from_micros(10),
             pause_max: Duration::from_micros(100),
             time_base: Duration::from_millis(50),
@@ -349,21 +381,39 @@ mod tests {
     #[tokio::test]
     async fn passing_faults_are_tried_again_and_others_are_not() {
         let requests = quick(3);
-        for (code, expected) in [(ErrorCode::Unavailable, 3), (ErrorCode::RateLimited, 3), (ErrorCode::NotFound, 1)] {
+        for (code, expected) in [(ErrorCode::Unavailable, 3), (ErrorCode::RateLimited, 5), (ErrorCode::NotFound, 1)] {
             let mut tried = 0;
             let request = || {
                 tried += 1;
                 std::future::ready(Err::<(), _>(Error::new(code, "why")))
             };
-            let error = requests.run(|| "read x".to_owned(), 0, request).await.unwrap_err();
+            let error = requests.run(|| "read x".to_owned(), requests.allowed(0), request).await.unwrap_err();
             assert_eq!((error.code(), error.message()), (code, "read x: why"));
             assert_eq!(tried, expected);
         }
     }
 
     #[tokio::test]
+    async fn a_store_that_says_how_long_to_wait_is_asked_no_sooner_and_is_heeded_within_bounds() {
+        let mut requests = quick(2);
+        requests.options.asked_pause_max = Duration::from_millis(60);
+        for (asked, waited) in [(40, 40), (10_000, 60)] {
+            let begun = Instant::now();
+            let asked = Duration::from_millis(asked);
+            let busy =
+                || std::future::ready(Err::<(), _>(Error::new(ErrorCode::RateLimited, "").with_retry_after(asked)));
+            let error = requests.run(|| "read x".to_owned(), requests.allowed(0), busy).await.unwrap_err();
+            assert_eq!(error.retry_after(), Some(asked), "the caller hears of it too");
+            let took = begun.elapsed();
+            assert!(took >= Duration::from_millis(waited) && took < Duration::from_secs(5), "{asked:?}: {took:?}");
+        }
+    }
+
+    #[tokio::test]
     async fn a_request_without_an_answer_is_given_up() {
-        let error = quick(2).run(|| "read x".to_owned(), 0, std::future::pending::<Result<()>>).await.unwrap_err();
+        let requests = quick(2);
+        let request = std::future::pending::<Result<()>>;
+        let error = requests.run(|| "read x".to_owned(), requests.allowed(0), request).await.unwrap_err();
         assert_eq!(error.code(), ErrorCode::Timeout);
     }
 
@@ -375,7 +425,7 @@ mod tests {
             tried += 1;
             std::future::ready(Err::<(), _>(Error::new(ErrorCode::Unavailable, "why")))
         };
-        requests.run(|| "read x".to_owned(), 0, request).await.unwrap_err();
+        requests.run(|| "read x".to_owned(), requests.allowed(0), request).await.unwrap_err();
         assert_eq!(tried, 1 + RETRY_BUDGET_MAX as u32);
     }
 

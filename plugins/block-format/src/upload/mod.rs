@@ -45,7 +45,7 @@ const PART_BYTES_MAX: u64 = 32 << 20;
 pub struct UploadOptions {
     /// The objects' form.
     pub write: WriteOptions,
-    /// Bytes of a part; `None` for what fits the ledger: a thirty-second of it, from 8 to 32 MiB.
+    /// Bytes of a part; `None` for what fits the ledger: about a thirty-second of it, from 8 to 32 MiB.
     pub part_bytes: Option<u64>,
     /// Parts that are filled or uploaded at once, for each ledger.
     pub parts_in_flight_max: usize,

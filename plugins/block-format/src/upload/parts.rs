@@ -4,6 +4,7 @@
 //! has the part. There are `parts_in_flight_max` of them: when all are lent, filling waits for the first to return.
 
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use bytes::Bytes;
 use longshore_plugin_api::{Error, ErrorCode, LedgerReader, Result};
@@ -11,7 +12,12 @@ use tokio::task::JoinSet;
 
 use super::Copy;
 use crate::store::requests::{BegunUpload, Requests};
-use crate::store::{ObjectAttributes, PartTag};
+use crate::store::{ListRequest, ObjectAttributes, PartTag};
+
+/// How often an object is looked for whose completion is in doubt.
+const LOOKS_MAX: u32 = 5;
+/// The pause behind the first look; each further one is twice as long.
+const LOOK_PAUSE: Duration = Duration::from_millis(50);
 
 /// Where the data object's bytes go.
 pub(super) struct PartSink<'a> {
@@ -114,8 +120,10 @@ impl<'a> PartSink<'a> {
         let (number, len, body) = (self.parts_begun, bytes.len() as u64, self.buffers.lend(bytes));
         let (requests, key) = (self.requests.clone(), self.key.to_owned());
         self.in_flight.spawn(async move {
-            let tag = requests.put_part(&key, &upload, number, body).await?;
-            Ok((tag, len))
+            match requests.put_part(&key, &upload, number, body).await {
+                Ok(tag) => Ok((tag, len)),
+                Err(error) => Err(unless_forgotten(&requests, &key, error).await),
+            }
         });
         Ok(())
     }
@@ -143,8 +151,9 @@ impl<'a> PartSink<'a> {
     async fn complete(&self) -> Result<()> {
         let Some(begun) = &self.upload else { return Ok(()) };
         if let Err(error) = self.requests.complete_multipart(self.key, &begun.upload, &self.done).await {
-            if self.requests.head(self.key).await.is_err() {
-                return Err(error);
+            let in_doubt = error.is_retryable() || error.code() == ErrorCode::NotFound;
+            if !in_doubt || !self.appears().await {
+                return Err(unless_forgotten(self.requests, self.key, error).await);
             }
             tracing::info!(key = self.key, %error, "the upload's completion was in doubt, the object is there");
         }
@@ -153,6 +162,30 @@ impl<'a> PartSink<'a> {
         }
         Ok(())
     }
+
+    /// Whether the object is there, or soon is: a store whose answer was lost may still be putting it together.
+    async fn appears(&self) -> bool {
+        let mut pause = LOOK_PAUSE;
+        for _ in 1..LOOKS_MAX {
+            if self.requests.head(self.key).await.is_ok() {
+                return true;
+            }
+            tokio::time::sleep(pause).await;
+            pause *= 2;
+        }
+        self.requests.head(self.key).await.is_ok()
+    }
+}
+
+/// An upload that the store does not know any more, in a bucket that is there, is no missing object: the whole copy may be made
+/// again.
+async fn unless_forgotten(requests: &Requests, key: &str, error: Error) -> Error {
+    let one = ListRequest { limit: 1, ..ListRequest::default() };
+    if error.code() != ErrorCode::NotFound || requests.list(&one).await.is_err() {
+        return error;
+    }
+    let message = format!("the store has forgotten the upload of {key}: {}", error.message());
+    Error::new(ErrorCode::Unavailable, message).with_chain(error.chain().to_vec())
 }
 
 /// Buffers that are used again and again during one upload.

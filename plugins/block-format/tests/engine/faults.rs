@@ -92,7 +92,7 @@ async fn a_store_that_fails_a_third_of_all_requests_is_served() {
 async fn a_store_that_asks_for_fewer_requests_gets_them_and_all_copies_in_time() {
     let store = FaultyStore::new();
     let mut options = patient(IndexForm::Checked);
-    options.requests.attempts_max = 10;
+    options.requests.throttled_attempts_max = 10;
     let engine = engine(&store, options);
     store.misbehave(Fault::Crowded { at_once: 6 });
     store.delay(Duration::from_millis(2));
@@ -103,6 +103,52 @@ async fn a_store_that_asks_for_fewer_requests_gets_them_and_all_copies_in_time()
     let (refused, all) = (store.refused.load(Ordering::SeqCst), store.calls().len());
     // 48 parts would be under way at once; those that came before the first answer are refused in any case.
     assert!(refused > 0 && refused * 10 <= all * 3, "{refused} of {all} requests were too many");
+}
+
+#[tokio::test]
+async fn an_upload_that_the_store_forgot_is_no_missing_object() {
+    let store = FaultyStore::new();
+    let engine = engine(&store, options(IndexForm::Checked));
+    // The index is asked for, the upload begun, and then there is no such upload.
+    store.misbehave(Fault::Fail { at: 2, code: Some(ErrorCode::NotFound), applied: false });
+    let error = engine.offload(reader(&small_ledger()), request(uid(1))).await.unwrap_err();
+    assert_eq!(error.code(), ErrorCode::Unavailable, "{error}");
+    assert!(error.is_retryable() && error.message().contains("has forgotten the upload"), "{error}");
+    assert!(store.is_empty());
+}
+
+#[tokio::test]
+async fn parts_of_a_given_up_offload_arrive_before_they_are_taken_away() {
+    let store = FaultyStore::new();
+    let mut options = options(IndexForm::Checked);
+    options.upload.settle_time = Duration::from_secs(20);
+    let engine = engine(&store, options);
+    store.delay(Duration::from_millis(40));
+    let copying =
+        tokio::time::timeout(Duration::from_secs(20), engine.offload(reader(&small_ledger()), request(uid(1))));
+    {
+        tokio::pin!(copying);
+        let sent = async {
+            while store.parts_now() == 0 {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        tokio::select! {
+            _ = &mut copying => panic!("it ended before its parts were under way"),
+            () = sent => {}
+        }
+        // Dropped here, with parts under way.
+    }
+    let under_way = store.parts_now();
+    // Its turn comes when what the other left is gone.
+    engine.delete(&stored(uid(1))).await.unwrap();
+    assert!(under_way > 0 && store.parts_now() == 0);
+    let calls = store.calls();
+    let last_part = calls.iter().rposition(|call| call.name == "part").unwrap();
+    let first_removal = calls.iter().position(|call| call.name == "delete" || call.name == "abort").unwrap();
+    assert!(last_part < first_removal, "{calls:?}");
+    assert_eq!(store.cut_off(), 0, "every part had its answer");
+    assert!(store.is_empty());
 }
 
 #[tokio::test]

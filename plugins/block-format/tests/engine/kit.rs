@@ -67,6 +67,7 @@ pub(crate) struct FaultyStore {
     /// Requests that came when there were too many.
     pub(crate) refused: AtomicUsize,
     parts_now: AtomicUsize,
+    parts_answered: AtomicUsize,
     pub(crate) parts_at_once: AtomicUsize,
 }
 
@@ -89,6 +90,7 @@ impl FaultyStore {
             now: AtomicUsize::new(0),
             refused: AtomicUsize::new(0),
             parts_now: AtomicUsize::new(0),
+            parts_answered: AtomicUsize::new(0),
             parts_at_once: AtomicUsize::new(0),
         })
     }
@@ -110,6 +112,17 @@ impl FaultyStore {
 
     pub(crate) fn gets(&self) -> Vec<Call> {
         self.calls().into_iter().filter(|call| call.name == "get").collect()
+    }
+
+    /// Parts that are under way.
+    pub(crate) fn parts_now(&self) -> usize {
+        self.parts_now.load(Ordering::SeqCst)
+    }
+
+    /// Parts that nobody waited for any more.
+    pub(crate) fn cut_off(&self) -> usize {
+        let sent = self.calls().iter().filter(|call| call.name == "part").count();
+        sent - self.parts_now() - self.parts_answered.load(Ordering::SeqCst)
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -212,7 +225,9 @@ impl BlobStore for FaultyStore {
         // A store that damages what it stores does not notice.
         let crc32c =
             if matches!(*self.fault.lock().unwrap(), Fault::DamageWrites) { crc32c::crc32c(&body) } else { crc32c };
-        self.request("part", key, len, self.inner.put_part(key, upload, number, body, crc32c)).await
+        let answer = self.request("part", key, len, self.inner.put_part(key, upload, number, body, crc32c)).await;
+        self.parts_answered.fetch_add(1, Ordering::SeqCst);
+        answer
     }
 
     async fn complete_multipart(&self, key: &str, upload: &UploadId, parts: &[PartTag]) -> Result<()> {
@@ -273,6 +288,7 @@ pub(crate) fn options(index: IndexForm) -> EngineOptions {
     EngineOptions {
         requests: RequestOptions {
             attempts_max: 1,
+            throttled_attempts_max: 1,
             first_pause: Duration::from_millis(1),
             pause_max: Duration::from_millis(2),
             ..RequestOptions::default()
@@ -293,6 +309,7 @@ pub(crate) fn options(index: IndexForm) -> EngineOptions {
 pub(crate) fn patient(index: IndexForm) -> EngineOptions {
     let mut options = options(index);
     options.requests.attempts_max = 4;
+    options.requests.throttled_attempts_max = 4;
     options
 }
 

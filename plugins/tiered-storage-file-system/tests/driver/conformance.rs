@@ -1,5 +1,6 @@
 //! The conformance kit over the driver, in each compression, with a look at its files.
 
+use longshore_conformance::table::Place;
 use longshore_conformance::{FolderProbe, Profile, Suite};
 use tiered_storage_file_system::FileSystemFactory;
 
@@ -10,7 +11,9 @@ fn try_out(profile: Profile, compression: Option<&str>) {
     let base = folder.path().join("tier");
     let values: Vec<(&str, &str)> = compression.map(|it| ("io.seqfile.compression.type", it)).into_iter().collect();
     let suite = Suite::new(profile).probe(FolderProbe::new(&base));
-    suite.try_out::<FileSystemFactory>(config(folder.path(), &base, &values)).assert_passed();
+    let report = suite.try_out::<FileSystemFactory>(config(folder.path(), &base, &values));
+    let driver = format!("filesystem, {}", compression.unwrap_or("no profile"));
+    report.into_table(Place { driver: &driver, server: "a local folder" }).assert_passed();
 }
 
 #[test]

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use longshore_conformance::StoreProbe;
+use longshore_conformance::table::trying;
 use longshore_plugin_api::read_handle::{BoxFuture, LedgerSource};
 use longshore_plugin_api::{
     Entry, ErrorCode, LedgerMetadata, LedgerReader, Offloader, ReadHandle, Result, ScanRequest, StoredLedger,
@@ -13,7 +14,7 @@ use tokio::sync::Notify;
 use uuid::Uuid;
 
 use crate::kit::{COMPRESSIONS, MANAGED_LEDGER, random_payloads, read_all, request, stored};
-use crate::server::{Tier, shared, uri};
+use crate::server::{HDFS, Tier, shared, uri};
 
 fn uid(number: u128) -> Uuid {
     Uuid::from_u128(number)
@@ -57,6 +58,7 @@ impl LedgerSource for Halting {
 #[tokio::test(flavor = "multi_thread")]
 async fn ledgers_come_back_in_each_compression_over_several_blocks() {
     let Some(uri) = uri("ledgers_come_back_in_each_compression_over_several_blocks") else { return };
+    let _trying = trying(HDFS, "behaviour", "ledgers come back in each compression over several blocks");
     let _servers = shared().await;
     let mut random = fastrand::Rng::with_seed(3);
     let model = random_payloads(&mut random, 1200, 5000);
@@ -91,6 +93,7 @@ async fn ledgers_come_back_in_each_compression_over_several_blocks() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_copy_has_pulsars_layout_no_side_files_and_nothing_beside_it() {
     let Some(uri) = uri("a_copy_has_pulsars_layout_no_side_files_and_nothing_beside_it") else { return };
+    let _trying = trying(HDFS, "behaviour", "a copy has Pulsars layout no side files and nothing beside it");
     let _servers = shared().await;
     let tier = Tier::new(&uri, &[]).await;
     for model in [vec![Bytes::from_static(b"a")], vec![Bytes::from_static(b"b"), Bytes::new()]] {
@@ -112,6 +115,7 @@ async fn a_copy_has_pulsars_layout_no_side_files_and_nothing_beside_it() {
 #[tokio::test(flavor = "multi_thread")]
 async fn scan_lists_complete_copies_page_by_page() {
     let Some(uri) = uri("scan_lists_complete_copies_page_by_page") else { return };
+    let _trying = trying(HDFS, "behaviour", "scan lists complete copies page by page");
     let _servers = shared().await;
     let tier = Tier::new(&uri, &[]).await;
     assert_eq!(tier.driver.scan(ScanRequest { after: None, limit: 3 }).await.unwrap().ledgers, []);
@@ -140,6 +144,7 @@ async fn scan_lists_complete_copies_page_by_page() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_offload_that_is_dropped_takes_its_attempt_away() {
     let Some(uri) = uri("an_offload_that_is_dropped_takes_its_attempt_away") else { return };
+    let _trying = trying(HDFS, "behaviour", "an offload that is dropped takes its attempt away");
     let _servers = shared().await;
     let tier = Tier::new(&uri, &[]).await;
     let source = Halting::new(vec![vec![7; 600_000].into(), Bytes::new()], 1);
@@ -163,6 +168,7 @@ async fn an_offload_that_is_dropped_takes_its_attempt_away() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_attempt_that_is_deleted_while_it_runs_is_a_conflict() {
     let Some(uri) = uri("an_attempt_that_is_deleted_while_it_runs_is_a_conflict") else { return };
+    let _trying = trying(HDFS, "behaviour", "an attempt that is deleted while it runs is a conflict");
     let _servers = shared().await;
     let tier = Tier::new(&uri, &[]).await;
     let source = Halting::new(vec![vec![7; 600_000].into(), Bytes::new()], 1);
@@ -183,6 +189,7 @@ async fn an_attempt_that_is_deleted_while_it_runs_is_a_conflict() {
 #[tokio::test(flavor = "multi_thread")]
 async fn old_bases_and_recorded_ones_are_found_on_hdfs_and_beside_it() {
     let Some(uri) = uri("old_bases_and_recorded_ones_are_found_on_hdfs_and_beside_it") else { return };
+    let _trying = trying(HDFS, "behaviour", "old bases and recorded ones are found on HDFS and beside it");
     let _servers = shared().await;
     let tier = Tier::new(&uri, &[]).await;
     tier.offload(5, uid(1), &[Bytes::from_static(b"old")]).await.unwrap();
@@ -212,6 +219,7 @@ async fn old_bases_and_recorded_ones_are_found_on_hdfs_and_beside_it() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_relative_old_base_is_in_the_users_home_folder() {
     let Some(uri) = uri("a_relative_old_base_is_in_the_users_home_folder") else { return };
+    let _trying = trying(HDFS, "behaviour", "a relative old base is in the users home folder");
     let _servers = shared().await;
     let name = format!("old-{}", Uuid::new_v4().simple());
     let writer = Tier::new(&uri, &[]).await;
@@ -228,6 +236,7 @@ async fn a_relative_old_base_is_in_the_users_home_folder() {
 #[tokio::test(flavor = "multi_thread")]
 async fn health_leaves_nothing_and_sees_a_base_that_is_no_folder() {
     let Some(uri) = uri("health_leaves_nothing_and_sees_a_base_that_is_no_folder") else { return };
+    let _trying = trying(HDFS, "behaviour", "health leaves nothing and sees a base that is no folder");
     let _servers = shared().await;
     let tier = Tier::new(&uri, &[]).await;
     tier.driver.health().await.unwrap();

@@ -7,12 +7,13 @@ use std::process::Command;
 
 use bytes::Bytes;
 use longshore_conformance::StoreProbe;
+use longshore_conformance::table::trying;
 use longshore_plugin_api::{LedgerReader, Offloader, ReadHandle, StoredLedger};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use crate::kit::{COMPRESSIONS, MANAGED_LEDGER, fixtures, random_payloads, read_all, stored};
-use crate::server::{Tier, no_metadata, shared, uri};
+use crate::server::{HDFS, Tier, no_metadata, shared, uri};
 
 const CLASS_PATH: &str = "LONGSHORE_TEST_HADOOP_CLASSPATH";
 
@@ -35,6 +36,7 @@ fn put(tier: &Tier, folder: &Path, at: &str) {
 #[tokio::test(flavor = "multi_thread")]
 async fn ledgers_that_pulsar_offloaded_are_read_entry_for_entry() {
     let Some(uri) = uri("ledgers_that_pulsar_offloaded_are_read_entry_for_entry") else { return };
+    let _trying = trying(HDFS, "behaviour", "ledgers that Pulsar offloaded are read entry for entry");
     let _servers = shared().await;
     for (folder, managed_ledger, ledger_id, uid) in [
         ("v-tiny", "public/fsvec/persistent/vec-v-tiny", 17, "a272f775-0ffb-4312-aa1e-b6f8acb2c94f"),
@@ -63,6 +65,7 @@ async fn ledgers_that_pulsar_offloaded_are_read_entry_for_entry() {
 #[tokio::test(flavor = "multi_thread")]
 async fn map_files_of_every_hadoop_are_opened_up_to_their_metadata() {
     let Some(uri) = uri("map_files_of_every_hadoop_are_opened_up_to_their_metadata") else { return };
+    let _trying = trying(HDFS, "behaviour", "map files of every Hadoop are opened up to their metadata");
     let _servers = shared().await;
     let tier = Tier::new(&uri, &[]).await;
     let mut seen = 0;
@@ -86,6 +89,7 @@ async fn map_files_of_every_hadoop_are_opened_up_to_their_metadata() {
 #[tokio::test(flavor = "multi_thread")]
 async fn hadoop_reads_what_we_write() {
     let Some(uri) = uri("hadoop_reads_what_we_write") else { return };
+    let _trying = trying(HDFS, "behaviour", "Hadoop reads what we write");
     let _servers = shared().await;
     let class_path = env::var(CLASS_PATH).unwrap();
     let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/hadoop/ReadMapFile.java");

@@ -11,5 +11,8 @@ mod hadoop;
 #[path = "../kit/mod.rs"]
 #[allow(dead_code, reason = "shared with the tests on local folders, which use all of it")]
 mod kit;
+mod line;
+#[path = "../../../../tests/src/line.rs"]
+mod line_between;
 mod outage;
 mod server;

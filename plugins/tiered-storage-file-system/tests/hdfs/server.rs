@@ -5,11 +5,13 @@ use std::env;
 use std::io;
 use std::path::Path;
 use std::process::Command;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
 use hdfs_native::{Client, ClientBuilder, HdfsError, WriteOptions};
 use longshore_conformance::StoreProbe;
+use longshore_conformance::table::Place;
 use longshore_plugin_api::{DriverConfig, LedgerReader, Offloader, OffloaderFactory, Result};
 use tempfile::TempDir;
 use tiered_storage_file_system::{FileReadHandle, FileSystemFactory, FileSystemOffloader};
@@ -22,11 +24,14 @@ use crate::kit::{MANAGED_LEDGER, config, request, stored};
 const URI: &str = "LONGSHORE_TEST_HDFS";
 const REQUIRED: &str = "LONGSHORE_REQUIRE_SERVERS";
 
+/// What rows of the table of drivers and servers say of these tests.
+pub(crate) const HDFS: Place<'static> = Place { driver: "filesystem", server: "HDFS 3.4.2" };
+
 /// Held for reading by who needs the servers, for writing by who stops one.
 static IN_USE: RwLock<()> = RwLock::const_new(());
 
 /// A server of the cluster.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) enum Server {
     NameNode,
     DataNode,
@@ -53,15 +58,48 @@ pub(crate) async fn shared() -> RwLockReadGuard<'static, ()> {
 
 /// The servers for one test alone; whatever it stopped runs again when this is dropped.
 pub(crate) async fn alone() -> Alone {
-    Alone(IN_USE.write().await)
+    Alone { stopped: Mutex::default(), _turn: IN_USE.write().await }
+}
+
+/// How a server goes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Stop {
+    /// It is gone.
+    Kill,
+    /// It is there and says nothing.
+    Pause,
 }
 
 /// See [`alone`].
-pub(crate) struct Alone(#[allow(dead_code, reason = "held")] RwLockWriteGuard<'static, ()>);
+pub(crate) struct Alone {
+    stopped: Mutex<Vec<(Stop, Server)>>,
+    _turn: RwLockWriteGuard<'static, ()>,
+}
 
 impl Alone {
+    pub(crate) fn stop(&self, how: Stop, server: Server) {
+        self.stopped.lock().unwrap().push((how, server));
+        let what = match how {
+            Stop::Kill => "kill-one",
+            Stop::Pause => "pause-one",
+        };
+        Self::tell(what, server);
+    }
+
+    /// Starts what was stopped, and waits until it serves.
+    pub(crate) fn start(&self) {
+        let stopped = std::mem::take(&mut *self.stopped.lock().unwrap_or_else(PoisonError::into_inner));
+        for (how, server) in stopped {
+            let what = match how {
+                Stop::Kill => "start-one",
+                Stop::Pause => "resume-one",
+            };
+            Self::tell(what, server);
+        }
+    }
+
     /// Runs a sub-command of scripts/servers/hdfs for one server.
-    pub(crate) fn tell(&self, what: &str, server: Server) {
+    fn tell(what: &str, server: Server) {
         let name = match server {
             Server::NameNode => "namenode",
             Server::DataNode => "datanode",
@@ -69,6 +107,12 @@ impl Alone {
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../scripts/servers/hdfs");
         let output = Command::new(script).args([what, name]).output().unwrap();
         assert!(output.status.success(), "{what} {name}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+}
+
+impl Drop for Alone {
+    fn drop(&mut self) {
+        self.start();
     }
 }
 

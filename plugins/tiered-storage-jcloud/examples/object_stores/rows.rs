@@ -49,7 +49,7 @@ pub(crate) async fn measure(target: &Target, plan: &Plan) -> Result<()> {
     bench.random_entries().await
 }
 
-/// The size that the engine's rule gives: a thirty-second of the ledger, within bounds.
+/// The size that the engine's rule gives: about a thirty-second of the ledger, within bounds.
 fn part_bytes(ledger_bytes: u64) -> u64 {
     (ledger_bytes / 32).clamp(8 << 20, 32 << 20)
 }

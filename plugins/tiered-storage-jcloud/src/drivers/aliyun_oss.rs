@@ -5,6 +5,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use block_format::store::{BlobStore, StoreLimits};
 use http::HeaderMap;
@@ -71,10 +72,11 @@ impl OssSettings {
     }
 
     /// Opens a bucket. Makes no request.
-    pub(super) fn bucket(&self, name: &str) -> Result<Arc<dyn BlobStore>> {
+    pub(super) fn bucket(&self, name: &str, silence_max: Duration) -> Result<Arc<dyn BlobStore>> {
         let provider = StaticCredentialProvider::new(&self.key_id, &self.key_secret);
         let signer = Signer::new(Context::new(), provider, RequestSigner::new(name));
-        let wire = Wire::new(client()?, self.endpoint.clone(), Arc::new(signer), HeaderMap::new()).with_content_md5();
+        let wire = Wire::new(client()?, self.endpoint.clone(), Arc::new(signer), HeaderMap::new(), silence_max)
+            .with_content_md5();
         let style = match self.style {
             AddressStyle::Path => "path",
             AddressStyle::VirtualHost => "virtual",

@@ -5,6 +5,7 @@
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use block_format::store::{BlobStore, StoreLimits};
@@ -88,7 +89,7 @@ impl S3Settings {
     }
 
     /// Opens a bucket. Makes no request.
-    pub(super) fn bucket(&self, name: &str) -> Result<Arc<dyn BlobStore>> {
+    pub(super) fn bucket(&self, name: &str, silence_max: Duration) -> Result<Arc<dyn BlobStore>> {
         let style = self.style_of(name);
         let address = self.endpoint.bucket(name, style);
         let signer = S3Signer {
@@ -99,7 +100,8 @@ impl S3Settings {
             region: OnceCell::new(),
             signer: Mutex::default(),
         };
-        let wire = Wire::new(client()?, self.endpoint.clone(), Arc::new(signer), self.object_headers.clone());
+        let wire =
+            Wire::new(client()?, self.endpoint.clone(), Arc::new(signer), self.object_headers.clone(), silence_max);
         // The region is not sent where nothing is signed; opendal wants one all the same.
         let mut service = S3::default()
             .bucket(name)

@@ -11,6 +11,7 @@ mod transient;
 mod tutorials;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use block_format::EngineOptions;
 use block_format::store::BlobStore;
@@ -135,20 +136,20 @@ impl Store {
         }
     }
 
-    /// Opens a bucket. Makes no request.
+    /// Opens a bucket, the body of whose answers may stop for `silence_max`. Makes no request.
     ///
     /// # Errors
     /// `InvalidArgument` for a name that none can have; `InvalidConfig` where the store cannot be reached as configured.
-    pub(crate) fn bucket(&self, name: &str) -> Result<Arc<dyn BlobStore>> {
+    pub(crate) fn bucket(&self, name: &str, silence_max: Duration) -> Result<Arc<dyn BlobStore>> {
         // Names of buckets come from ledgers' metadata as well.
         check_bucket_name(name)
             .map_err(|problem| Error::new(ErrorCode::InvalidArgument, format!("open bucket `{name}`: {problem}")))?;
         match self {
             Self::Transient => Ok(transient::bucket(name)),
-            Self::S3(settings) => settings.bucket(name),
-            Self::Google(settings) => settings.bucket(name),
-            Self::Azure(settings) => settings.bucket(name),
-            Self::Oss(settings) => settings.bucket(name),
+            Self::S3(settings) => settings.bucket(name, silence_max),
+            Self::Google(settings) => settings.bucket(name, silence_max),
+            Self::Azure(settings) => settings.bucket(name, silence_max),
+            Self::Oss(settings) => settings.bucket(name, silence_max),
         }
     }
 }

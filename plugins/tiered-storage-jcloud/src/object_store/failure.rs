@@ -15,7 +15,7 @@ pub(crate) enum Failure {
     Refused(Box<Refusal>),
     /// It, or its answer, was lost on the way.
     Lost(String),
-    /// It took too long to connect.
+    /// It took too long to connect, or its answer stopped.
     TimedOut(String),
     /// The answer is not what the protocol says.
     Garbled(String),

@@ -3,7 +3,7 @@
 //! | to understand | read |
 //! |---|---|
 //! | the bucket | this file |
-//! | how a request is signed, sent and judged | `wire`, then `http` |
+//! | how a request is signed, sent and judged | `wire`, then `http`, `silence` |
 //! | what can go wrong | `failure`, `refusal` |
 //! | objects in parts | `multiparts`, `xml_multiparts` |
 //! | what else opendal does not do | `own_requests` |
@@ -18,6 +18,7 @@ pub(crate) mod http;
 pub(crate) mod multiparts;
 pub(crate) mod own_requests;
 pub(crate) mod refusal;
+mod silence;
 mod spare;
 pub(crate) mod user_metadata;
 pub(crate) mod wire;

@@ -99,6 +99,7 @@ impl Refusal {
             | "ConditionalRequestConflict"
             | "BadDigest"
             | "IncompleteBody"
+            | "InvalidPart"
             | "XAmzContentChecksumMismatch"
             | "Md5Mismatch"
             | "Crc64Mismatch"
@@ -232,7 +233,7 @@ mod tests {
             (400, "RequestTimeout", ErrorCode::Timeout),
             (400, "ExpiredToken", ErrorCode::PermissionDenied),
             (400, "BadDigest", ErrorCode::Unavailable),
-            (400, "InvalidPart", ErrorCode::Internal),
+            (400, "InvalidPart", ErrorCode::Unavailable),
             (403, "SignatureDoesNotMatch", ErrorCode::PermissionDenied),
             (403, "", ErrorCode::PermissionDenied),
             (404, "NoSuchKey", ErrorCode::NotFound),

@@ -8,6 +8,7 @@
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use base64::Engine;
@@ -20,11 +21,13 @@ use longshore_plugin_api::{Error, ErrorCode, Result};
 use md5::{Digest, Md5};
 use opendal::{Buffer, HttpBody, HttpTransport};
 use reqsign_core::SigningCredential;
+use tokio::time::timeout;
 
 use super::endpoint::Endpoint;
 use super::failure::Failure;
 use super::http::read_body;
 use super::refusal::Refusal;
+use super::silence::UntilSilent;
 
 /// The longest body of a refusal that is read, in bytes.
 const REFUSAL_BYTES_MAX: usize = 64 << 10;
@@ -60,6 +63,8 @@ pub(crate) struct Wire {
     signer: Arc<dyn Sign>,
     /// What each new object is written with.
     object_headers: HeaderMap,
+    /// How long the body of an answer may stop.
+    silence_max: Duration,
     /// Whether bodies are sent with their MD5.
     sends_md5: bool,
     /// Whether a checksum was sent that the store did not repeat.
@@ -73,14 +78,25 @@ impl fmt::Debug for Wire {
 }
 
 impl Wire {
-    /// A way to `endpoint` and nowhere else. `object_headers` are sent with each request that begins an object.
+    /// A way to `endpoint` and nowhere else. `object_headers` are sent with each request that begins an object. The body of an
+    /// answer that stops for `silence_max` is given up, and so is a request without a body that has no answer for as long: a
+    /// whole request may take much longer, because it may have many bytes.
     pub(crate) fn new(
         client: reqwest::Client,
         endpoint: Endpoint,
         signer: Arc<dyn Sign>,
         object_headers: HeaderMap,
+        silence_max: Duration,
     ) -> Self {
-        Self { client, endpoint, signer, object_headers, sends_md5: false, checksum_ignored: Arc::default() }
+        Self {
+            client,
+            endpoint,
+            signer,
+            object_headers,
+            silence_max,
+            sends_md5: false,
+            checksum_ignored: Arc::default(),
+        }
     }
 
     /// Sends `Content-MD5` with all that is written, for stores that verify it and no quicker checksum.
@@ -121,7 +137,7 @@ impl Wire {
         head.headers.remove(header::HOST);
         let asked = Asked::of(&head);
         let request = reqwest::Request::try_from(Request::from_parts(head, body)).map_err(Failure::of_client)?;
-        let mut answer = self.client.execute(request).await.map_err(Failure::of_client)?;
+        let mut answer = self.execute(request).await?;
         if !answer.status().is_success() {
             let body = read_body(&mut answer, REFUSAL_BYTES_MAX).await.unwrap_or_default();
             let refusal = Refusal::read(answer.status(), answer.headers(), &body);
@@ -135,6 +151,19 @@ impl Wire {
             self.checksum_ignored.store(true, Ordering::Relaxed);
         }
         Ok(answer)
+    }
+
+    /// What has no body is with the store at once, and so the head of its answer is due whatever follows it.
+    async fn execute(&self, request: reqwest::Request) -> Result<reqwest::Response, Failure> {
+        let is_sent_at_once = request.body().is_none_or(|body| body.as_bytes().is_some_and(<[u8]>::is_empty));
+        let answered = self.client.execute(request);
+        let answer = match is_sent_at_once {
+            true => timeout(self.silence_max, answered)
+                .await
+                .map_err(|_| Failure::TimedOut(format!("no answer within {} s", self.silence_max.as_secs_f32())))?,
+            false => answered.await,
+        };
+        answer.map_err(Failure::of_client)
     }
 
     /// Whoever makes a request, it goes where the configuration says.
@@ -158,9 +187,9 @@ impl HttpTransport for Wire {
         if let Some(headers) = response.headers_mut() {
             headers.clone_from(answer.headers());
         }
-        let body = answer.bytes_stream().map(|chunk| match chunk {
+        let body = UntilSilent::new(answer.bytes_stream(), self.silence_max).map(|chunk| match chunk {
             Ok(bytes) => Ok(Buffer::from(bytes)),
-            Err(error) => Err(Failure::of_client(error).into_opendal()),
+            Err(failure) => Err(failure.into_opendal()),
         });
         response.body(HttpBody::new(body, bytes)).map_err(|error| Failure::Garbled(error.to_string()).into_opendal())
     }

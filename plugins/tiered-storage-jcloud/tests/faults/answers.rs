@@ -1,7 +1,7 @@
 //! What becomes of a store's refusals, and of answers that are cut, wrong or someone else's.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use longshore_plugin_api::{Error, ErrorCode, Offloader};
 
@@ -103,7 +103,7 @@ async fn a_completion_whose_answer_was_lost_is_found_to_have_happened() {
 async fn a_part_that_the_store_lost_fails_the_copy_and_leaves_nothing() {
     let rig = Rig::new(|seen| is_complete(seen).then(|| Reply::refusal(400, "InvalidPart"))).await;
     let error = offload(&rig.driver(&[SMALL_PARTS]).await, ENTRIES).await.unwrap_err();
-    assert_tells(&error, ErrorCode::Internal, &["bucket tier", "ledger-5", "InvalidPart", "REQ-42"]);
+    assert_tells(&error, ErrorCode::Unavailable, &["bucket tier", "ledger-5", "InvalidPart", "REQ-42"]);
     assert_eq!((rig.store.keys(), rig.store.open_uploads()), (Vec::new(), 0));
 }
 
@@ -118,6 +118,65 @@ async fn a_refused_key_is_told_once_and_not_tried_again() {
     let error = driver.open_read(stored(5)).await.unwrap_err();
     assert_tells(&error, ErrorCode::PermissionDenied, &["bucket tier", "SignatureDoesNotMatch", "REQ-7"]);
     assert_eq!(rig.stub.seen().len(), 1);
+}
+
+/// A store that lets one kind of request through and refuses another, for good.
+#[tokio::test]
+async fn what_is_refused_for_good_is_told_once_and_the_rest_goes_on() {
+    #[derive(Clone, Copy)]
+    enum Call {
+        Offload,
+        Read,
+        Delete,
+    }
+    let table = [
+        ("no right to write", Call::Offload, 403, "AccessDenied", ErrorCode::PermissionDenied),
+        ("a key that is switched off", Call::Offload, 400, "KMS.DisabledException", ErrorCode::InvalidConfig),
+        ("a full store", Call::Offload, 507, "XMinioStorageFull", ErrorCode::StorageFull),
+        ("no right to read", Call::Read, 403, "AccessDenied", ErrorCode::PermissionDenied),
+        ("an archived object", Call::Read, 403, "InvalidObjectState", ErrorCode::Unsupported),
+        ("an object under a lock", Call::Delete, 403, "AccessDenied", ErrorCode::PermissionDenied),
+    ];
+    for (what, call, status, code, expected) in table {
+        let which = move |seen: &Seen| match call {
+            Call::Offload => seen.method == "PUT" || is_begin(seen),
+            Call::Read => seen.method == "GET" && seen.path.ends_with("-ledger-5"),
+            Call::Delete => seen.method == "DELETE" && seen.query.is_empty(),
+        };
+        let refuses = Arc::new(AtomicBool::new(false));
+        let is_on = refuses.clone();
+        let rig =
+            Rig::new(move |seen| (is_on.load(Ordering::SeqCst) && which(seen)).then(|| Reply::refusal(status, code)))
+                .await;
+        let driver = rig.driver(&[]).await;
+        offload(&driver, 30).await.unwrap();
+        refuses.store(true, Ordering::SeqCst);
+        let before = rig.stub.count(which);
+        let fresh = rig.driver(&[]).await;
+        let (error, requests) = match call {
+            Call::Offload => (offload(&fresh, 30).await.unwrap_err(), 1),
+            Call::Read => (read(&fresh, 30).await.unwrap_err(), 1),
+            // Both objects are tried.
+            Call::Delete => (fresh.delete(stored(5)).await.unwrap_err(), 2),
+        };
+        assert_tells(&error, expected, &["bucket tier", code, "REQ-42"]);
+        assert_eq!(rig.stub.count(which) - before, requests, "{what}: not again and again");
+        refuses.store(false, Ordering::SeqCst);
+        driver.delete(stored(5)).await.unwrap();
+        assert_eq!((rig.store.keys(), rig.store.open_uploads()), (Vec::new(), 0), "{what}");
+    }
+}
+
+#[tokio::test]
+async fn an_upload_that_the_store_forgot_may_be_made_again() {
+    let rig = Rig::new(times(1, |seen| is_part(seen).then(|| Reply::refusal(404, "NoSuchUpload")))).await;
+    let driver = rig.driver(&[SMALL_PARTS]).await;
+    let error = offload(&driver, ENTRIES).await.unwrap_err();
+    assert_tells(&error, ErrorCode::Unavailable, &["bucket tier", "forgotten", "NoSuchUpload"]);
+    assert!(error.is_retryable());
+    assert_eq!((rig.store.keys(), rig.store.open_uploads()), (Vec::new(), 0));
+    offload(&driver, ENTRIES).await.unwrap();
+    assert!(read(&driver, ENTRIES).await.unwrap() == payloads(ENTRIES));
 }
 
 #[tokio::test]

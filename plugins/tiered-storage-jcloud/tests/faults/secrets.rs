@@ -30,7 +30,7 @@ async fn no_secret_is_logged() {
         tracing_subscriber::fmt().with_max_level(tracing::Level::TRACE).with_writer(move || taken.clone()).finish();
     // All tests of the process log here, other threads' as well.
     tracing::subscriber::set_global_default(subscriber).unwrap();
-    for status in [200, 403, 503] {
+    for status in [200, 403, 500] {
         let rig = Rig::new(move |_| (status != 200).then(|| Reply::refusal(status, "Whatever"))).await;
         let driver = rig.driver(&[]).await;
         let _ = offload(&driver, 100).await;

@@ -1,8 +1,11 @@
 //! Driver `azureblob` on Azurite.
 
+use longshore_conformance::table::trying;
 use longshore_plugin_api::ErrorCode;
 
+use crate::behind::Behind;
 use crate::cloud::{self, Cloud, Door, all_fail, named};
+use crate::faults;
 
 const KEY: &str = "AZURE_STORAGE_ACCESS_KEY";
 
@@ -10,6 +13,7 @@ fn azurite() -> Option<Cloud> {
     let (account, key) = (named("AZBLOB", "ACCOUNT")?, named("AZBLOB", "KEY")?);
     Some(Cloud {
         driver: "azureblob",
+        server: "Azurite",
         endpoint: named("AZBLOB", "ENDPOINT")?,
         bucket: named("AZBLOB", "CONTAINER")?,
         properties: Vec::new(),
@@ -43,6 +47,7 @@ fn a_wrong_key_is_refused_and_not_told() {
     let Some(azurite) = azurite() else { return };
     let wrong = "bm90LXRoZS1rZXk=";
     azurite.within(a_wrong_key_is_refused_and_not_told, &[(KEY, wrong)], async |azurite| {
+        let _trying = trying(azurite.place(), "behaviour", "a wrong key is refused and not told");
         all_fail(&azurite, &[], ErrorCode::PermissionDenied, &["403", "bucket "], wrong).await;
     });
 }
@@ -73,4 +78,44 @@ fn ledgers_that_pulsar_offloaded_are_read_entry_for_entry() {
 fn every_promise_is_kept() {
     let Some(azurite) = azurite() else { return };
     azurite.within(every_promise_is_kept, &[], cloud::every_promise_is_kept);
+}
+
+#[test]
+fn passing_faults_pass() {
+    let Some(azurite) = azurite() else { return };
+    azurite.within(passing_faults_pass, &[], async |azurite| {
+        faults::passing_faults_pass(Behind::Cloud(azurite)).await;
+    });
+}
+
+#[test]
+fn lasting_faults_are_errors_in_time() {
+    let Some(azurite) = azurite() else { return };
+    azurite.within(lasting_faults_are_errors_in_time, &[], async |azurite| {
+        faults::lasting_faults_are_errors_in_time(Behind::Cloud(azurite)).await;
+    });
+}
+
+#[test]
+fn a_copy_that_cannot_be_finished_leaves_nothing() {
+    let Some(azurite) = azurite() else { return };
+    azurite.within(a_copy_that_cannot_be_finished_leaves_nothing, &[], async |azurite| {
+        faults::a_copy_that_cannot_be_finished_leaves_nothing(Behind::Cloud(azurite)).await;
+    });
+}
+
+#[test]
+fn a_short_outage_is_waited_for() {
+    let Some(azurite) = azurite() else { return };
+    azurite.within(a_short_outage_is_waited_for, &[], async |azurite| {
+        faults::a_short_outage_is_waited_for(Behind::Cloud(azurite)).await;
+    });
+}
+
+#[test]
+fn a_crowded_store_gets_fewer_requests() {
+    let Some(azurite) = azurite() else { return };
+    azurite.within(a_crowded_store_gets_fewer_requests, &[], async |azurite| {
+        faults::a_crowded_store_gets_fewer_requests(Behind::Cloud(azurite)).await;
+    });
 }

@@ -13,6 +13,7 @@ use std::{env, fs, io};
 use bytes::Bytes;
 use http::request::Builder;
 use http::{Method, Request};
+use longshore_conformance::table::{Place, trying};
 use longshore_conformance::{Profile, StoreProbe, Suite};
 use longshore_plugin_api::{
     DriverConfig, Error, ErrorCode, Offloader, OffloaderFactory, ReadHandle, ScanRequest, StoredLedger,
@@ -35,6 +36,8 @@ const REMOVAL_TIME_MAX: Duration = Duration::from_secs(20);
 #[derive(Clone, Debug)]
 pub(crate) struct Cloud {
     pub(crate) driver: &'static str,
+    /// The server's name.
+    pub(crate) server: &'static str,
     pub(crate) endpoint: String,
     pub(crate) bucket: String,
     /// Keys beside bucket and endpoint.
@@ -66,6 +69,10 @@ pub(crate) fn named(server: &str, what: &str) -> Option<String> {
 }
 
 impl Cloud {
+    pub(crate) fn place(&self) -> Place<'_> {
+        Place { driver: self.driver, server: self.server }
+    }
+
     pub(crate) fn config(&self, more: &[(&str, &str)]) -> DriverConfig {
         let mut properties = BTreeMap::from([
             ("managedLedgerOffloadBucket".to_owned(), self.bucket.clone()),
@@ -218,6 +225,8 @@ fn client() -> reqwest::Client {
 
 /// Ledgers of one part and of many, small pages of scans, reads in any order, deletion twice.
 pub(crate) async fn ledgers_go_out_come_back_are_listed_and_deleted(cloud: Cloud) {
+    let _trying =
+        trying(cloud.place(), "behaviour", "ledgers of one part and of many go out, come back, are listed and deleted");
     let driver = cloud.open(&[SMALL_PARTS]).await;
     driver.health().await.unwrap();
     let (small, large) = (new_copy(&driver, 11), new_copy(&driver, 12));
@@ -252,6 +261,7 @@ pub(crate) async fn ledgers_go_out_come_back_are_listed_and_deleted(cloud: Cloud
 
 /// An offload that is given up while parts are on their way.
 pub(crate) async fn a_given_up_offload_leaves_nothing(cloud: Cloud) {
+    let _trying = trying(cloud.place(), "behaviour", "a given-up offload leaves nothing");
     let driver = cloud.open(&[SMALL_PARTS]).await;
     let entries = payloads(300, 200_000);
     for pause in [20, 150, 400] {
@@ -300,12 +310,14 @@ pub(crate) async fn all_fail(cloud: &Cloud, more: &[(&str, &str)], code: ErrorCo
 }
 
 pub(crate) async fn a_missing_bucket_is_named(cloud: Cloud) {
+    let _trying = trying(cloud.place(), "behaviour", "a missing bucket is named");
     let missing = [("managedLedgerOffloadBucket", "not-there")];
     all_fail(&cloud, &missing, ErrorCode::NotFound, &["bucket not-there"], "none").await;
 }
 
 /// Objects of Apache Pulsar 4.0.6, put there with the metadata that its client for this store writes.
 pub(crate) async fn ledgers_that_pulsar_offloaded_are_read_entry_for_entry(cloud: Cloud) {
+    let _trying = trying(cloud.place(), "behaviour", "ledgers that Pulsar 4.0.6 offloaded are read entry for entry");
     let cloud = Cloud { bucket: "golden".to_owned(), ..cloud };
     cloud.make_bucket().await;
     let driver = cloud.open(&[]).await;
@@ -334,8 +346,10 @@ pub(crate) async fn every_promise_is_kept(cloud: Cloud) {
     let cloud = Cloud { bucket: format!("conformance-{}", cloud.driver), ..cloud };
     cloud.make_bucket().await;
     let suite = Suite::new(Profile::Quick).probe(Probe(cloud.clone()));
-    let config = cloud.config(&[]);
-    tokio::task::spawn_blocking(move || suite.try_out::<ObjectStoreFactory>(config).assert_passed()).await.unwrap();
+    let (config, place) = (cloud.config(&[]), Place { driver: cloud.driver, server: cloud.server });
+    tokio::task::spawn_blocking(move || suite.try_out::<ObjectStoreFactory>(config).into_table(place).assert_passed())
+        .await
+        .unwrap();
 }
 
 struct Probe(Cloud);

@@ -3,6 +3,7 @@
 use std::io;
 
 use http::Method;
+use longshore_conformance::table::Place;
 use longshore_conformance::{Profile, StoreProbe, Suite};
 use longshore_plugin_api::DriverConfig;
 use tiered_storage_jcloud::ObjectStoreFactory;
@@ -62,7 +63,8 @@ fn try_out_on_servers(driver: &str) {
         let runtime = tokio::runtime::Runtime::new().unwrap();
         runtime.block_on(async { Raw::new(&server).make_bucket().await });
         let suite = Suite::new(Profile::Quick).probe(BucketProbe(server.clone()));
-        suite.try_out::<ObjectStoreFactory>(server.config(driver, &[])).assert_passed();
+        let report = suite.try_out::<ObjectStoreFactory>(server.config(driver, &[]));
+        report.into_table(server.place(driver)).assert_passed();
     }
 }
 
@@ -73,7 +75,8 @@ fn every_promise_is_kept_in_memory() {
         properties: [("managedLedgerOffloadBucket".to_owned(), "conformance".to_owned())].into(),
         search_folders: Vec::new(),
     };
-    Suite::new(Profile::Quick).try_out::<ObjectStoreFactory>(config).assert_passed();
+    let report = Suite::new(Profile::Quick).try_out::<ObjectStoreFactory>(config);
+    report.into_table(Place { driver: "transient", server: "memory" }).assert_passed();
 }
 
 #[test]

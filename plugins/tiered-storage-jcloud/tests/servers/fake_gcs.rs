@@ -4,11 +4,14 @@
 use longshore_plugin_api::{DriverConfig, OffloaderFactory};
 use tiered_storage_jcloud::ObjectStoreFactory;
 
+use crate::behind::Behind;
 use crate::cloud::{self, Cloud, Door, named};
+use crate::faults;
 
 fn fake_gcs() -> Option<Cloud> {
     Some(Cloud {
         driver: "google-cloud-storage",
+        server: "fake-gcs-server",
         endpoint: named("GCS", "ENDPOINT")?,
         bucket: named("GCS", "BUCKET")?,
         properties: vec![
@@ -57,4 +60,34 @@ async fn ledgers_that_pulsar_offloaded_are_read_entry_for_entry() {
 async fn every_promise_is_kept() {
     let Some(fake_gcs) = fake_gcs() else { return };
     cloud::every_promise_is_kept(fake_gcs).await;
+}
+
+#[tokio::test]
+async fn passing_faults_pass() {
+    let Some(fake_gcs) = fake_gcs() else { return };
+    faults::passing_faults_pass(Behind::Cloud(fake_gcs)).await;
+}
+
+#[tokio::test]
+async fn lasting_faults_are_errors_in_time() {
+    let Some(fake_gcs) = fake_gcs() else { return };
+    faults::lasting_faults_are_errors_in_time(Behind::Cloud(fake_gcs)).await;
+}
+
+#[tokio::test]
+async fn a_copy_that_cannot_be_finished_leaves_nothing() {
+    let Some(fake_gcs) = fake_gcs() else { return };
+    faults::a_copy_that_cannot_be_finished_leaves_nothing(Behind::Cloud(fake_gcs)).await;
+}
+
+#[tokio::test]
+async fn a_short_outage_is_waited_for() {
+    let Some(fake_gcs) = fake_gcs() else { return };
+    faults::a_short_outage_is_waited_for(Behind::Cloud(fake_gcs)).await;
+}
+
+#[tokio::test]
+async fn a_crowded_store_gets_fewer_requests() {
+    let Some(fake_gcs) = fake_gcs() else { return };
+    faults::a_crowded_store_gets_fewer_requests(Behind::Cloud(fake_gcs)).await;
 }

@@ -12,10 +12,15 @@
 
 #![allow(clippy::unwrap_used, reason = "a failed step of a test is the test's failure")]
 
+#[path = "../../../../tests/src/line.rs"]
+mod line;
+
 mod azurite;
+mod behind;
 mod cloud;
 mod conformance;
 mod fake_gcs;
+mod faults;
 mod golden;
 mod oss;
 mod raw;

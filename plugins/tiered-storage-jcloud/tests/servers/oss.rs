@@ -1,8 +1,11 @@
 //! Driver `aliyun-oss` on a stand-in that verifies OSS's signature and keeps objects in SeaweedFS.
 
+use longshore_conformance::table::trying;
 use longshore_plugin_api::ErrorCode;
 
+use crate::behind::Behind;
 use crate::cloud::{self, Cloud, Door, all_fail, named};
+use crate::faults;
 
 const KEY_ID: &str = "ALIYUN_OSS_ACCESS_KEY_ID";
 const SECRET: &str = "ALIYUN_OSS_ACCESS_KEY_SECRET";
@@ -11,6 +14,7 @@ fn oss() -> Option<Cloud> {
     let (access_key, secret_key) = (named("OSS", "ACCESS_KEY")?, named("OSS", "SECRET_KEY")?);
     Some(Cloud {
         driver: "aliyun-oss",
+        server: "the OSS stand-in",
         endpoint: named("OSS", "ENDPOINT")?,
         bucket: named("OSS", "BUCKET")?,
         properties: Vec::new(),
@@ -43,6 +47,7 @@ fn a_missing_bucket_is_named() {
 fn a_wrong_key_is_refused_and_not_told() {
     let Some(oss) = oss() else { return };
     oss.within(a_wrong_key_is_refused_and_not_told, &[(SECRET, "not-the-key")], async |oss| {
+        let _trying = trying(oss.place(), "behaviour", "a wrong key is refused and not told");
         all_fail(&oss, &[], ErrorCode::PermissionDenied, &["403", "bucket "], "not-the-key").await;
     });
 }
@@ -67,4 +72,44 @@ fn ledgers_that_pulsar_offloaded_are_read_entry_for_entry() {
 fn every_promise_is_kept() {
     let Some(oss) = oss() else { return };
     oss.within(every_promise_is_kept, &[], cloud::every_promise_is_kept);
+}
+
+#[test]
+fn passing_faults_pass() {
+    let Some(oss) = oss() else { return };
+    oss.within(passing_faults_pass, &[], async |oss| {
+        faults::passing_faults_pass(Behind::Cloud(oss)).await;
+    });
+}
+
+#[test]
+fn lasting_faults_are_errors_in_time() {
+    let Some(oss) = oss() else { return };
+    oss.within(lasting_faults_are_errors_in_time, &[], async |oss| {
+        faults::lasting_faults_are_errors_in_time(Behind::Cloud(oss)).await;
+    });
+}
+
+#[test]
+fn a_copy_that_cannot_be_finished_leaves_nothing() {
+    let Some(oss) = oss() else { return };
+    oss.within(a_copy_that_cannot_be_finished_leaves_nothing, &[], async |oss| {
+        faults::a_copy_that_cannot_be_finished_leaves_nothing(Behind::Cloud(oss)).await;
+    });
+}
+
+#[test]
+fn a_short_outage_is_waited_for() {
+    let Some(oss) = oss() else { return };
+    oss.within(a_short_outage_is_waited_for, &[], async |oss| {
+        faults::a_short_outage_is_waited_for(Behind::Cloud(oss)).await;
+    });
+}
+
+#[test]
+fn a_crowded_store_gets_fewer_requests() {
+    let Some(oss) = oss() else { return };
+    oss.within(a_crowded_store_gets_fewer_requests, &[], async |oss| {
+        faults::a_crowded_store_gets_fewer_requests(Behind::Cloud(oss)).await;
+    });
 }

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::env;
 
 use bytes::Bytes;
+use longshore_conformance::table::Place;
 use longshore_plugin_api::{
     DriverConfig, Entry, LedgerReader, OffloadRequest, Offloader, OffloaderFactory, ReadHandle, Result, ScanRequest,
     StoredLedger,
@@ -16,6 +17,7 @@ pub(crate) const MANAGED_LEDGER: &str = "public/default/persistent/orders";
 /// A server that speaks S3.
 #[derive(Clone, Debug)]
 pub(crate) struct Server {
+    pub(crate) name: &'static str,
     pub(crate) endpoint: String,
     pub(crate) bucket: String,
     pub(crate) access_key: String,
@@ -25,13 +27,17 @@ pub(crate) struct Server {
 impl Server {
     /// Every server that is named.
     pub(crate) fn all() -> Vec<Self> {
-        ["S3", "MINIO"].iter().filter_map(|name| Self::named(name)).collect()
+        [("S3", "SeaweedFS"), ("MINIO", "MinIO")]
+            .iter()
+            .filter_map(|(name, server)| Self::named(name, server))
+            .collect()
     }
 
-    fn named(name: &str) -> Option<Self> {
+    fn named(name: &str, server: &'static str) -> Option<Self> {
         let value = |what: &str| env::var(format!("LONGSHORE_TEST_{name}_{what}")).ok().filter(|it| !it.is_empty());
         let server = (|| {
             Some(Self {
+                name: server,
                 endpoint: value("ENDPOINT")?,
                 bucket: value("BUCKET")?,
                 access_key: value("ACCESS_KEY")?,
@@ -44,6 +50,10 @@ impl Server {
             eprintln!("skipped: no server {name}: start one of scripts/servers and set {variables}");
         }
         server
+    }
+
+    pub(crate) fn place<'a>(&self, driver: &'a str) -> Place<'a> {
+        Place { driver, server: self.name }
     }
 
     /// The configuration of a driver in the bucket, with further keys that overrule.

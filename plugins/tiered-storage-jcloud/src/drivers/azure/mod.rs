@@ -12,6 +12,7 @@ mod blocks;
 mod listing;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use block_format::store::{BlobStore, StoreLimits};
 use http::HeaderMap;
@@ -56,9 +57,10 @@ impl AzureSettings {
     }
 
     /// Opens a container. Makes no request.
-    pub(super) fn bucket(&self, name: &str) -> Result<Arc<dyn BlobStore>> {
+    pub(super) fn bucket(&self, name: &str, silence_max: Duration) -> Result<Arc<dyn BlobStore>> {
         let signer = self.account.signer(&client()?);
-        let wire = Wire::new(client()?, self.endpoint.clone(), signer, HeaderMap::new()).with_content_md5();
+        let wire =
+            Wire::new(client()?, self.endpoint.clone(), signer, HeaderMap::new(), silence_max).with_content_md5();
         let service = Azblob::default().container(name).endpoint(self.endpoint.base()).skip_signature();
         let container = Container::new(wire.clone(), name, self.endpoint.bucket(name, AddressStyle::Path));
         let own = OwnRequests {

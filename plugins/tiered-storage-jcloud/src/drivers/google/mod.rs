@@ -18,6 +18,7 @@ mod token;
 
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use block_format::EngineOptions;
@@ -109,8 +110,8 @@ impl GoogleSettings {
     }
 
     /// Opens a bucket. Makes no request.
-    pub(super) fn bucket(&self, name: &str) -> Result<Arc<dyn BlobStore>> {
-        let wire = Wire::new(client()?, self.endpoint.clone(), self.signer()?, HeaderMap::new());
+    pub(super) fn bucket(&self, name: &str, silence_max: Duration) -> Result<Arc<dyn BlobStore>> {
+        let wire = Wire::new(client()?, self.endpoint.clone(), self.signer()?, HeaderMap::new(), silence_max);
         let service = Gcs::default()
             .bucket(name)
             .endpoint(self.endpoint.base())

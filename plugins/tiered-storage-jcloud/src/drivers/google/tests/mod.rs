@@ -49,7 +49,7 @@ impl Bench {
     }
 
     fn store(&self) -> Arc<dyn BlobStore> {
-        self.settings().store.bucket(BUCKET).unwrap()
+        self.settings().bucket(BUCKET).unwrap()
     }
 
     fn engine(&self) -> Arc<CopyEngine> {
@@ -103,7 +103,7 @@ async fn a_ledger_of_more_than_32_blocks_goes_out_in_parts_with_checksums_and_co
     properties.insert("gcsManagedLedgerOffloadMaxBlockSizeInBytes".to_owned(), "5242880".to_owned());
     let settings = read(&properties).unwrap();
     assert_eq!(settings.engine.upload.write.block_bytes_max, 5 << 20);
-    let engine = Arc::new(CopyEngine::new(settings.store.bucket(BUCKET).unwrap(), settings.engine).unwrap());
+    let engine = Arc::new(CopyEngine::new(settings.bucket(BUCKET).unwrap(), settings.engine).unwrap());
     // A block holds four of them.
     round_trip(&engine, 33 * 4).await;
     let stub = bench.stub.state();
