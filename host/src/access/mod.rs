@@ -3,7 +3,7 @@
 //! | to understand | read |
 //! |---|---|
 //! | what may be asked, and who may do it | [`rules`] |
-//! | roles that were granted something, as they are recorded | [`permissions`] |
+//! | roles that were granted something, as they are recorded | [`crate::namespace::permissions`] |
 //! | how a token is looked at | [`token`] |
 //! | encrypted listeners | [`tls`] |
 //!
@@ -12,7 +12,6 @@
 //!
 //! Names, roles and rules are Pulsar's (`AuthenticationProviderToken`, `PulsarAuthorizationProvider`).
 
-pub mod permissions;
 pub mod rules;
 pub mod tls;
 mod token;

@@ -5,7 +5,7 @@
 
 use std::fmt;
 
-use super::permissions::{AuthPolicies, Permission};
+use crate::namespace::permissions::{AuthPolicies, Permission};
 use crate::topic::{NamespaceName, TopicName};
 
 /// Something that a client wants to do.

@@ -7,6 +7,7 @@
 pub mod effective;
 pub mod error;
 pub mod offload_policies;
+pub mod permissions;
 pub mod policies;
 mod rules;
 pub mod store;

@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 
 use super::error::NamespaceError;
 use super::offload_policies::OffloadPolicies;
-use crate::access::permissions::AuthPolicies;
+use super::permissions::AuthPolicies;
 use crate::config::{Config, TopicKind};
 
 /// A tenant.

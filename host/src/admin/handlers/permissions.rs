@@ -5,11 +5,11 @@ use std::collections::BTreeSet;
 use axum::extract::State;
 
 use super::Shared;
-use crate::access::permissions::{AuthPolicies, Permission};
 use crate::admin::AdminState;
 use crate::admin::answer::{Answer, done, json};
 use crate::admin::error::AdminError;
 use crate::admin::request::{Body, Params};
+use crate::namespace::permissions::{AuthPolicies, Permission};
 use crate::topic::TopicName;
 
 pub(in crate::admin) async fn of_namespace(State(state): Shared, params: Params) -> Answer {
