@@ -79,7 +79,7 @@ impl Desk {
         let (store, _) = FileLedgerStore::open(folder.path(), LedgerStoreSettings::default()).await.unwrap();
         let store = Arc::new(store);
         let driver = Arc::new(HeldDriver::default());
-        let settings = OffloadSettings { attempts_max: 2, verify: VerifyMode::Full };
+        let settings = OffloadSettings { attempts_max: 2, verify: VerifyMode::Full, rate_period_ms: 60_000 };
         let offloads = Offloads::new(Arc::new(OnlyDriver(driver.clone())), clock.clone(), settings);
         let cache_budget = Arc::new(CacheBudget::new(1 << 20));
         let managed = Arc::new(ManagedLedgers::new(Rooms {
@@ -104,6 +104,7 @@ impl Desk {
                 web_address: web_address.clone(),
                 service_address: "127.0.0.1:6650".to_owned(),
                 offloaders_directory: "./plugins".to_owned(),
+                metrics_detail: super::Detail::Topics,
                 configuration: [("managedLedgerMaxEntriesPerLedger".to_owned(), "10".to_owned())].into(),
             },
             namespaces,

@@ -21,7 +21,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::admin::{self, AdminState, BrokerFacts, StoreHealth};
+use crate::admin::{self, AdminState, BrokerFacts, Detail, StoreHealth};
 use crate::config::{Config, DriverIsolation, DriverPin, OffloadVerify};
 use crate::ledger::{FileLedgerStore, LedgerStoreSettings};
 use crate::managed_ledger::cache::CacheBudget;
@@ -193,6 +193,7 @@ impl Advertised {
             offloaders_directory: config.offloaders_directory.clone(),
             force_delete_namespace_allowed: config.force_delete_namespace_allowed,
             force_delete_tenant_allowed: config.force_delete_tenant_allowed,
+            metrics_detail: Detail::new(config.metrics_by_topic, config.metrics_partition_apart),
             configuration: config.shown.clone(),
         }
     }
@@ -402,6 +403,7 @@ fn offload_settings(config: &Config) -> OffloadSettings {
             OffloadVerify::Full => VerifyMode::Full,
             OffloadVerify::Ends => VerifyMode::Ends,
         },
+        rate_period_ms: config.ledger_stats_seconds * 1000,
     }
 }
 

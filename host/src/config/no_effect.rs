@@ -37,7 +37,6 @@ pub(super) const FAMILIES: &[Family] = &[
         prefixes: &[],
         names: &["statsUpdateFrequencyInSecs", "statsUpdateInitialDelayInSecs"],
     },
-    Family { reason: "metrics always carry the topic", prefixes: &[], names: &["exposeTopicLevelMetricsInPrometheus"] },
     Family {
         reason: "offloadersConcurrentCallsMax bounds reads of cold copies",
         prefixes: &[],
@@ -255,7 +254,6 @@ pub(super) const FAMILIES: &[Family] = &[
             "replicatedSubscriptionsSnapshotMaxCachedPerSubscription",
             "replicatedSubscriptionsSnapshotTimeoutSeconds",
             "replicatorPrefix",
-            "splitTopicAndPartitionLabelInPrometheus",
             "statusFilePath",
             "strictBookieAffinityEnabled",
             "strictlyVerifySubscriptionName",

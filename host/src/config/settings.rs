@@ -356,5 +356,9 @@ settings! {
     "Statistics" {
         /// Interval of the rates of ledgers and storage drivers in the metrics.
         ledger_stats_seconds: u64 = Key::number("managedLedgerStatsPeriodSeconds", "60", "seconds", 1, INT_MAX);
+        /// Whether each topic has series of its own in the metrics, or a namespace's topics are one.
+        metrics_by_topic: bool = Key::flag("exposeTopicLevelMetricsInPrometheus", "true");
+        /// Whether a partition's number is a label of its own in the metrics, and not a part of the topic's name.
+        metrics_partition_apart: bool = Key::flag("splitTopicAndPartitionLabelInPrometheus", "false");
     }
 }
