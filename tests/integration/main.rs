@@ -13,6 +13,7 @@ mod dropping_in;
 mod import;
 mod isolation;
 mod kill;
+mod launcher;
 mod ledger_command;
 mod loading;
 mod managed_ledger;

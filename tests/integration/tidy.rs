@@ -44,7 +44,21 @@ fn may_know() -> BTreeMap<&'static str, &'static [&'static str]> {
         ("client", &["protocol", "topic"]),
         ("admin", &["managed_ledger", "measure", "metadata", "namespace", "offload", "storage", "topic", "trace"]),
         ("import", &["managed_ledger", "metadata", "namespace", "storage", "topic"]),
-        ("cli", &["broker", "client", "config", "import", "managed_ledger", "namespace", "plugin", "storage", "topic"]),
+        (
+            "cli",
+            &[
+                "admin",
+                "broker",
+                "client",
+                "config",
+                "import",
+                "managed_ledger",
+                "namespace",
+                "plugin",
+                "storage",
+                "topic",
+            ],
+        ),
         (
             "broker",
             &[

@@ -63,6 +63,8 @@ pub struct BrokerFacts {
     pub force_delete_namespace_allowed: bool,
     /// Whether a tenant may be deleted with its namespaces.
     pub force_delete_tenant_allowed: bool,
+    /// Drivers that policies may name besides the original's own.
+    pub extra_offload_drivers: Vec<String>,
     /// How finely the metrics tell topics apart.
     pub metrics_detail: Detail,
     /// Every configuration key and its value in force, without secrets.

@@ -104,6 +104,7 @@ impl Desk {
                 web_address: web_address.clone(),
                 service_address: "127.0.0.1:6650".to_owned(),
                 offloaders_directory: "./plugins".to_owned(),
+                extra_offload_drivers: Vec::new(),
                 metrics_detail: super::Detail::Topics,
                 configuration: [("managedLedgerMaxEntriesPerLedger".to_owned(), "10".to_owned())].into(),
             },

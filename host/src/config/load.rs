@@ -243,21 +243,15 @@ impl Loader {
     fn note_other_keys(&mut self) -> Vec<UnknownKey> {
         let others = self.values.values().filter(|placed| !has_effect(&placed.property.key));
         let (idle, unknown): (Vec<&Placed>, Vec<&Placed>) =
-            others.partition(|placed| no_effect::reason(&placed.property.key).is_some());
+            others.partition(|placed| no_effect::family(&placed.property.key).is_some());
         let mut warnings: Vec<Warning> = Vec::new();
-        for &(key, asking, sentence) in no_effect::PROTECTIVE {
-            let asks = |placed: &&Placed| asking.is_empty() || placed.property.value.eq_ignore_ascii_case(asking);
-            if let Some(placed) = self.given(key).filter(asks) {
-                let Property { value, line, .. } = &placed.property;
-                let text = format!("{}:{line}: {key}={value}: {sentence}", placed.file);
-                warnings.push(Warning { severity: Severity::Warn, text });
-            }
+        for (placed, sentence) in self.values.values().filter_map(|placed| Some((placed, protection(placed)?))) {
+            let Property { key, value, line, .. } = &placed.property;
+            let text = format!("{}:{line}: {key}={value}: {sentence}", placed.file);
+            warnings.push(Warning { severity: Severity::Warn, text });
         }
-        if !idle.is_empty() {
-            let names = idle.iter().map(|placed| placed.property.key.clone());
-            let text = format!("keys of Apache Pulsar that have no effect here: {}", listed(names));
-            warnings.push(Warning { severity: Severity::Info, text });
-        }
+        let others = idle.into_iter().filter(|placed| protection(placed).is_none());
+        warnings.extend(note_idle_keys(&others.collect::<Vec<_>>()));
         let unknown = unknown_keys(&unknown);
         self.warnings.extend(warnings);
         unknown
@@ -388,6 +382,44 @@ fn unknown_keys(unknown: &[&Placed]) -> Vec<UnknownKey> {
         UnknownKey { key: key.clone(), value: value.clone(), told }
     });
     named.collect()
+}
+
+/// The sentence about a key whose value somebody may rely on for protection.
+fn protection(placed: &Placed) -> Option<&'static str> {
+    let Property { key, value, .. } = &placed.property;
+    let asks = |asking: &str| !value.is_empty() && (asking.is_empty() || value.eq_ignore_ascii_case(asking));
+    let found = no_effect::PROTECTIVE.iter().find(|(known, asking, _)| known == key && asks(asking));
+    found.map(|(_, _, sentence)| *sentence)
+}
+
+/// Keys of the original's without effect here: those that ask for another behaviour than it shows by itself, and all others.
+fn note_idle_keys(idle: &[&Placed]) -> Vec<Warning> {
+    let shipped = if idle.is_empty() { HashMap::new() } else { no_effect::shipped_values() };
+    let asks = |placed: &&&Placed| {
+        let Property { key, value, .. } = &placed.property;
+        let matters = no_effect::family(key).is_some_and(|family| family.weight == no_effect::Weight::Behaviour);
+        matters && no_effect::is_asked_for(shipped.get(key), value)
+    };
+    let (asking, harmless): (Vec<&Placed>, Vec<&Placed>) = idle.iter().partition(|placed| asks(placed));
+    let mut warnings = Vec::new();
+    if !asking.is_empty() {
+        let told = asking.iter().map(|placed| {
+            let Property { key, value, .. } = &placed.property;
+            let reason = no_effect::family(key).map_or("", |family| family.reason);
+            format!("{key}={} ({reason})", if is_secret(key) { "***" } else { value })
+        });
+        let text = format!(
+            "keys that would change what Apache Pulsar does, and change nothing here: {}",
+            told.collect::<Vec<_>>().join("; ")
+        );
+        warnings.push(Warning { severity: Severity::Warn, text });
+    }
+    if !harmless.is_empty() {
+        let names = harmless.iter().map(|placed| placed.property.key.clone());
+        let text = format!("keys of Apache Pulsar that have no effect here, which is harmless: {}", listed(names));
+        warnings.push(Warning { severity: Severity::Info, text });
+    }
+    warnings
 }
 
 /// The first few names, and how many more there are.

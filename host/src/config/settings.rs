@@ -271,6 +271,8 @@ settings! {
         /// Size of one read from a cold object.
         offload_read_buffer_size_bytes: Option<u64> =
             Key::number("managedLedgerOffloadReadBufferSizeInBytes", "", "bytes", 1, INT_MAX).for_driver();
+        /// Drivers that policies may name besides the original's own, separated by commas.
+        extra_offload_drivers: Vec<String> = Key::list("pulsar.extra.offload.drivers", "");
         /// Bucket of driver aws-s3.
         s3_bucket: Option<String> = Key::text("s3ManagedLedgerOffloadBucket", "").for_driver();
         /// Region of driver aws-s3.
