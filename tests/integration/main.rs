@@ -19,6 +19,7 @@ mod loading;
 mod managed_ledger;
 mod metrics;
 mod offload;
+mod packaged;
 mod sizes;
 mod startup;
 mod tidy;
