@@ -71,6 +71,11 @@ impl Got {
 
 impl Desk {
     pub(super) async fn open() -> Self {
+        Self::open_with(super::Detail::Topics).await
+    }
+
+    /// One whose metrics tell topics apart as `metrics_detail` says.
+    pub(super) async fn open_with(metrics_detail: super::Detail) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let (config, _) = Config::from_sources(&[Source::text("test", CONFIGURATION)]).unwrap();
         let clock = Arc::new(SystemClock);
@@ -105,7 +110,7 @@ impl Desk {
                 service_address: "127.0.0.1:6650".to_owned(),
                 offloaders_directory: "./plugins".to_owned(),
                 extra_offload_drivers: Vec::new(),
-                metrics_detail: super::Detail::Topics,
+                metrics_detail,
                 configuration: [("managedLedgerMaxEntriesPerLedger".to_owned(), "10".to_owned())].into(),
             },
             namespaces,

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use serde_json::{Value, json};
 
-use super::metrics;
+use super::metrics::{self, Detail};
 use super::test_desk::{Desk, entry_with_property, message_id};
 
 /// Fields that differ between any two brokers.
@@ -510,4 +510,33 @@ async fn metrics_are_well_formed_and_follow_the_topic() {
         text.lines().any(|line| line == deleted)
     })
     .await;
+}
+
+#[tokio::test]
+async fn metrics_of_namespaces_are_the_sums_over_their_topics() {
+    let desk = Desk::open_with(Detail::Namespaces).await;
+    for topic in ["a", "b"] {
+        desk.fill(&format!("persistent://public/default/{topic}"), 12).await;
+        let path = format!("/persistent/public/default/{topic}");
+        desk.ok("PUT", &format!("{path}/subscription/sub"), None).await;
+        let topic = desk.topic(&format!("persistent://public/default/{topic}")).await;
+        desk.ok("PUT", &format!("{path}/offload"), Some(message_id(topic.ledger().end().ledger_id.0 as i64, 0))).await;
+        desk.offloaded(&path).await;
+    }
+    let topic = desk.topic("persistent://public/default/a").await;
+    topic.ledger().tick_figures(std::time::Duration::from_secs(1));
+    let text = String::from_utf8(desk.send("GET", "/metrics/", None).await.bytes).unwrap();
+    metrics::check(&text).unwrap();
+    assert!(!text.contains("topic=") && !text.contains("subscription="), "{text}");
+    let value = |name: &str| {
+        let series = format!("{name}{{cluster=\"standalone\",namespace=\"public/default\"}} ");
+        text.lines().find_map(|line| line.strip_prefix(&series)).map(|value| value.parse::<f64>().unwrap())
+    };
+    let size = 2 * topic.ledger().size_bytes();
+    assert_eq!(value("pulsar_storage_size"), Some(size as f64), "{text}");
+    assert_eq!((value("pulsar_subscriptions_count"), value("pulsar_topics_count")), (Some(2.0), Some(2.0)));
+    assert_eq!(value("pulsar_storage_write_rate"), Some(12.0), "one of them has had its period");
+    assert_eq!((value("pulsar_entry_size_count"), value("pulsar_out_messages_total")), (Some(12.0), Some(0.0)));
+    assert_eq!(value("brk_ledgeroffloader_read_ledger_latency_count").map(|count| count >= 2.0), Some(true));
+    assert_eq!((value("pulsar_storage_backlog_quota_limit"), value("pulsar_average_msg_size")), (None, None));
 }

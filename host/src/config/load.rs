@@ -97,7 +97,7 @@ impl Loader {
             problem: bad.problem,
         }));
         let mut lines: HashMap<String, usize> = HashMap::new();
-        for property in properties {
+        for property in self.part_glued(source, properties) {
             if property.key.is_empty() {
                 let problem = format!("`{}` has no key; allowed: key=value", property.typed.trim());
                 let line = Some(property.line);
@@ -114,6 +114,29 @@ impl Loader {
             self.values.insert(placed.property.key.clone(), placed);
         }
         self.search_folders.extend(source.folder.clone());
+    }
+
+    /// Gives a key back its line that was appended to a file without a line break at its end, as the original's is shipped:
+    /// behind a key that has no effect here, there is nothing else that the text could be.
+    fn part_glued(&mut self, source: &Source, properties: Vec<Property>) -> Vec<Property> {
+        let mut parted = Vec::with_capacity(properties.len());
+        for mut property in properties {
+            let is_idle = !has_effect(&property.key) && no_effect::family(&property.key).is_some();
+            let Some((own, lost)) = glued(&property.value).filter(|_| is_idle) else {
+                parted.push(property);
+                continue;
+            };
+            let rest = &property.value[own.len() + lost.len()..];
+            let value = rest.trim_start_matches(['=', ':']).trim().to_owned();
+            let appended = Property { key: lost.to_owned(), value, ..property.clone() };
+            self.warn(format!(
+                "{}:{}: `{}` and `{lost}` stand in one line, which is read as two: put a line break before `{lost}`",
+                source.name, property.line, property.key
+            ));
+            property.value = own.to_owned();
+            parted.extend([property, appended]);
+        }
+        parted
     }
 
     fn warn(&mut self, text: String) {
@@ -351,13 +374,19 @@ fn is_secret(name: &str) -> bool {
 
 /// The known key that stands inside `value` with a separator after it: a line break was lost before it.
 fn glued_key(value: &str) -> Option<&'static str> {
+    glued(value).map(|(_, key)| key)
+}
+
+/// The same, and what stands before it.
+fn glued(value: &str) -> Option<(&str, &'static str)> {
     let letters_before = |end: usize| {
         let start = value[..end].bytes().rev().take_while(u8::is_ascii_alphanumeric).count();
         &value[end - start..end]
     };
     value.match_indices(['=', ':']).find_map(|(end, _)| {
         let run = letters_before(end);
-        known_names().filter(|name| run.ends_with(name)).max_by_key(|name| name.len())
+        let key = known_names().filter(|name| run.ends_with(name)).max_by_key(|name| name.len())?;
+        Some((&value[..end - key.len()], key))
     })
 }
 

@@ -173,6 +173,13 @@ fn the_originals_own_file_asks_for_nothing_and_what_is_appended_counts() {
     assert_eq!(asking, [want]);
     assert_eq!(said.iter().filter(|warning| warning.text.contains("which is harmless")).count(), 1);
 
+    // The original's file ends without a line break, so that the first line that is appended stands in its last.
+    let original = include_str!("pulsar-4.0.6.properties").trim_end();
+    let (config, said) = load(&format!("{original}{appended}")).unwrap();
+    assert_eq!(config.offload_driver.as_deref(), Some("aws-s3"));
+    let parted = "which is read as two: put a line break before `managedLedgerOffloadDriver`";
+    assert_eq!(said.iter().filter(|warning| warning.text.contains(parted)).count(), 1, "{said:?}");
+
     let (_, said) = load(include_str!("pulsar-4.0.6.properties")).unwrap();
     assert!(said.iter().all(|warning| !warning.text.contains("would")), "{said:?}");
 }
