@@ -2,7 +2,7 @@
 //!
 //! Names, kinds and labels are the original's, as recorded from Apache Pulsar 4.0.6, also where a check of style would have
 //! them otherwise (`pulsar_ml_StoredMessagesSize`, gauges that end in `_count`). The sentences are ours: the original writes
-//! none. `docs/operate/metrics.md` is written from these rows (see [`super::page`]). What plugins bring comes as
+//! none. `docs/operate/metrics.md` is written from these rows (see `page`). What plugins bring comes as
 //! [`super::families`].
 
 use super::text::Kind;
