@@ -64,6 +64,12 @@ fn log_filter() -> EnvFilter {
 }
 
 fn standalone(args: &StandaloneArgs, configuration: Option<PathBuf>) -> anyhow::Result<u8> {
+    if args.no_broker {
+        eprintln!(
+            "error: without a broker there is nothing to start: ledgers and metadata are its own files; leave --no-broker out"
+        );
+        return Ok(WRONG_INPUT);
+    }
     tracing_subscriber::fmt()
         .with_env_filter(log_filter())
         .with_ansi(std::io::stderr().is_terminal())

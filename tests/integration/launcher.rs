@@ -166,6 +166,10 @@ fn what_is_not_here_is_said() -> Result<()> {
     }
     let (code, said) = say(&["standalone", "--no-such-flag"])?;
     ensure!(code == Some(2) && said.contains("--no-such-flag"), "{said}");
+    for flag in ["--no-broker", "--only-bookkeeper"] {
+        let (code, said) = say(&["standalone", flag])?;
+        ensure!(code == Some(2) && said.contains("nothing to start"), "{flag}: {said}");
+    }
     unpacked.write("conf/pulsar_env.sh", "echo no >&2\nexit 7\n")?;
     ensure!(say(&["standalone"])? == (Some(7), "no\n".to_owned()), "a file that ends the shell ends the launch");
     Ok(())

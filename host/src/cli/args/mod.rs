@@ -63,6 +63,9 @@ pub struct StandaloneArgs {
     /// Remove all topics, policies and hot ledgers of an earlier run first; cold copies stay.
     #[arg(long)]
     pub wipe_data: bool,
+    /// Refused: the broker is all there is to start.
+    #[arg(long, alias = "only-bookkeeper", hide = true)]
+    pub no_broker: bool,
     /// What the original has and this broker does not need.
     #[command(flatten)]
     pub idle: IdleFlags,
