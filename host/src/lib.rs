@@ -21,6 +21,7 @@ pub mod config;
 pub mod import;
 pub mod ledger;
 pub mod managed_ledger;
+pub mod measure;
 pub mod metadata;
 pub mod namespace;
 pub mod offload;

@@ -178,3 +178,49 @@ async fn many_appends_at_once_keep_their_order_across_rollovers() -> Result<()> 
     check_all(&ledger, 0..2000).await?;
     house.stop(ledger).await
 }
+
+/// The figures of a period are of what happened in it, and the next period forgets them.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_goes_in_and_out_is_counted_by_period() -> Result<()> {
+    let (_ground, house, ledger) = start().await?;
+    let _somebody_listens = ledger.watch_end();
+    let period = std::time::Duration::from_secs(2);
+    fill(&ledger, 0..34).await?;
+    read_all(&ledger).await?;
+    let cursor = ledger.open_cursor("s", ledger.first(), BTreeMap::new()).await?;
+    cursor.acknowledge_through(ledger.first());
+    assert_eq!(ledger.figures().added_entries, 0, "the period has not ended");
+    ledger.tick_figures(period);
+    let figures = ledger.figures();
+    let bytes: u64 = (0..34).map(|i| payload(i).len() as u64).sum();
+    assert_eq!((figures.added_entries, figures.refused_entries, figures.failed_reads), (34, 0, 0));
+    assert_eq!((figures.added_entries_per_s, figures.added_bytes_per_s), (17.0, bytes as f64 / 2.0));
+    assert_eq!((figures.entry_size.count(), figures.entry_size.sum), (34, bytes));
+    assert_eq!((figures.append_latency.count(), figures.store_latency.count()), (34, 34));
+    assert!(figures.append_latency.sum >= figures.store_latency.sum, "{figures:?}");
+    assert_eq!(figures.replace_latency.count(), 3, "ledgers of ten entries");
+    assert_eq!((figures.read_entries_per_s, figures.missed_entries_per_s), (17.0, 0.0));
+    assert_eq!((figures.read_bytes_per_s, figures.cursor_moves_per_s), (bytes as f64 / 2.0, 0.5));
+
+    ledger.terminate().await?;
+    assert!(ledger.append(payload(34)).await?.is_err());
+    ledger.tick_figures(period);
+    let figures = ledger.figures();
+    assert_eq!((figures.added_entries, figures.refused_entries, figures.reads), (0, 1, 0));
+    assert_eq!((figures.append_latency.count(), figures.read_entries_per_s), (0, 0.0));
+    house.stop(ledger).await
+}
+
+/// What memory does not have any more is read from a copy, and counted as such.
+#[tokio::test(flavor = "multi_thread")]
+async fn entries_that_memory_let_go_are_misses() -> Result<()> {
+    let (ground, house, ledger) = start().await?;
+    fill(&ledger, 0..25).await?;
+    ledger.close().await?;
+    let ledger = house.open(&ground).await?;
+    read_all(&ledger).await?;
+    ledger.tick_figures(std::time::Duration::from_secs(1));
+    let figures = ledger.figures();
+    assert_eq!((figures.read_entries_per_s, figures.missed_entries_per_s), (25.0, 25.0));
+    house.stop(ledger).await
+}

@@ -52,14 +52,15 @@ impl BrokerProcess {
         ];
         let lines: String = fixed.iter().chain(settings).map(|(key, value)| format!("{key}={value}\n")).collect();
         std::fs::write(&file, lines)?;
+        let mut command = Command::new(binary());
+        command.args(["standalone", "--config"]).arg(&file);
+        Self::of_command(command, folder)
+    }
+
+    /// Runs a command that is to be a broker, and waits until it is ready. Its log goes to `folder/broker.log`.
+    pub fn of_command(mut command: Command, folder: &Path) -> Result<Self> {
         let log = std::fs::OpenOptions::new().create(true).append(true).open(folder.join("broker.log"))?;
-        let mut child = Command::new(binary())
-            .args(["standalone", "--config"])
-            .arg(&file)
-            .stdout(Stdio::piped())
-            .stderr(log)
-            .spawn()
-            .context("start the broker")?;
+        let mut child = command.stdout(Stdio::piped()).stderr(log).spawn().context("start the broker")?;
         let mut line = String::new();
         let output = child.stdout.take().context("the broker has an output")?;
         BufReader::new(output).read_line(&mut line)?;

@@ -120,7 +120,7 @@ impl Ground {
         });
         managed.clean_up().await?;
         managed.finish_removals(&DriverSettings::default()).await?;
-        let settings = OffloadSettings { attempts_max: 2, verify: VerifyMode::Full };
+        let settings = OffloadSettings { attempts_max: 2, verify: VerifyMode::Full, rate_period_ms: 60_000 };
         let offloads = Offloads::new(drivers, self.clock.clone(), settings);
         Ok(House { store, metadata, managed, offloads, announcements: tokio::sync::Mutex::new(announcements) })
     }

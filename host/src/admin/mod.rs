@@ -32,7 +32,9 @@ use tokio_util::sync::CancellationToken;
 
 pub use error::AdminError;
 pub use health::{HealthCheck, StoreHealth};
-pub use metrics::{Kind, MetricFamily, MetricSeries, MetricValue};
+#[cfg(test)]
+pub(crate) use metrics::page as metrics_page;
+pub use metrics::{Detail, Kind, MetricFamily, MetricSeries, MetricValue};
 pub use routes::router;
 
 use connections::BoundedListener;
@@ -70,6 +72,10 @@ pub struct BrokerFacts {
     pub force_delete_namespace_allowed: bool,
     /// Whether a tenant may be deleted with its namespaces.
     pub force_delete_tenant_allowed: bool,
+    /// Drivers that policies may name besides the original's own.
+    pub extra_offload_drivers: Vec<String>,
+    /// How finely the metrics tell topics apart.
+    pub metrics_detail: Detail,
     /// Every configuration key and its value in force, without secrets.
     pub configuration: BTreeMap<String, String>,
 }

@@ -72,11 +72,20 @@ impl Got {
 
 impl Desk {
     pub(super) async fn open() -> Self {
-        Self::open_with("").await
+        Self::open_as("", super::Detail::Topics).await
     }
 
     /// With further lines of configuration.
-    pub(super) async fn open_with(more: &str) -> Self {
+    pub(super) async fn open_configured(more: &str) -> Self {
+        Self::open_as(more, super::Detail::Topics).await
+    }
+
+    /// One whose metrics tell topics apart as `metrics_detail` says.
+    pub(super) async fn open_with(metrics_detail: super::Detail) -> Self {
+        Self::open_as("", metrics_detail).await
+    }
+
+    async fn open_as(more: &str, metrics_detail: super::Detail) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let text = format!("{CONFIGURATION}{more}");
         let (config, _) = Config::from_sources(&[Source::text("test", &text)]).unwrap();
@@ -86,7 +95,7 @@ impl Desk {
         let (store, _) = FileLedgerStore::open(folder.path(), LedgerStoreSettings::default()).await.unwrap();
         let store = Arc::new(store);
         let driver = Arc::new(HeldDriver::default());
-        let settings = OffloadSettings { attempts_max: 2, verify: VerifyMode::Full };
+        let settings = OffloadSettings { attempts_max: 2, verify: VerifyMode::Full, rate_period_ms: 60_000 };
         let offloads = Offloads::new(Arc::new(OnlyDriver(driver.clone())), clock.clone(), settings);
         let cache_budget = Arc::new(CacheBudget::new(1 << 20));
         let managed = Arc::new(ManagedLedgers::new(Rooms {
@@ -116,6 +125,8 @@ impl Desk {
                 service_address_tls: None,
                 authenticate_metrics: false,
                 offloaders_directory: "./plugins".to_owned(),
+                extra_offload_drivers: Vec::new(),
+                metrics_detail,
                 configuration: [("managedLedgerMaxEntriesPerLedger".to_owned(), "10".to_owned())].into(),
             },
             namespaces,

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use serde_json::{Value, json};
 
-use super::metrics;
+use super::metrics::{self, Detail};
 use super::test_desk::{Desk, entry_with_property, message_id};
 
 /// Fields that differ between any two brokers.
@@ -487,7 +487,8 @@ async fn metrics_are_well_formed_and_follow_the_topic() {
     let got = desk.send("GET", "/metrics/", None).await;
     assert!(got.headers["content-type"].starts_with("text/plain"));
     let text = String::from_utf8(got.bytes.clone()).unwrap();
-    assert!(metrics::check(&text).unwrap() > 30, "{text}");
+    assert!(metrics::check(&text).unwrap() > 100, "{text}");
+    assert!(metrics::check_labels(&text) > 100, "{text}");
     let labels = r#"{cluster="standalone",namespace="public/rec",topic="persistent://public/rec/t"}"#;
     for line in [
         format!("pulsar_storage_size{labels} 3366"),
@@ -515,7 +516,7 @@ async fn metrics_are_well_formed_and_follow_the_topic() {
 async fn without_a_token_nothing_is_answered_and_with_one_what_was_granted() {
     use base64::Engine;
     let secret = base64::engine::general_purpose::STANDARD.encode("a secret of at least thirty-two bytes");
-    let desk = Desk::open_with(&format!(
+    let desk = Desk::open_configured(&format!(
         "authenticationEnabled=true\nauthorizationEnabled=true\nsuperUserRoles=root\n\
          authenticationProviders=org.apache.pulsar.broker.authentication.AuthenticationProviderToken\n\
          tokenSecretKey=data:;base64,{secret}\n"
@@ -548,4 +549,33 @@ async fn without_a_token_nothing_is_answered_and_with_one_what_was_granted() {
     assert_eq!(ask(Some("app"), "GET", "/admin/v2/persistent/public/default/t/subscriptions", None).await, 401);
     assert_eq!(ask(Some("root"), "DELETE", &granted, None).await, 204);
     assert_eq!(ask(Some("app"), "GET", "/admin/v2/persistent/public/default/t/stats", None).await, 401);
+}
+
+#[tokio::test]
+async fn metrics_of_namespaces_are_the_sums_over_their_topics() {
+    let desk = Desk::open_with(Detail::Namespaces).await;
+    for topic in ["a", "b"] {
+        desk.fill(&format!("persistent://public/default/{topic}"), 12).await;
+        let path = format!("/persistent/public/default/{topic}");
+        desk.ok("PUT", &format!("{path}/subscription/sub"), None).await;
+        let topic = desk.topic(&format!("persistent://public/default/{topic}")).await;
+        desk.ok("PUT", &format!("{path}/offload"), Some(message_id(topic.ledger().end().ledger_id.0 as i64, 0))).await;
+        desk.offloaded(&path).await;
+    }
+    let topic = desk.topic("persistent://public/default/a").await;
+    topic.ledger().tick_figures(std::time::Duration::from_secs(1));
+    let text = String::from_utf8(desk.send("GET", "/metrics/", None).await.bytes).unwrap();
+    metrics::check(&text).unwrap();
+    assert!(!text.contains("topic=") && !text.contains("subscription="), "{text}");
+    let value = |name: &str| {
+        let series = format!("{name}{{cluster=\"standalone\",namespace=\"public/default\"}} ");
+        text.lines().find_map(|line| line.strip_prefix(&series)).map(|value| value.parse::<f64>().unwrap())
+    };
+    let size = 2 * topic.ledger().size_bytes();
+    assert_eq!(value("pulsar_storage_size"), Some(size as f64), "{text}");
+    assert_eq!((value("pulsar_subscriptions_count"), value("pulsar_topics_count")), (Some(2.0), Some(2.0)));
+    assert_eq!(value("pulsar_storage_write_rate"), Some(12.0), "one of them has had its period");
+    assert_eq!((value("pulsar_entry_size_count"), value("pulsar_out_messages_total")), (Some(12.0), Some(0.0)));
+    assert_eq!(value("brk_ledgeroffloader_read_ledger_latency_count").map(|count| count >= 2.0), Some(true));
+    assert_eq!((value("pulsar_storage_backlog_quota_limit"), value("pulsar_average_msg_size")), (None, None));
 }

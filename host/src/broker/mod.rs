@@ -8,6 +8,7 @@ mod periodic;
 mod plugin_metrics;
 mod stopped;
 mod topic_ledgers;
+mod wipe;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -23,7 +24,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::access::Access;
 use crate::access::tls::{Tls, TlsSettings};
-use crate::admin::{self, AdminState, BrokerFacts, StoreHealth};
+use crate::admin::{self, AdminState, BrokerFacts, Detail, StoreHealth};
 use crate::config::{Config, DriverIsolation, DriverPin, OffloadVerify};
 use crate::ledger::{FileLedgerStore, LedgerStoreSettings};
 use crate::managed_ledger::cache::CacheBudget;
@@ -43,6 +44,7 @@ use crate::topic::{TopicSettings, Topics};
 use offloaders::LiveOffloaders;
 pub use stopped::StoppedBroker;
 use topic_ledgers::TopicLedgers;
+pub use wipe::wipe;
 
 /// How long the threads of plugins may take to end afterwards.
 const LIBRARIES_STOP: Duration = Duration::from_secs(2);
@@ -239,6 +241,8 @@ impl Advertised {
             offloaders_directory: config.offloaders_directory.clone(),
             force_delete_namespace_allowed: config.force_delete_namespace_allowed,
             force_delete_tenant_allowed: config.force_delete_tenant_allowed,
+            extra_offload_drivers: config.extra_offload_drivers.clone(),
+            metrics_detail: Detail::new(config.metrics_by_topic, config.metrics_partition_apart),
             configuration: config.shown.clone(),
         }
     }
@@ -409,6 +413,10 @@ fn check_required(config: &Config, plugins: &PluginHost) -> Result<()> {
     Ok(())
 }
 
+fn ledgers_folder(data: &Path) -> PathBuf {
+    data.join("ledgers")
+}
+
 fn metadata_file(data: &Path) -> PathBuf {
     data.join("metadata").join("longshore.redb")
 }
@@ -420,7 +428,7 @@ async fn open_metadata(data: &Path, clock: Arc<dyn Clock>) -> Result<Arc<dyn Met
 }
 
 async fn open_ledgers(data: &Path, config: &Config) -> Result<Arc<FileLedgerStore>> {
-    let (store, report) = FileLedgerStore::open(&data.join("ledgers"), ledger_store_settings(config))
+    let (store, report) = FileLedgerStore::open(&ledgers_folder(data), ledger_store_settings(config))
         .await
         .context("open the hot store")?;
     if report != crate::ledger::RecoveryReport::default() {
@@ -448,6 +456,7 @@ fn offload_settings(config: &Config) -> OffloadSettings {
             OffloadVerify::Full => VerifyMode::Full,
             OffloadVerify::Ends => VerifyMode::Ends,
         },
+        rate_period_ms: config.ledger_stats_seconds * 1000,
     }
 }
 

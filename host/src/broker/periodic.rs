@@ -66,8 +66,10 @@ impl Periodic {
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut last = Instant::now();
         while stop.run_until_cancelled(ticks.tick()).await.is_some() {
-            self.topics.tick_rates(last.elapsed());
+            let elapsed = last.elapsed();
             last = Instant::now();
+            self.topics.tick_rates(elapsed);
+            self.managed.tick_figures(elapsed);
         }
     }
 

@@ -201,6 +201,47 @@ fn own(plugin: &PluginFigures, own: &OwnFamily) -> MetricFamily {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::admin::metrics_page as page;
+    use crate::plugin::figures::{DriverFigures, Verb};
+
+    /// One that was called, so that every family has a series.
+    fn plugin() -> PluginFigures {
+        let calls = CallFigures {
+            begun: 1,
+            in_flight: 0,
+            abandoned: 0,
+            latency: [0; LATENCY_BOUNDS.len() + 1],
+            latency_sum: std::time::Duration::ZERO,
+            errors: vec![("deadline", 1)],
+        };
+        let driver = DriverFigures { calls: vec![(Verb::Read, calls)], bytes_in: 0, bytes_out: 0 };
+        PluginFigures {
+            plugin: "p".to_owned(),
+            version: "1".to_owned(),
+            drivers: vec![("d".to_owned(), driver)],
+            own: Vec::new(),
+            stats: Some(LibraryStats::default()),
+        }
+    }
+
+    /// See the head of `admin/metrics/page.rs`.
+    #[test]
+    fn the_page_has_every_family() {
+        let retired = RetiredFigures { bytes: [(("p".to_owned(), "1".to_owned()), 1)].into(), bytes_max: 1 };
+        let families = families(&[plugin()], &retired);
+        let rows = families.iter().map(|family| {
+            let series = family.series.first().unwrap_or_else(|| panic!("{} has no series here", family.name));
+            let labels: Vec<&str> = series.labels.iter().map(|(name, _)| name.as_str()).collect();
+            let labels = [&["cluster"], &labels[..]].concat().join(", ");
+            let unit = match family.name.strip_suffix("_total").unwrap_or(&family.name) {
+                name if name.ends_with("_seconds") => "seconds",
+                name if name.ends_with("bytes") || name.ends_with("bytes_max") => "bytes",
+                _ => "",
+            };
+            (family.name.as_str(), family.kind, labels, unit, family.help.as_str())
+        });
+        page::hold("plugins", &page::table(rows));
+    }
 
     #[test]
     fn retired_bytes_stand_beside_their_bound() {

@@ -6,6 +6,8 @@
 pub mod args;
 mod commands;
 mod http;
+pub mod launcher;
+mod names;
 mod output;
 mod workload;
 
@@ -15,6 +17,7 @@ pub use commands::run_demo;
 pub use commands::run_import;
 pub use commands::run_ledger;
 pub use commands::run_offloaders;
+pub use names::Name;
 
 /// Shown at the end of the help.
 pub const EXIT_CODES: &str = "\

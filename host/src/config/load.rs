@@ -97,7 +97,7 @@ impl Loader {
             problem: bad.problem,
         }));
         let mut lines: HashMap<String, usize> = HashMap::new();
-        for property in properties {
+        for property in self.part_glued(source, properties) {
             if property.key.is_empty() {
                 let problem = format!("`{}` has no key; allowed: key=value", property.typed.trim());
                 let line = Some(property.line);
@@ -114,6 +114,29 @@ impl Loader {
             self.values.insert(placed.property.key.clone(), placed);
         }
         self.search_folders.extend(source.folder.clone());
+    }
+
+    /// Gives a key back its line that was appended to a file without a line break at its end, as the original's is shipped:
+    /// behind a key that has no effect here, there is nothing else that the text could be.
+    fn part_glued(&mut self, source: &Source, properties: Vec<Property>) -> Vec<Property> {
+        let mut parted = Vec::with_capacity(properties.len());
+        for mut property in properties {
+            let is_idle = !has_effect(&property.key) && no_effect::family(&property.key).is_some();
+            let Some((own, lost)) = glued(&property.value).filter(|_| is_idle) else {
+                parted.push(property);
+                continue;
+            };
+            let rest = &property.value[own.len() + lost.len()..];
+            let value = rest.trim_start_matches(['=', ':']).trim().to_owned();
+            let appended = Property { key: lost.to_owned(), value, ..property.clone() };
+            self.warn(format!(
+                "{}:{}: `{}` and `{lost}` stand in one line, which is read as two: put a line break before `{lost}`",
+                source.name, property.line, property.key
+            ));
+            property.value = own.to_owned();
+            parted.extend([property, appended]);
+        }
+        parted
     }
 
     fn warn(&mut self, text: String) {
@@ -243,21 +266,15 @@ impl Loader {
     fn note_other_keys(&mut self) -> Vec<UnknownKey> {
         let others = self.values.values().filter(|placed| !has_effect(&placed.property.key));
         let (idle, unknown): (Vec<&Placed>, Vec<&Placed>) =
-            others.partition(|placed| no_effect::reason(&placed.property.key).is_some());
+            others.partition(|placed| no_effect::family(&placed.property.key).is_some());
         let mut warnings: Vec<Warning> = Vec::new();
-        for &(key, asking, sentence) in no_effect::PROTECTIVE {
-            let asks = |placed: &&Placed| asking.is_empty() || placed.property.value.eq_ignore_ascii_case(asking);
-            if let Some(placed) = self.given(key).filter(asks) {
-                let Property { value, line, .. } = &placed.property;
-                let text = format!("{}:{line}: {key}={value}: {sentence}", placed.file);
-                warnings.push(Warning { severity: Severity::Warn, text });
-            }
+        for (placed, sentence) in self.values.values().filter_map(|placed| Some((placed, protection(placed)?))) {
+            let Property { key, value, line, .. } = &placed.property;
+            let text = format!("{}:{line}: {key}={value}: {sentence}", placed.file);
+            warnings.push(Warning { severity: Severity::Warn, text });
         }
-        if !idle.is_empty() {
-            let names = idle.iter().map(|placed| placed.property.key.clone());
-            let text = format!("keys of Apache Pulsar that have no effect here: {}", listed(names));
-            warnings.push(Warning { severity: Severity::Info, text });
-        }
+        let others = idle.into_iter().filter(|placed| protection(placed).is_none());
+        warnings.extend(note_idle_keys(&others.collect::<Vec<_>>()));
         let unknown = unknown_keys(&unknown);
         self.warnings.extend(warnings);
         unknown
@@ -357,13 +374,19 @@ fn is_secret(name: &str) -> bool {
 
 /// The known key that stands inside `value` with a separator after it: a line break was lost before it.
 fn glued_key(value: &str) -> Option<&'static str> {
+    glued(value).map(|(_, key)| key)
+}
+
+/// The same, and what stands before it.
+fn glued(value: &str) -> Option<(&str, &'static str)> {
     let letters_before = |end: usize| {
         let start = value[..end].bytes().rev().take_while(u8::is_ascii_alphanumeric).count();
         &value[end - start..end]
     };
     value.match_indices(['=', ':']).find_map(|(end, _)| {
         let run = letters_before(end);
-        known_names().filter(|name| run.ends_with(name)).max_by_key(|name| name.len())
+        let key = known_names().filter(|name| run.ends_with(name)).max_by_key(|name| name.len())?;
+        Some((&value[..end - key.len()], key))
     })
 }
 
@@ -388,6 +411,44 @@ fn unknown_keys(unknown: &[&Placed]) -> Vec<UnknownKey> {
         UnknownKey { key: key.clone(), value: value.clone(), told }
     });
     named.collect()
+}
+
+/// The sentence about a key whose value somebody may rely on for protection.
+fn protection(placed: &Placed) -> Option<&'static str> {
+    let Property { key, value, .. } = &placed.property;
+    let asks = |asking: &str| !value.is_empty() && (asking.is_empty() || value.eq_ignore_ascii_case(asking));
+    let found = no_effect::PROTECTIVE.iter().find(|(known, asking, _)| known == key && asks(asking));
+    found.map(|(_, _, sentence)| *sentence)
+}
+
+/// Keys of the original's without effect here: those that ask for another behaviour than it shows by itself, and all others.
+fn note_idle_keys(idle: &[&Placed]) -> Vec<Warning> {
+    let shipped = if idle.is_empty() { HashMap::new() } else { no_effect::shipped_values() };
+    let asks = |placed: &&&Placed| {
+        let Property { key, value, .. } = &placed.property;
+        let matters = no_effect::family(key).is_some_and(|family| family.weight == no_effect::Weight::Behaviour);
+        matters && no_effect::is_asked_for(shipped.get(key), value)
+    };
+    let (asking, harmless): (Vec<&Placed>, Vec<&Placed>) = idle.iter().partition(|placed| asks(placed));
+    let mut warnings = Vec::new();
+    if !asking.is_empty() {
+        let told = asking.iter().map(|placed| {
+            let Property { key, value, .. } = &placed.property;
+            let reason = no_effect::family(key).map_or("", |family| family.reason);
+            format!("{key}={} ({reason})", if is_secret(key) { "***" } else { value })
+        });
+        let text = format!(
+            "keys that would change what Apache Pulsar does, and change nothing here: {}",
+            told.collect::<Vec<_>>().join("; ")
+        );
+        warnings.push(Warning { severity: Severity::Warn, text });
+    }
+    if !harmless.is_empty() {
+        let names = harmless.iter().map(|placed| placed.property.key.clone());
+        let text = format!("keys of Apache Pulsar that have no effect here, which is harmless: {}", listed(names));
+        warnings.push(Warning { severity: Severity::Info, text });
+    }
+    warnings
 }
 
 /// The first few names, and how many more there are.

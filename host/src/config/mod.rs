@@ -7,6 +7,7 @@
 //! To add a setting, add a row to `settings.rs` and let the shipped file be written again (`shipped.rs` says how).
 
 mod driver_pin;
+mod environment;
 mod key;
 mod load;
 mod near;
@@ -24,6 +25,7 @@ mod tests;
 mod unknown;
 
 pub use driver_pin::DriverPin;
+pub use environment::FromEnvironment;
 pub use key::{Key, Kind, Value};
 pub use paths::{absolute_file_uri, resolve_existing};
 pub use report::{ConfigErrors, Mistake, Severity, Warning};

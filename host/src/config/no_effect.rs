@@ -3,9 +3,15 @@
 //! Whole families stand by their first letters; a family never covers a key that has an effect (the table of
 //! `settings.rs` is asked first). What would have protected something is not passed over in silence: see [`PROTECTIVE`].
 
+use std::collections::HashMap;
+
+use super::properties;
+
 /// Keys of one kind and why they have no effect.
 #[derive(Debug)]
 pub(super) struct Family {
+    /// Whether it matters to somebody that the key is not followed.
+    pub weight: Weight,
     /// Why; completes "no effect here: …".
     pub reason: &'static str,
     /// How the names of whole families begin.
@@ -14,9 +20,20 @@ pub(super) struct Family {
     pub names: &'static [&'static str],
 }
 
+/// What becomes of a broker whose keys are not followed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Weight {
+    /// The same by other means, or something that nobody outside can tell.
+    Harmless,
+    /// Clients or operators see a broker that behaves otherwise.
+    Behaviour,
+}
+use Weight::{Behaviour, Harmless};
+
 /// All of them.
 pub(super) const FAMILIES: &[Family] = &[
     Family {
+        weight: Harmless,
         reason: "metadata lives in one file under longshoreDataDirectory",
         prefixes: &[
             "metadataStore",
@@ -33,17 +50,19 @@ pub(super) const FAMILIES: &[Family] = &[
         ],
     },
     Family {
+        weight: Harmless,
         reason: "idle ledgers are looked for every second",
         prefixes: &[],
         names: &["statsUpdateFrequencyInSecs", "statsUpdateInitialDelayInSecs"],
     },
-    Family { reason: "metrics always carry the topic", prefixes: &[], names: &["exposeTopicLevelMetricsInPrometheus"] },
     Family {
+        weight: Harmless,
         reason: "offloadersConcurrentCallsMax bounds reads of cold copies",
         prefixes: &[],
         names: &["managedLedgerOffloadReadThreads"],
     },
     Family {
+        weight: Harmless,
         reason: "hot ledgers live in segment files of this process",
         prefixes: &[
             "bookkeeper",
@@ -72,11 +91,13 @@ pub(super) const FAMILIES: &[Family] = &[
         ],
     },
     Family {
+        weight: Harmless,
         reason: "one broker owns every topic",
         prefixes: &["loadBalancer", "loadManager", "namespaceBundle", "replication", "bootstrapNamespaces"],
         names: &["defaultNumberOfNamespaceBundles", "failureDomainsEnabled", "supportedNamespaceBundleSplitAlgorithms"],
     },
     Family {
+        weight: Behaviour,
         reason: "drivers are shared libraries, not NAR packages",
         prefixes: &[
             "nar",
@@ -90,6 +111,7 @@ pub(super) const FAMILIES: &[Family] = &[
         names: &[],
     },
     Family {
+        weight: Harmless,
         reason: "threads and memory follow tokio's runtime and this file's own bounds",
         prefixes: &["num", "managedLedgerNum", "jvmGC", "managedLedgerCacheEviction"],
         names: &[
@@ -107,6 +129,7 @@ pub(super) const FAMILIES: &[Family] = &[
         ],
     },
     Family {
+        weight: Behaviour,
         reason: "of this, this broker has tokens, permissions and certificates only",
         prefixes: &["tls", "brokerClient", "authentic", "authoriz", "token", "saslJaas", "kinit", "athenz"],
         names: &[
@@ -118,16 +141,19 @@ pub(super) const FAMILIES: &[Family] = &[
         ],
     },
     Family {
+        weight: Behaviour,
         reason: "this broker has no functions, transactions, WebSocket proxy or package store",
         prefixes: &["function", "transaction", "webSocket", "packages", "enablePackages"],
         names: &[],
     },
     Family {
+        weight: Behaviour,
         reason: "schemas are stored as clients send them",
         prefixes: &["schema", "isSchemaValidation", "isAllowAutoUpdateSchema", "systemTopic"],
         names: &[],
     },
     Family {
+        weight: Behaviour,
         reason: "not offered by this broker",
         prefixes: &[
             "brokerDeduplication",
@@ -251,7 +277,6 @@ pub(super) const FAMILIES: &[Family] = &[
             "replicatedSubscriptionsSnapshotMaxCachedPerSubscription",
             "replicatedSubscriptionsSnapshotTimeoutSeconds",
             "replicatorPrefix",
-            "splitTopicAndPartitionLabelInPrometheus",
             "statusFilePath",
             "strictBookieAffinityEnabled",
             "strictlyVerifySubscriptionName",
@@ -291,11 +316,29 @@ pub(super) const PROTECTIVE: &[(&str, &str, &str)] = &[
     ("journalSyncData", "false", "messages acknowledged just before a power cut are lost"),
 ];
 
-/// Why `key` has no effect here, or `None` for a key that Apache Pulsar does not have either.
-pub(super) fn reason(key: &str) -> Option<&'static str> {
+/// The family of a key that has no effect here, or `None` for one that Apache Pulsar does not have either.
+pub(super) fn family(key: &str) -> Option<&'static Family> {
     let covers =
         |family: &&Family| family.names.contains(&key) || family.prefixes.iter().any(|prefix| key.starts_with(prefix));
-    FAMILIES.iter().find(covers).map(|family| family.reason)
+    FAMILIES.iter().find(covers)
+}
+
+/// What the original's own file says of its keys.
+const SHIPPED_BY_THE_ORIGINAL: &str = include_str!("pulsar-4.0.6.properties");
+
+/// Values by key, of the file that the original ships.
+pub(super) fn shipped_values() -> HashMap<String, String> {
+    let (properties, _) = properties::parse(SHIPPED_BY_THE_ORIGINAL);
+    properties.into_iter().map(|property| (property.key, property.value)).collect()
+}
+
+/// Whether a value asks for something that the original does not do by itself. A key that its file leaves out asks for nothing
+/// where its value says no.
+pub(super) fn is_asked_for(shipped: Option<&String>, value: &str) -> bool {
+    match shipped {
+        Some(shipped) => !shipped.eq_ignore_ascii_case(value),
+        None => !["", "0", "-1", "false"].contains(&value.to_ascii_lowercase().as_str()),
+    }
 }
 
 /// All single names, for finding the one that a mistyped name was meant to be.
@@ -326,10 +369,10 @@ mod tests {
             "narExtractionDirectory",
             "tlsEnabled",
         ] {
-            assert!(reason(key).is_some(), "{key}");
+            assert!(family(key).is_some(), "{key}");
         }
         for key in ["", "managedLedgerOffloadDrivr", "brokerServicePorts", "x"] {
-            assert_eq!(reason(key), None, "{key}");
+            assert!(family(key).is_none(), "{key}");
         }
     }
 }

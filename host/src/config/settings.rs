@@ -313,6 +313,8 @@ settings! {
         /// Size of one read from a cold object.
         offload_read_buffer_size_bytes: Option<u64> =
             Key::number("managedLedgerOffloadReadBufferSizeInBytes", "", "bytes", 1, INT_MAX).for_driver();
+        /// Drivers that policies may name besides the original's own, separated by commas.
+        extra_offload_drivers: Vec<String> = Key::list("pulsar.extra.offload.drivers", "");
         /// Bucket of driver aws-s3.
         s3_bucket: Option<String> = Key::text("s3ManagedLedgerOffloadBucket", "").for_driver();
         /// Region of driver aws-s3.
@@ -398,5 +400,9 @@ settings! {
     "Statistics" {
         /// Interval of the rates of ledgers and storage drivers in the metrics.
         ledger_stats_seconds: u64 = Key::number("managedLedgerStatsPeriodSeconds", "60", "seconds", 1, INT_MAX);
+        /// Whether each topic has series of its own in the metrics, or a namespace's topics are one.
+        metrics_by_topic: bool = Key::flag("exposeTopicLevelMetricsInPrometheus", "true");
+        /// Whether a partition's number is a label of its own in the metrics, and not a part of the topic's name.
+        metrics_partition_apart: bool = Key::flag("splitTopicAndPartitionLabelInPrometheus", "false");
     }
 }

@@ -150,12 +150,35 @@ fn duplicates_are_warned_of_once_and_unknown_keys_are_kept_for_the_plugins_to_ju
 fn keys_without_effect_are_info_and_protective_ones_are_louder() {
     let (_, warnings) = load("zookeeperServers=z\ntlsEnabled=true\nproxyRoles=p").unwrap();
     let severities: Vec<Severity> = warnings.iter().map(|warning| warning.severity).collect();
-    assert_eq!(severities, [Severity::Warn, Severity::Info]);
+    assert_eq!(severities, [Severity::Warn, Severity::Warn, Severity::Info]);
     assert!(warnings[0].text.contains("TLS listens where"), "{}", warnings[0]);
-    assert_eq!(
-        warnings[1].text,
-        "keys of Apache Pulsar that have no effect here: proxyRoles, tlsEnabled, zookeeperServers"
-    );
+    assert_eq!(warnings[1].text, "keys of Apache Pulsar that have no effect here, which is harmless: zookeeperServers");
+}
+
+/// The file as it is shipped, with a tutorial's lines appended to it by an editor that ends no line.
+#[test]
+fn the_originals_own_file_asks_for_nothing_and_what_is_appended_counts() {
+    let appended = "managedLedgerOffloadDriver=aws-s3\n\ns3ManagedLedgerOffloadBucket=\"test-pulsar-offload\"\n\
+                    managedLedgerMaxEntriesPerLedger=5000\nttlDurationDefaultInSeconds=3600\nbrokerDeduplicationEnabled=true";
+    let (config, said) = load(&format!("{}{appended}", include_str!("pulsar-4.0.6.properties"))).unwrap();
+    assert_eq!(config.unknown_keys, []);
+    assert_eq!((config.offload_driver.as_deref(), config.ledger_entries_max), (Some("aws-s3"), 5000));
+    assert_eq!(config.s3_bucket.as_deref(), Some("test-pulsar-offload"));
+    let asking: Vec<&str> = said.iter().map(|warning| warning.text.as_str()).filter(|t| t.contains("would")).collect();
+    let want = "keys that would change what Apache Pulsar does, and change nothing here: brokerDeduplicationEnabled=true \
+                (not offered by this broker); ttlDurationDefaultInSeconds=3600 (not offered by this broker)";
+    assert_eq!(asking, [want]);
+    assert_eq!(said.iter().filter(|warning| warning.text.contains("which is harmless")).count(), 1);
+
+    // The original's file ends without a line break, so that the first line that is appended stands in its last.
+    let original = include_str!("pulsar-4.0.6.properties").trim_end();
+    let (config, said) = load(&format!("{original}{appended}")).unwrap();
+    assert_eq!(config.offload_driver.as_deref(), Some("aws-s3"));
+    let parted = "which is read as two: put a line break before `managedLedgerOffloadDriver`";
+    assert_eq!(said.iter().filter(|warning| warning.text.contains(parted)).count(), 1, "{said:?}");
+
+    let (_, said) = load(include_str!("pulsar-4.0.6.properties")).unwrap();
+    assert!(said.iter().all(|warning| !warning.text.contains("would")), "{said:?}");
 }
 
 #[test]

@@ -4,12 +4,14 @@
 //! An append never waits: while a ledger is being replaced, entries wait in memory; the caller bounds what is in flight.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use bytes::Bytes;
 use tokio::sync::oneshot::error::TryRecvError;
 use tokio::sync::{mpsc, oneshot};
 
 use super::error::{AppendError, ManagedLedgerError};
+use super::figures::Stamps;
 use super::ledgers::LedgerInfo;
 use super::position::Position;
 use super::rollover::{OpenCounters, is_due, is_full};
@@ -30,9 +32,17 @@ pub(super) enum Work {
     Close(oneshot::Sender<Result<(), ManagedLedgerError>>),
 }
 
+/// An entry that is being appended.
+pub(super) struct Waiting {
+    payload: Bytes,
+    came: Instant,
+    done: oneshot::Sender<Result<Position, AppendError>>,
+}
+
 pub(super) struct InFlight {
     position: Position,
     payload: Bytes,
+    stamps: Stamps,
     on_disk: oneshot::Receiver<Result<(), StoreError>>,
     done: oneshot::Sender<Result<Position, AppendError>>,
 }
@@ -45,11 +55,15 @@ impl ManagedLedger {
     /// stops.
     pub fn append(&self, payload: Bytes) -> oneshot::Receiver<Result<Position, AppendError>> {
         let (done, answer) = oneshot::channel();
+        let entry = Waiting { payload, came: Instant::now(), done };
         let mut state = self.lock();
         let refused = match &state.phase {
-            Phase::LedgerOpened => return self.submit(&mut state, payload, done, answer),
+            Phase::LedgerOpened => {
+                self.submit(&mut state, entry);
+                return answer;
+            }
             Phase::ClosingLedger => {
-                state.waiting.push_back((payload, done));
+                state.waiting.push_back(entry);
                 return answer;
             }
             Phase::Closed => AppendError::Closed,
@@ -57,18 +71,19 @@ impl ManagedLedger {
             Phase::Terminated => AppendError::Terminated,
         };
         drop(state);
-        // A receiver that is gone does not want the answer.
-        let _ = done.send(Err(refused));
+        self.refuse(entry, refused);
         answer
     }
 
-    fn submit<T>(
-        &self,
-        state: &mut State,
-        payload: Bytes,
-        done: oneshot::Sender<Result<Position, AppendError>>,
-        answer: T,
-    ) -> T {
+    /// Answers an entry that is not stored.
+    fn refuse(&self, entry: Waiting, error: AppendError) {
+        self.counters.refused(1);
+        // A receiver that is gone does not want the answer.
+        let _ = entry.done.send(Err(error));
+    }
+
+    fn submit(&self, state: &mut State, entry: Waiting) {
+        let Waiting { payload, came, done } = entry;
         let now_ms = self.rooms.clock.now_ms();
         let open = state.open.as_mut().expect("a ledger is open in phase LedgerOpened");
         let position = Position::new(open.ledger_id, open.queued.entry_count);
@@ -76,13 +91,13 @@ impl ManagedLedger {
         open.queued.size_bytes += payload.len() as u64;
         open.queued.last_added_ms = now_ms;
         let is_full = is_full(&self.settings().rollover, &open.queued, now_ms);
+        let stamps = Stamps { came, handed: Instant::now() };
         let on_disk = self.rooms.store.append(position.ledger_id, position.entry_id, payload.clone());
-        self.queue(Work::Settle(InFlight { position, payload, on_disk, done }));
+        self.queue(Work::Settle(InFlight { position, payload, stamps, on_disk, done }));
         if is_full {
             state.phase = Phase::ClosingLedger;
             self.queue(Work::Replace);
         }
-        answer
     }
 
     /// Replaces the open ledger if it is full or idle at `now_ms`.
@@ -137,8 +152,8 @@ impl ManagedLedger {
                 if !matches!(state.phase, Phase::Terminated | Phase::Fenced(_)) {
                     state.phase = Phase::Closed;
                 }
-                for (_, done) in state.waiting.drain(..) {
-                    let _ = done.send(Err(AppendError::Closed));
+                for entry in state.waiting.drain(..) {
+                    self.refuse(entry, AppendError::Closed);
                 }
             })
             .await;
@@ -205,12 +220,16 @@ impl ManagedLedger {
         };
         let answer = match outcome {
             Some(Ok(())) => {
+                self.counters.added(entry.payload.len() as u64, entry.stamps);
                 self.confirm(entry.position, entry.payload);
                 Ok(entry.position)
             }
             Some(Err(error)) => Err(AppendError::Storage(self.fence(&error.to_string()))),
             None => Err(AppendError::Storage(self.fence("the hot store has stopped"))),
         };
+        if answer.is_err() {
+            self.counters.refused(1);
+        }
         let _ = entry.done.send(answer);
     }
 
@@ -245,8 +264,8 @@ impl ManagedLedger {
             );
             state.phase = Phase::Fenced(reason.to_owned());
         }
-        for (_, done) in state.waiting.drain(..) {
-            let _ = done.send(Err(AppendError::Storage(reason.to_owned())));
+        for entry in state.waiting.drain(..) {
+            self.refuse(entry, AppendError::Storage(reason.to_owned()));
         }
         reason.to_owned()
     }
@@ -255,9 +274,13 @@ impl ManagedLedger {
     async fn replace(&self) -> Result<(), ManagedLedgerError> {
         self.publish_end();
         let Some(open) = self.phase_allows_replacing()? else { return Ok(()) };
+        let begun = Instant::now();
         let replaced = self.replace_ledger(open).await;
-        if let Err(error) = &replaced {
-            self.fence(&error.to_string());
+        match &replaced {
+            Ok(()) => self.counters.replaced(begun.elapsed()),
+            Err(error) => {
+                self.fence(&error.to_string());
+            }
         }
         replaced
     }
@@ -318,9 +341,9 @@ impl ManagedLedger {
             state.phase = Phase::LedgerOpened;
         }
         while state.phase == Phase::LedgerOpened
-            && let Some((payload, done)) = state.waiting.pop_front()
+            && let Some(entry) = state.waiting.pop_front()
         {
-            self.submit(state, payload, done, ());
+            self.submit(state, entry);
         }
     }
 
@@ -349,8 +372,8 @@ impl ManagedLedger {
         let mut state = self.lock();
         state.phase = Phase::Terminated;
         state.open = None;
-        for (_, done) in state.waiting.drain(..) {
-            let _ = done.send(Err(AppendError::Terminated));
+        for entry in state.waiting.drain(..) {
+            self.refuse(entry, AppendError::Terminated);
         }
         drop(state);
         self.end.send_modify(|_| {});

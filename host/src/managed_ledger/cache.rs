@@ -5,10 +5,12 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use bytes::Bytes;
 
 use super::position::Position;
+use crate::measure::Meter;
 
 /// The budget of all caches together (`managedLedgerCacheSizeMB`), in bytes of payload.
 #[derive(Debug)]
@@ -17,6 +19,55 @@ pub struct CacheBudget {
     used_bytes: AtomicU64,
     /// The part of `used_bytes` that is for reading ahead.
     ahead_bytes: AtomicU64,
+    pub(super) counters: CacheCounters,
+}
+
+/// What recent entries were good for.
+#[derive(Debug, Default)]
+pub(super) struct CacheCounters {
+    hit_entries: Meter,
+    hit_bytes: Meter,
+    missed_entries: Meter,
+    missed_bytes: Meter,
+    added_entries: Meter,
+    dropped_entries: Meter,
+    /// Times that entries gave way since the budget was exceeded.
+    evictions: Meter,
+}
+
+impl CacheCounters {
+    /// A read found its entries.
+    pub(super) fn hit(&self, entries: u64, bytes: u64) {
+        self.hit_entries.add(entries);
+        self.hit_bytes.add(bytes);
+    }
+
+    /// A read had to go to a copy.
+    pub(super) fn missed(&self, entries: u64, bytes: u64) {
+        self.missed_entries.add(entries);
+        self.missed_bytes.add(bytes);
+    }
+}
+
+/// What recent entries were good for; rates are of the last whole statistics period.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct CacheFigures {
+    /// Entries that are kept now.
+    pub entries: u64,
+    /// Entries that were kept, ever.
+    pub added_entries: u64,
+    /// Entries that were let go, ever.
+    pub dropped_entries: u64,
+    /// Times in the last period that entries gave way since there was no room.
+    pub evictions: u64,
+    /// Entries that reads found here, a second.
+    pub hit_entries_per_s: f64,
+    /// Their payload, bytes a second.
+    pub hit_bytes_per_s: f64,
+    /// Entries that reads had to go to a copy for, a second.
+    pub missed_entries_per_s: f64,
+    /// Their payload, bytes a second.
+    pub missed_bytes_per_s: f64,
 }
 
 /// Room for entries that are read ahead, given back when it is dropped.
@@ -36,7 +87,39 @@ impl Drop for AheadRoom {
 impl CacheBudget {
     /// A budget of `max_bytes`.
     pub fn new(max_bytes: u64) -> Self {
-        Self { max_bytes, used_bytes: AtomicU64::new(0), ahead_bytes: AtomicU64::new(0) }
+        let zero = || AtomicU64::new(0);
+        Self { max_bytes, used_bytes: zero(), ahead_bytes: zero(), counters: CacheCounters::default() }
+    }
+
+    /// Ends a statistics period that was `elapsed` long.
+    pub fn tick_figures(&self, elapsed: Duration) {
+        let CacheCounters {
+            hit_entries,
+            hit_bytes,
+            missed_entries,
+            missed_bytes,
+            added_entries,
+            dropped_entries,
+            evictions,
+        } = &self.counters;
+        let meters = [hit_entries, hit_bytes, missed_entries, missed_bytes, added_entries, dropped_entries, evictions];
+        meters.iter().for_each(|meter| meter.tick(elapsed));
+    }
+
+    /// What the recent entries of all managed ledgers were good for.
+    pub fn figures(&self) -> CacheFigures {
+        let counters = &self.counters;
+        let (dropped_entries, added_entries) = (counters.dropped_entries.total(), counters.added_entries.total());
+        CacheFigures {
+            entries: added_entries.saturating_sub(dropped_entries),
+            added_entries,
+            dropped_entries,
+            evictions: counters.evictions.lately(),
+            hit_entries_per_s: counters.hit_entries.per_second(),
+            hit_bytes_per_s: counters.hit_bytes.per_second(),
+            missed_entries_per_s: counters.missed_entries.per_second(),
+            missed_bytes_per_s: counters.missed_bytes.per_second(),
+        }
     }
 
     /// Bytes in use.
@@ -81,8 +164,12 @@ impl EntryCache {
     pub(super) fn push(&self, position: Position, payload: Bytes, now_ms: u64) {
         let mut entries = self.entries.lock().expect("no code panics while it holds the cache");
         self.budget.used_bytes.fetch_add(payload.len() as u64, Ordering::Relaxed);
+        self.budget.counters.added_entries.add(1);
         entries.push_back(Cached { position, payload, added_ms: now_ms });
-        while self.budget.is_exceeded() && self.drop_oldest(&mut entries) {}
+        if self.budget.is_exceeded() {
+            self.budget.counters.evictions.add(1);
+            while self.budget.is_exceeded() && self.drop_oldest(&mut entries) {}
+        }
     }
 
     /// Entries from `from` on in the same ledger, at most up to `last`, as long as their sum fits `max_bytes` (the first
@@ -123,6 +210,7 @@ impl EntryCache {
     fn drop_oldest(&self, entries: &mut VecDeque<Cached>) -> bool {
         let Some(oldest) = entries.pop_front() else { return false };
         self.budget.used_bytes.fetch_sub(oldest.payload.len() as u64, Ordering::Relaxed);
+        self.budget.counters.dropped_entries.add(1);
         true
     }
 }

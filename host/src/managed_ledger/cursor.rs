@@ -203,6 +203,9 @@ impl Cursor {
             }
             moved
         };
+        if moved.is_some() {
+            ledger.counters.cursor_moved();
+        }
         if let Some((before, after)) = moved.filter(|_| self.durable) {
             ledger.cursor_moved(before, after);
         }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::error::ManagedLedgerError;
 use super::ledgers::Ledgers;
@@ -86,6 +87,11 @@ impl ManagedLedgers {
     /// Over the given rooms.
     pub fn new(rooms: Rooms) -> Self {
         Self { rooms: Arc::new(rooms) }
+    }
+
+    /// Ends a statistics period of what all managed ledgers share; each has its own besides.
+    pub fn tick_figures(&self, elapsed: Duration) {
+        self.rooms.cache_budget.tick_figures(elapsed);
     }
 
     pub(super) fn rooms(&self) -> &Arc<Rooms> {

@@ -16,6 +16,7 @@ pub mod cache;
 pub mod cursor;
 pub mod error;
 pub mod factory;
+pub mod figures;
 pub mod keys;
 pub mod ledgers;
 pub mod moves;
@@ -34,8 +35,7 @@ pub mod trim;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, RwLock};
 
-use bytes::Bytes;
-use tokio::sync::{Notify, mpsc, oneshot, watch};
+use tokio::sync::{Notify, mpsc, watch};
 
 pub use cursor::{Cursor, CursorSnapshot};
 pub use error::{AppendError, ManagedLedgerError};
@@ -85,6 +85,7 @@ pub struct ManagedLedger {
     cursors: Mutex<BTreeMap<String, Arc<Cursor>>>,
     cache: EntryCache,
     copies: read::Copies,
+    counters: figures::LedgerCounters,
 }
 
 /// What is in memory of the record, and the open ledger's counters. Memory follows the record, never the reverse.
@@ -97,7 +98,7 @@ struct State {
     /// The exclusive end of what is durable.
     end: Position,
     /// Entries that wait while a ledger is being replaced.
-    waiting: VecDeque<(Bytes, oneshot::Sender<Result<Position, AppendError>>)>,
+    waiting: VecDeque<append::Waiting>,
     /// Entries ever added, the recovered ones included.
     entries_added: u64,
 }

@@ -12,6 +12,7 @@ use super::append::Work;
 use super::cache::EntryCache;
 use super::cursor::Cursor;
 use super::error::ManagedLedgerError;
+use super::figures::LedgerCounters;
 use super::ledgers::{LedgerInfo, Ledgers};
 use super::position::Position;
 use super::records::{decode_cursor, decode_ledgers, encode_ledgers};
@@ -102,6 +103,7 @@ impl ManagedLedger {
             cursors: Mutex::new(BTreeMap::new()),
             cache: EntryCache::new(rooms.cache_budget.clone()),
             copies: read::Copies::default(),
+            counters: LedgerCounters::default(),
             rooms,
         });
         tokio::spawn(this.clone().run(queue));

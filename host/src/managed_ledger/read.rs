@@ -102,10 +102,24 @@ impl ManagedLedger {
         let last = start.entry_id.saturating_add(entries_max.max(1) as u64 - 1).min(entries - 1);
         let cached = self.cache.get(start, last, max_bytes);
         if !cached.is_empty() {
+            self.count_read(&cached, Source::RecentEntries);
             return Ok(cached);
         }
-        let read = self.read_ledger(&info, start.entry_id, last, max_bytes).await?;
-        Ok(read.into_iter().map(|entry| (Position::new(info.ledger_id, entry.entry_id), entry.payload)).collect())
+        let read = self.read_ledger(&info, start.entry_id, last, max_bytes).await;
+        let read = read.inspect_err(|_| self.counters.read_failed())?;
+        let of_entry = |entry: Entry| (Position::new(info.ledger_id, entry.entry_id), entry.payload);
+        let read = read.into_iter().map(of_entry).collect::<Vec<_>>();
+        self.count_read(&read, Source::Copy);
+        Ok(read)
+    }
+
+    fn count_read(&self, read: &[(Position, Bytes)], source: Source) {
+        let (entries, bytes) = (read.len() as u64, read.iter().map(|(_, payload)| payload.len() as u64).sum());
+        self.counters.read(entries, bytes, source == Source::Copy);
+        match source {
+            Source::RecentEntries => self.rooms.cache_budget.counters.hit(entries, bytes),
+            Source::Copy => self.rooms.cache_budget.counters.missed(entries, bytes),
+        }
     }
 
     /// Reads from whichever copy can answer. Where none can because of damage among the entries, those before it are found
@@ -231,6 +245,14 @@ fn check_extent(info: &LedgerInfo, copy: &LedgerMetadata) -> Result<(), String> 
             copy.entry_count, copy.length_bytes, info.entry_count, info.size_bytes
         )),
     }
+}
+
+/// Where a read found its entries.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Source {
+    RecentEntries,
+    /// The hot or the cold one, read ahead or not.
+    Copy,
 }
 
 /// Whether the log has the failure of a copy already.

@@ -46,14 +46,15 @@ impl OffloadPolicies {
         Self { set: object.into_iter().filter(|(name, value)| keep(name, value)).collect() }
     }
 
-    /// Refuses what the original refuses, in its words and order.
+    /// Refuses what the original refuses, in its words and order. `extra_drivers` are supported besides.
     ///
     /// # Errors
     /// `Refused`.
-    pub fn validate(&self) -> Result<(), NamespaceError> {
+    pub fn validate(&self, extra_drivers: &[String]) -> Result<(), NamespaceError> {
         let driver = self.text(DRIVER).unwrap_or_default();
-        if !SUPPORTED_DRIVERS.iter().any(|supported| supported.eq_ignore_ascii_case(driver)) {
-            let supported = SUPPORTED_DRIVERS.join(",");
+        let supported = || SUPPORTED_DRIVERS.into_iter().chain(extra_drivers.iter().map(String::as_str));
+        if !supported().any(|supported| supported.eq_ignore_ascii_case(driver)) {
+            let supported = supported().collect::<Vec<_>>().join(",");
             return Err(NamespaceError::Refused(format!("The driver is not supported, support value: {supported}")));
         }
         let bucket_keys: &[&str] = match driver.to_ascii_lowercase().as_str() {
@@ -235,7 +236,7 @@ mod tests {
 
     #[test]
     fn validation_is_the_originals() {
-        let check = |value| policies(value).validate().map_err(|error| error.to_string());
+        let check = |value| policies(value).validate(&[]).map_err(|error| error.to_string());
         let unsupported = "The driver is not supported, support value: S3,aws-s3,google-cloud-storage,filesystem,azureblob,aliyun-oss";
         let no_bucket = "The bucket must be specified for namespace offload.";
         assert_eq!(check(json!({"managedLedgerOffloadDriver": "nope"})).unwrap_err(), unsupported);
@@ -246,6 +247,12 @@ mod tests {
             no_bucket
         );
         assert_eq!(check(json!({"managedLedgerOffloadDriver": "FileSystem"})), Ok(()));
+        let extra = ["tape".to_owned()];
+        let tape = policies(json!({"managedLedgerOffloadDriver": "Tape", "managedLedgerOffloadBucket": "b"}));
+        assert_eq!(tape.validate(&[]).unwrap_err().to_string(), unsupported);
+        assert!(tape.validate(&extra).is_ok());
+        let other = policies(json!({"managedLedgerOffloadDriver": "reel"})).validate(&extra).unwrap_err().to_string();
+        assert_eq!(other, format!("{unsupported},tape"));
     }
 
     #[test]

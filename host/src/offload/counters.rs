@@ -11,12 +11,12 @@ use crate::storage::Clock;
 
 /// Time after which an idle managed ledger's figures go, milliseconds.
 pub const FORGOTTEN_AFTER_MS: u64 = 3_600_000;
-/// Time over which rates are taken, milliseconds: the original's `managedLedgerStatsPeriodSeconds` as shipped.
-const RATE_PERIOD_MS: u64 = 60_000;
 
 /// Figures of all managed ledgers.
 pub struct DriverCounters {
     clock: Arc<dyn Clock>,
+    /// Time over which rates are taken, milliseconds.
+    rate_period_ms: u64,
     by_managed_ledger: Mutex<BTreeMap<String, Arc<Mutex<DriverFigures>>>>,
 }
 
@@ -47,9 +47,9 @@ pub struct DriverFigures {
 }
 
 impl DriverCounters {
-    /// Nothing counted yet.
-    pub fn new(clock: Arc<dyn Clock>) -> Self {
-        Self { clock, by_managed_ledger: Mutex::default() }
+    /// Nothing counted yet; rates are taken over `rate_period_ms`.
+    pub fn new(clock: Arc<dyn Clock>, rate_period_ms: u64) -> Self {
+        Self { clock, rate_period_ms, by_managed_ledger: Mutex::default() }
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Arc<Mutex<DriverFigures>>>> {
@@ -64,7 +64,7 @@ impl DriverCounters {
             match all.get(managed_ledger) {
                 Some(figures) => figures.clone(),
                 None => {
-                    let new = DriverFigures { created_ms: now_ms, ..DriverFigures::default() };
+                    let new = DriverFigures::new(now_ms, self.rate_period_ms);
                     all.entry(managed_ledger.to_owned()).or_insert(Arc::new(Mutex::new(new))).clone()
                 }
             }
@@ -92,6 +92,27 @@ impl DriverCounters {
     }
 }
 
+impl DriverFigures {
+    fn new(now_ms: u64, rate_period_ms: u64) -> Self {
+        let metered = Metered { period_ms: rate_period_ms, ..Metered::default() };
+        Self { created_ms: now_ms, offloaded: metered.clone(), read: metered, ..Self::default() }
+    }
+
+    /// Takes in what was counted for another managed ledger.
+    pub fn merge(&mut self, other: &Self) {
+        self.created_ms = if self.created_ms == 0 { other.created_ms } else { self.created_ms.min(other.created_ms) };
+        self.offload_error_count += other.offload_error_count;
+        self.offloaded.merge(&other.offloaded);
+        self.deleted_count += other.deleted_count;
+        self.delete_error_count += other.delete_error_count;
+        self.read_error_count += other.read_error_count;
+        self.read.merge(&other.read);
+        self.hot_read_latency.merge(&other.hot_read_latency);
+        self.open_latency.merge(&other.open_latency);
+        self.read_latency.merge(&other.read_latency);
+    }
+}
+
 /// Bytes that went by, and how many a second in the last whole period.
 #[derive(Clone, Debug, Default)]
 pub struct Metered {
@@ -99,6 +120,7 @@ pub struct Metered {
     pub bytes: u64,
     /// Bytes a second.
     pub bytes_per_s: f64,
+    period_ms: u64,
     period_start_ms: u64,
     bytes_then: u64,
 }
@@ -112,11 +134,17 @@ impl Metered {
     /// Ends the period that is over, if one is.
     fn settle(&mut self, now_ms: u64) {
         let elapsed_ms = now_ms.saturating_sub(self.period_start_ms);
-        if elapsed_ms < RATE_PERIOD_MS {
+        if elapsed_ms < self.period_ms.max(1) {
             return;
         }
         self.bytes_per_s = (self.bytes - self.bytes_then) as f64 * 1000.0 / elapsed_ms as f64;
         (self.period_start_ms, self.bytes_then) = (now_ms, self.bytes);
+    }
+
+    /// Sums to look at; periods are not kept.
+    fn merge(&mut self, other: &Self) {
+        self.bytes += other.bytes;
+        self.bytes_per_s += other.bytes_per_s;
     }
 }
 
@@ -143,6 +171,13 @@ impl Latencies {
         self.sum_us = self.sum_us.saturating_add(us);
         self.buckets.resize(BUCKETS, 0);
         self.buckets[bucket(us)] += 1;
+    }
+
+    fn merge(&mut self, other: &Self) {
+        self.count += other.count;
+        self.sum_us = self.sum_us.saturating_add(other.sum_us);
+        self.buckets.resize(BUCKETS, 0);
+        self.buckets.iter_mut().zip(&other.buckets).for_each(|(sum, more)| *sum += more);
     }
 
     /// The latency, microseconds, that the fraction `quantile` of calls did not exceed; `None` without calls.
@@ -196,6 +231,12 @@ mod tests {
             assert!((exact..=exact * 1.25).contains(&found), "{quantile}: {found}");
         }
         assert_eq!((latencies.count, latencies.sum_us), (1000, 500_500));
+        let mut both = Latencies::default();
+        both.merge(&Latencies::default());
+        assert_eq!(both.quantile_us(0.5), None);
+        both.merge(&latencies);
+        both.merge(&latencies);
+        assert_eq!((both.count, both.sum_us, both.quantile_us(0.5)), (2000, 1_001_000, latencies.quantile_us(0.5)));
     }
 
     #[test]
@@ -210,8 +251,9 @@ mod tests {
 
     #[test]
     fn rates_are_of_whole_periods_and_idle_ledgers_are_forgotten() {
+        const RATE_PERIOD_MS: u64 = 60_000;
         let clock = Arc::new(Ticks::default());
-        let counters = DriverCounters::new(clock.clone());
+        let counters = DriverCounters::new(clock.clone(), RATE_PERIOD_MS);
         let pass = |ms| clock.0.fetch_add(ms, Ordering::SeqCst);
         pass(RATE_PERIOD_MS);
         counters.count("t", |figures, now_ms| figures.read.add(0, now_ms));

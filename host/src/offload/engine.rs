@@ -22,6 +22,8 @@ pub struct OffloadSettings {
     pub attempts_max: usize,
     /// How much of a copy is compared (`longshoreOffloadVerify`).
     pub verify: VerifyMode,
+    /// Time over which rates of drivers are taken (`managedLedgerStatsPeriodSeconds`), milliseconds.
+    pub rate_period_ms: u64,
 }
 
 /// The engine.
@@ -47,7 +49,7 @@ pub(super) struct TopicOffloads {
 impl Offloads {
     /// An engine over the given drivers.
     pub fn new(drivers: Arc<dyn DriverLookup>, clock: Arc<dyn Clock>, settings: OffloadSettings) -> Arc<Self> {
-        let counters = Arc::new(DriverCounters::new(clock.clone()));
+        let counters = Arc::new(DriverCounters::new(clock.clone(), settings.rate_period_ms));
         let drivers = Arc::new(CountedDrivers::new(drivers, counters.clone()));
         Arc::new(Self { clock, drivers, counters, settings, topics: Mutex::default(), places: Mutex::default() })
     }

@@ -4,45 +4,37 @@
 //! statistics period. Until the first one they are 0. Times are milliseconds since 1970, 0 for never.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
+
+use crate::measure::Meter;
 
 /// Messages and bytes that went by.
 #[derive(Debug, Default)]
 pub struct Counter {
-    messages: AtomicU64,
-    bytes: AtomicU64,
-    messages_then: AtomicU64,
-    bytes_then: AtomicU64,
-    message_rate: AtomicU64,
-    byte_rate: AtomicU64,
+    messages: Meter,
+    bytes: Meter,
 }
 
 impl Counter {
     /// Counts.
     pub fn add(&self, messages: u64, bytes: u64) {
-        self.messages.fetch_add(messages, Relaxed);
-        self.bytes.fetch_add(bytes, Relaxed);
+        self.messages.add(messages);
+        self.bytes.add(bytes);
     }
 
     /// Takes the rates of the time since the last call, which was `elapsed` ago.
     pub fn tick(&self, elapsed: Duration) {
-        let seconds = elapsed.as_secs_f64().max(f64::MIN_POSITIVE);
-        let rate = |now: u64, then: &AtomicU64, rate: &AtomicU64| {
-            let count = now.saturating_sub(then.swap(now, Relaxed));
-            rate.store((count as f64 / seconds).to_bits(), Relaxed);
-        };
-        rate(self.messages.load(Relaxed), &self.messages_then, &self.message_rate);
-        rate(self.bytes.load(Relaxed), &self.bytes_then, &self.byte_rate);
+        self.messages.tick(elapsed);
+        self.bytes.tick(elapsed);
     }
 
     /// The figures now.
     pub fn snapshot(&self) -> Traffic {
         Traffic {
-            messages: self.messages.load(Relaxed),
-            bytes: self.bytes.load(Relaxed),
-            messages_per_s: f64::from_bits(self.message_rate.load(Relaxed)),
-            bytes_per_s: f64::from_bits(self.byte_rate.load(Relaxed)),
+            messages: self.messages.total(),
+            bytes: self.bytes.total(),
+            messages_per_s: self.messages.per_second(),
+            bytes_per_s: self.bytes.per_second(),
         }
     }
 }

@@ -334,6 +334,7 @@ impl Topic {
     }
 
     pub(super) fn tick_rates(&self, elapsed: Duration) {
+        self.ledger().tick_figures(elapsed);
         self.incoming.tick(elapsed);
         self.surroundings.out.tick(elapsed);
         self.lock_producers().by_name.values().for_each(|producer| producer.counter.tick(elapsed));

@@ -113,7 +113,7 @@ pub(in crate::admin) async fn offload_policies(State(state): Shared, params: Par
 
 /// What the object leaves out is taken from the single values; what it says replaces them.
 pub(in crate::admin) async fn set_offload_policies(State(state): Shared, params: Params, body: Body) -> Answer {
-    let offload = checked_offload_policies(&body)?;
+    let offload = checked_offload_policies(&state, &body)?;
     write(&state, &params, |policies| {
         let mut offload = offload.clone();
         match offload.threshold_bytes() {
@@ -131,12 +131,12 @@ pub(in crate::admin) async fn set_offload_policies(State(state): Shared, params:
 }
 
 /// The object of a request, refused as the original refuses.
-pub(super) fn checked_offload_policies(body: &Body) -> Result<OffloadPolicies, AdminError> {
+pub(super) fn checked_offload_policies(state: &AdminState, body: &Body) -> Result<OffloadPolicies, AdminError> {
     let Some(object) = body.json::<Map<String, Value>>()? else {
         return Err(AdminError::refused("The offloadPolicies must be specified for namespace offload."));
     };
     let offload = OffloadPolicies::from_client(object);
-    offload.validate()?;
+    offload.validate(&state.facts.extra_offload_drivers)?;
     Ok(offload)
 }
 

@@ -59,7 +59,7 @@ pub(in crate::admin) async fn offload_policies(State(state): Shared, params: Par
 }
 
 pub(in crate::admin) async fn set_offload_policies(State(state): Shared, params: Params, body: Body) -> Answer {
-    let offload = checked_offload_policies(&body)?;
+    let offload = checked_offload_policies(&state, &body)?;
     write(&state, &params, |policies| policies.offload_policies = Some(offload.clone())).await
 }
 

@@ -1,11 +1,18 @@
 //! Metrics as Prometheus text, in the original's names and labels, as far as this broker counts.
 //!
-//! [`text`] knows the format, [`topics`] and [`drivers`] what is counted, [`families`] what others bring, [`help`] the sentence for each name of the original. A name that nothing counts here is not printed:
-//! a zero that means "unknown" misleads.
+//! [`catalogue`] has a row for every family, [`text`] knows the format. [`topics`], [`ledgers`], [`drivers`] and [`process`]
+//! say what is counted, [`families`] what others bring; [`detail`] how finely topics are told apart. Nothing is counted here:
+//! the counters stand where the work is done. A name of the original's that nothing counts here is not printed, since a zero
+//! that means "unknown" misleads; `docs/operate/metrics.md` names those.
 
+mod catalogue;
+mod detail;
 mod drivers;
 mod families;
-mod help;
+mod ledgers;
+#[cfg(test)]
+pub(crate) mod page;
+mod process;
 mod text;
 mod topics;
 
@@ -18,7 +25,10 @@ use super::AdminState;
 use super::answer::Answer;
 use super::error::AdminError;
 use super::handlers::Shared;
+pub use detail::Detail;
 pub use families::{MetricFamily, MetricSeries, MetricValue};
+#[cfg(test)]
+pub(super) use page::check_labels;
 pub use text::Kind;
 #[cfg(test)]
 pub(super) use text::check;
@@ -40,13 +50,15 @@ pub(super) async fn scrape(State(state): Shared) -> Answer {
 }
 
 fn render(state: &AdminState) -> String {
-    let mut out = Exposition::default();
+    let mut out = Exposition::of_catalogue();
     let cluster = Labels::default().with("cluster", &state.facts.cluster);
     let loaded = state.topics.loaded();
-    out.sample("pulsar_ml_count", Kind::Gauge, &cluster, loaded.len() as f64);
-    out.sample("pulsar_ml_cache_used_size", Kind::Gauge, &cluster, state.cache_budget.used_bytes() as f64);
-    topics::add(&mut out, &cluster, &loaded);
-    drivers::add(&mut out, &cluster, &state.offloads.counters().snapshot());
+    ledgers::add_broker(&mut out, &cluster, loaded.len(), &state.cache_budget);
+    process::add(&mut out, &cluster);
+    let now_ms = state.clock.now_ms();
+    topics::add(&mut out, &cluster, state.facts.metrics_detail, &loaded, now_ms);
+    ledgers::add(&mut out, &cluster, &loaded);
+    drivers::add(&mut out, &cluster, state.facts.metrics_detail, state.offloads.counters().snapshot());
     families::add(&mut out, &cluster, &state.offloaders.metrics());
     out.finish()
 }

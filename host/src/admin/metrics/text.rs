@@ -10,7 +10,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use super::help;
+use super::catalogue;
 
 /// What a family's samples mean.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,7 +26,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    fn as_str(self) -> &'static str {
+    pub(super) fn as_str(self) -> &'static str {
         match self {
             Self::Counter => "counter",
             Self::Gauge => "gauge",
@@ -37,7 +37,7 @@ impl Kind {
 }
 
 /// Labels, rendered once for many samples.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Labels(String);
 
 impl Labels {
@@ -72,14 +72,27 @@ pub(super) struct Exposition {
 #[derive(Debug, Default)]
 struct Family {
     kind: Option<Kind>,
-    help: String,
+    help: Cow<'static, str>,
     samples: String,
 }
 
 impl Exposition {
-    /// A family that stands even without samples.
-    pub(super) fn family(&mut self, name: &'static str, kind: Kind) {
-        self.entry(name, kind);
+    /// With every family of the catalogue's, which stand even without samples.
+    pub(super) fn of_catalogue() -> Self {
+        let mut out = Self::default();
+        catalogue::all().for_each(|family| {
+            out.known(family);
+        });
+        out
+    }
+
+    /// A family of the catalogue's.
+    fn known(&mut self, family: &catalogue::Family) -> &mut Family {
+        let known = self.families.entry(Cow::Borrowed(family.name)).or_default();
+        if known.kind.is_none() {
+            (known.kind, known.help) = (Some(family.kind), Cow::Borrowed(family.help));
+        }
+        known
     }
 
     /// A family with a sentence for people, unless the name stands for another kind already; whether it does not.
@@ -91,35 +104,36 @@ impl Exposition {
         family.kind = Some(kind);
         if family.help.is_empty() {
             // A line of its own, so that neither a line's end nor what would escape it may stand in it.
-            family.help = help.replace('\\', "\\\\").replace('\n', "\\n");
+            family.help = Cow::Owned(help.replace('\\', "\\\\").replace('\n', "\\n"));
         }
         true
     }
 
-    fn entry(&mut self, name: &'static str, kind: Kind) -> &mut String {
-        let family = self.families.entry(Cow::Borrowed(name)).or_default();
-        debug_assert!(family.kind.is_none_or(|known| known == kind), "{name} is of two kinds");
-        family.kind = Some(kind);
-        &mut family.samples
-    }
-
     /// A sample under the family's own name.
-    pub(super) fn sample(&mut self, family: &'static str, kind: Kind, labels: &Labels, value: f64) {
-        self.sample_as(family, "", kind, labels, value);
+    pub(super) fn sample(&mut self, family: &catalogue::Family, labels: &Labels, value: f64) {
+        self.part(family, "", labels, value);
     }
 
-    /// A sample under the family's name and a suffix; those that are families in this version of the format become some.
-    pub(super) fn sample_as(&mut self, family: &'static str, suffix: &str, kind: Kind, labels: &Labels, value: f64) {
-        self.entry(family, kind);
-        let (owner, kind) = match suffix {
-            "_total" => (Cow::Owned(format!("{family}_total")), Kind::Counter),
-            "_created" => (Cow::Owned(format!("{family}_created")), Kind::Gauge),
-            _ => (Cow::Borrowed(family), kind),
-        };
-        let owner = self.families.entry(owner).or_default();
-        owner.kind = Some(kind);
+    /// A sample under the family's name and a suffix that its kind allows.
+    pub(super) fn part(&mut self, family: &catalogue::Family, suffix: &str, labels: &Labels, value: f64) {
         // Writing to a string does not fail.
-        let _ = writeln!(owner.samples, "{family}{suffix}{{{}}} {value}", labels.0);
+        let _ = writeln!(self.known(family).samples, "{}{suffix}{{{}}} {value}", family.name, labels.0);
+    }
+
+    /// A sample of a counter whose line in the original lacks `_total`.
+    pub(super) fn total(&mut self, family: &catalogue::Family, labels: &Labels, value: f64) {
+        self.known(family);
+        let name = format!("{}_total", family.name);
+        self.explained(name.clone(), family.kind, family.help);
+        self.sample_of(&name, "", labels, value);
+    }
+
+    /// Since when a counter or a summary is kept, in seconds since 1970.
+    pub(super) fn created(&mut self, family: &catalogue::Family, labels: &Labels, seconds: f64) {
+        let name = format!("{}_created", family.name);
+        let help = format!("When counting {} began, in seconds since 1970.", family.name);
+        self.explained(name.clone(), Kind::Gauge, &help);
+        self.sample_of(&name, "", labels, seconds);
     }
 
     /// A sample of a family that was [explained](Self::explained), under its name and a suffix.
@@ -133,9 +147,8 @@ impl Exposition {
     pub(super) fn finish(self) -> String {
         let mut text = String::new();
         for (name, family) in self.families {
-            let known = if family.help.is_empty() { help::of(&name) } else { Cow::Borrowed(family.help.as_str()) };
-            if !known.is_empty() {
-                let _ = writeln!(text, "# HELP {name} {known}");
+            if !family.help.is_empty() {
+                let _ = writeln!(text, "# HELP {name} {}", family.help);
             }
             if let Some(kind) = family.kind {
                 let _ = writeln!(text, "# TYPE {name} {}", kind.as_str());
@@ -244,15 +257,16 @@ fn check_labels(mut labels: &str) -> Result<(), &'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::admin::metrics::catalogue::offloader::READ_BYTES;
 
     #[test]
     fn samples_stand_under_the_one_line_of_their_family() {
         let mut out = Exposition::default();
         let labels = Labels::default().with("topic", "a\"b\\c\nd,e}");
         out.explained("b".to_owned(), Kind::Gauge, "It goes up and down.");
-        out.sample("b", Kind::Gauge, &labels, 1.5);
-        out.sample_as("brk_ledgeroffloader_read_bytes", "_total", Kind::Counter, &labels, 3.0);
-        out.sample("b", Kind::Gauge, &labels.with("x", "y"), f64::NAN);
+        out.sample_of("b", "", &labels, 1.5);
+        out.total(&READ_BYTES, &labels, 3.0);
+        out.sample_of("b", "", &labels.with("x", "y"), f64::NAN);
         out.explained("c".to_owned(), Kind::Summary, "Never seen.");
         let text = out.finish();
         let label = r#"topic="a\"b\\c\nd,e}""#;
@@ -262,7 +276,7 @@ mod tests {
              # HELP brk_ledgeroffloader_read_bytes {help}\n# TYPE brk_ledgeroffloader_read_bytes counter\n\
              # HELP {total} {help}\n# TYPE {total} counter\n{total}{{{label}}} 3\n\
              # HELP c Never seen.\n# TYPE c summary\n",
-            help = help::of(total)
+            help = READ_BYTES.help
         );
         assert_eq!(text, want);
         assert_eq!(check(&text), Ok(3));

@@ -3,105 +3,167 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::text::{Exposition, Kind, Labels};
+use super::catalogue::{Family, namespace, subscription as of_subscription, topic as of_topic};
+use super::detail::Detail;
+use super::text::{Exposition, Labels};
 use crate::admin::model::stats::{backlog_bytes, offloaded_bytes};
+use crate::managed_ledger::figures::LedgerFigures;
 use crate::managed_ledger::{ManagedLedger, Snapshot};
+use crate::measure::Spread;
 use crate::topic::Topic;
 use crate::topic::stats::{SubscriptionStats, TopicStats};
 
-/// Sums over the loaded topics of a namespace.
+type Value = (&'static Family, f64);
+
+/// Families whose values over several topics are not the sum of them: a mean, an age, bounds.
+const NOT_SUMS: [&str; 4] =
+    [of_topic::MESSAGE_SIZE.name, of_topic::BACKLOG_AGE.name, of_topic::QUOTA.name, of_topic::QUOTA_TIME.name];
+
+/// A namespace's topics together.
 #[derive(Default)]
 struct Namespace {
     topic_count: u64,
-    stored_bytes: u64,
-    backlog_entries: u64,
+    /// By name; empty where topics have series of their own.
+    sums: BTreeMap<&'static str, Value>,
 }
 
 /// All loaded topics.
-pub(super) fn add(out: &mut Exposition, cluster: &Labels, loaded: &[Arc<Topic>]) {
+pub(super) fn add(out: &mut Exposition, cluster: &Labels, detail: Detail, loaded: &[Arc<Topic>], now_ms: u64) {
     let mut namespaces: BTreeMap<String, Namespace> = BTreeMap::new();
     for topic in loaded {
-        let namespace = topic.name().namespace().to_string();
-        let labels = cluster.with("namespace", &namespace).with("topic", &topic.name().to_string());
-        add_topic(out, &labels, topic, namespaces.entry(namespace).or_default());
-    }
-    for (namespace, sum) in namespaces {
-        let labels = cluster.with("namespace", &namespace);
-        out.sample("pulsar_topics_count", Kind::Gauge, &labels, sum.topic_count as f64);
-        let labels = cluster.with("namespace", &format!("{namespace}/persistent"));
-        out.sample("pulsar_ml_StoredMessagesSize", Kind::Gauge, &labels, sum.stored_bytes as f64);
-        out.sample("pulsar_ml_NumberOfMessagesInBacklog", Kind::Gauge, &labels, sum.backlog_entries as f64);
-    }
-}
-
-fn add_topic(out: &mut Exposition, labels: &Labels, topic: &Topic, sum: &mut Namespace) {
-    let (stats, snapshot) = (topic.stats(), topic.ledger().snapshot());
-    let durable = || stats.subscriptions.values().filter(|subscription| subscription.durable);
-    let slowest = durable().map(|subscription| subscription.backlog_entries).max().unwrap_or(0);
-    let consumers: usize = stats.subscriptions.values().map(|subscription| subscription.consumers.len()).sum();
-    let backlog: u64 = durable().map(|subscription| subscription.backlog_entries).sum();
-    sum.topic_count += 1;
-    sum.stored_bytes += snapshot.size_bytes;
-    sum.backlog_entries += backlog;
-    let gauges = [
-        ("pulsar_subscriptions_count", stats.subscriptions.len() as f64),
-        ("pulsar_producers_count", stats.producers.len() as f64),
-        ("pulsar_consumers_count", consumers as f64),
-        ("pulsar_rate_in", stats.traffic_in.messages_per_s),
-        ("pulsar_rate_out", stats.traffic_out.messages_per_s),
-        ("pulsar_throughput_in", stats.traffic_in.bytes_per_s),
-        ("pulsar_throughput_out", stats.traffic_out.bytes_per_s),
-        ("pulsar_average_msg_size", stats.traffic_in.message_size()),
-        ("pulsar_storage_size", snapshot.size_bytes as f64),
-        ("pulsar_storage_logical_size", snapshot.size_bytes as f64),
-        ("pulsar_storage_offloaded_size", offloaded_bytes(&snapshot) as f64),
-        ("pulsar_storage_backlog_size", backlog_bytes(topic.ledger(), &snapshot, slowest) as f64),
-        ("pulsar_storage_backlog_quota_limit", -1.0),
-        ("pulsar_msg_backlog", backlog as f64),
-    ];
-    for (name, value) in gauges {
-        out.sample(name, Kind::Gauge, labels, value);
-    }
-    // Counters whose names end in _total already: the original's own lines have no bare name.
-    out.sample("pulsar_in_messages_total", Kind::Counter, labels, stats.traffic_in.messages as f64);
-    out.sample("pulsar_in_bytes_total", Kind::Counter, labels, stats.traffic_in.bytes as f64);
-    add_subscriptions(out, labels, topic.ledger(), &snapshot, &stats);
-}
-
-fn add_subscriptions(
-    out: &mut Exposition,
-    topic: &Labels,
-    ledger: &ManagedLedger,
-    snapshot: &Snapshot,
-    stats: &TopicStats,
-) {
-    for (name, subscription) in &stats.subscriptions {
-        let labels = topic.with("subscription", name);
-        for (name, value) in subscription_gauges(subscription) {
-            out.sample(name, Kind::Gauge, &labels, value);
+        let namespace = namespaces.entry(topic.name().namespace().to_string()).or_default();
+        namespace.topic_count += 1;
+        let scene = Scene { stats: topic.stats(), snapshot: topic.ledger().snapshot(), ledger: topic.ledger(), now_ms };
+        match detail.labels(cluster, topic.name()) {
+            Some(labels) => add_topic(out, &labels, &scene),
+            None => namespace.take_in(&scene),
         }
-        let bytes = backlog_bytes(ledger, snapshot, subscription.backlog_entries);
-        out.sample("pulsar_subscription_back_log_size", Kind::Gauge, &labels, bytes as f64);
-        out.sample("pulsar_out_messages_total", Kind::Counter, &labels, subscription.traffic_out.messages as f64);
-        out.sample("pulsar_out_bytes_total", Kind::Counter, &labels, subscription.traffic_out.bytes as f64);
+    }
+    for (name, found) in namespaces {
+        let labels = cluster.with("namespace", &name);
+        out.sample(&namespace::TOPICS, &labels, found.topic_count as f64);
+        found.sums.values().for_each(|(family, value)| out.sample(family, &labels, *value));
     }
 }
 
-fn subscription_gauges(subscription: &SubscriptionStats) -> [(&'static str, f64); 13] {
-    let no_delayed = subscription.backlog_entries.saturating_sub(subscription.delayed_entries);
-    [
-        ("pulsar_subscription_back_log", subscription.backlog_entries as f64),
-        ("pulsar_subscription_back_log_no_delayed", no_delayed as f64),
-        ("pulsar_subscription_delayed", subscription.delayed_entries as f64),
-        ("pulsar_subscription_in_replay", subscription.replay_entries as f64),
-        ("pulsar_subscription_unacked_messages", subscription.unacked_messages as f64),
-        ("pulsar_subscription_blocked_on_unacked_messages", f64::from(subscription.blocked_on_unacked)),
-        ("pulsar_subscription_consumers_count", subscription.consumers.len() as f64),
-        ("pulsar_subscription_msg_rate_out", subscription.traffic_out.messages_per_s),
-        ("pulsar_subscription_msg_throughput_out", subscription.traffic_out.bytes_per_s),
-        ("pulsar_subscription_msg_rate_redeliver", subscription.redelivered.messages_per_s),
-        ("pulsar_subscription_msg_ack_rate", subscription.acknowledged.messages_per_s),
-        ("pulsar_subscription_last_acked_timestamp", subscription.last_acked_ms as f64),
-        ("pulsar_subscription_last_consumed_timestamp", subscription.last_consumed_ms as f64),
-    ]
+impl Namespace {
+    fn take_in(&mut self, scene: &Scene) {
+        let out = scene.stats.subscriptions.values().flat_map(sent);
+        let all = scene.topic_values().into_iter().chain(out);
+        for (family, value) in all.filter(|(family, _)| !NOT_SUMS.contains(&family.name)) {
+            self.sums.entry(family.name).or_insert((family, 0.0)).1 += value;
+        }
+    }
+}
+
+/// A topic at one moment.
+struct Scene<'a> {
+    stats: TopicStats,
+    snapshot: Snapshot,
+    ledger: &'a ManagedLedger,
+    now_ms: u64,
+}
+
+fn add_topic(out: &mut Exposition, labels: &Labels, scene: &Scene) {
+    for (family, value) in scene.topic_values() {
+        out.sample(family, labels, value);
+    }
+    for (name, subscription) in &scene.stats.subscriptions {
+        let labels = labels.with("subscription", name);
+        for (family, value) in scene.subscription_values(name, subscription).into_iter().chain(sent(subscription)) {
+            out.sample(family, &labels, value);
+        }
+    }
+}
+
+impl Scene<'_> {
+    fn topic_values(&self) -> Vec<Value> {
+        let (stats, snapshot) = (&self.stats, &self.snapshot);
+        let durable = || stats.subscriptions.values().filter(|subscription| subscription.durable);
+        let slowest = durable().map(|subscription| subscription.backlog_entries).max().unwrap_or(0);
+        let consumers: usize = stats.subscriptions.values().map(|subscription| subscription.consumers.len()).sum();
+        let backlog: u64 = durable().map(|subscription| subscription.backlog_entries).sum();
+        let mut values: Vec<Value> = vec![
+            (&of_topic::SUBSCRIPTIONS, stats.subscriptions.len() as f64),
+            (&of_topic::PRODUCERS, stats.producers.len() as f64),
+            (&of_topic::CONSUMERS, consumers as f64),
+            (&of_topic::RATE_IN, stats.traffic_in.messages_per_s),
+            (&of_topic::RATE_OUT, stats.traffic_out.messages_per_s),
+            (&of_topic::THROUGHPUT_IN, stats.traffic_in.bytes_per_s),
+            (&of_topic::THROUGHPUT_OUT, stats.traffic_out.bytes_per_s),
+            (&of_topic::MESSAGE_SIZE, stats.traffic_in.message_size()),
+            (&of_topic::IN_MESSAGES, stats.traffic_in.messages as f64),
+            (&of_topic::IN_BYTES, stats.traffic_in.bytes as f64),
+            (&of_topic::BACKLOG, backlog as f64),
+            (&of_topic::STORAGE_SIZE, snapshot.size_bytes as f64),
+            (&of_topic::LOGICAL_SIZE, snapshot.size_bytes as f64),
+            (&of_topic::OFFLOADED_SIZE, offloaded_bytes(snapshot) as f64),
+            (&of_topic::BACKLOG_SIZE, backlog_bytes(self.ledger, snapshot, slowest) as f64),
+            (&of_topic::BACKLOG_AGE, self.backlog_age_s(slowest)),
+            // Nothing bounds a backlog here.
+            (&of_topic::QUOTA, -1.0),
+            (&of_topic::QUOTA_TIME, -1.0),
+        ];
+        values.extend(written(&self.ledger.figures()));
+        values
+    }
+
+    /// How long the ledger with the oldest unacknowledged entry has been closed, in seconds; -1 where that is not known.
+    fn backlog_age_s(&self, slowest_backlog: u64) -> f64 {
+        let oldest = self.ledger.cursors().iter().filter(|cursor| cursor.is_durable()).map(|c| c.first_unacked()).min();
+        let oldest = oldest.filter(|_| slowest_backlog > 0).map(|position| self.ledger.valid_from(position));
+        let ledger = oldest.and_then(|position| self.snapshot.ledgers.by_id.get(&position.ledger_id));
+        let closed_ms = ledger.and_then(|info| info.closed_ms);
+        closed_ms.map_or(-1.0, |closed_ms| (self.now_ms.saturating_sub(closed_ms) / 1000) as f64)
+    }
+
+    fn subscription_values(&self, name: &str, subscription: &SubscriptionStats) -> Vec<Value> {
+        let due = subscription.backlog_entries.saturating_sub(subscription.delayed_entries);
+        let bytes = backlog_bytes(self.ledger, &self.snapshot, subscription.backlog_entries);
+        let moved_ms = self.ledger.cursor(name).map_or(0, |cursor| cursor.snapshot().moved_ms);
+        vec![
+            (&of_subscription::BACKLOG, subscription.backlog_entries as f64),
+            (&of_subscription::BACKLOG_DUE, due as f64),
+            (&of_subscription::BACKLOG_SIZE, bytes as f64),
+            (&of_subscription::DELAYED, subscription.delayed_entries as f64),
+            (&of_subscription::IN_REPLAY, subscription.replay_entries as f64),
+            (&of_subscription::UNACKED, subscription.unacked_messages as f64),
+            (&of_subscription::BLOCKED, f64::from(subscription.blocked_on_unacked)),
+            (&of_subscription::CONSUMERS, subscription.consumers.len() as f64),
+            (&of_subscription::RATE_OUT, subscription.traffic_out.messages_per_s),
+            (&of_subscription::THROUGHPUT_OUT, subscription.traffic_out.bytes_per_s),
+            (&of_subscription::RATE_REDELIVER, subscription.redelivered.messages_per_s),
+            (&of_subscription::RATE_ACK, subscription.acknowledged.messages_per_s),
+            (&of_subscription::LAST_FLOW, subscription.last_flow_ms as f64),
+            (&of_subscription::LAST_CONSUMED, subscription.last_consumed_ms as f64),
+            (&of_subscription::LAST_ACKED, subscription.last_acked_ms as f64),
+            (&of_subscription::LAST_MOVED, moved_ms as f64),
+        ]
+    }
+}
+
+/// The counters of a subscription, which a namespace's series add up.
+fn sent(subscription: &SubscriptionStats) -> [Value; 2] {
+    let traffic = &subscription.traffic_out;
+    [(&of_subscription::OUT_MESSAGES, traffic.messages as f64), (&of_subscription::OUT_BYTES, traffic.bytes as f64)]
+}
+
+/// What the managed ledger counted in the last period.
+fn written(figures: &LedgerFigures) -> impl Iterator<Item = Value> {
+    let rates = [
+        (&of_topic::WRITE_RATE, figures.added_entries_per_s),
+        (&of_topic::READ_RATE, figures.read_entries_per_s),
+        (&of_topic::MISSES_RATE, figures.missed_entries_per_s),
+    ];
+    rates
+        .into_iter()
+        .chain(spread(&of_topic::WRITE_LATENCY, figures.append_latency))
+        .chain(spread(&of_topic::STORE_LATENCY, figures.store_latency))
+        .chain(spread(&of_topic::ENTRY_SIZE, figures.entry_size))
+}
+
+/// The families of a spread stand in this order: within each bound, beyond them, count, sum.
+fn spread<const N: usize>(families: &'static [Family], spread: Spread<N>) -> impl Iterator<Item = Value> {
+    let values = spread.within.into_iter().chain([spread.beyond, spread.count(), spread.sum]);
+    families.iter().zip(values.map(|value| value as f64))
 }

@@ -11,6 +11,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use crate::client::{MessageId, Start};
 
 use super::EXIT_CODES;
+use super::launcher::flags::IdleFlags;
 pub use import::{ImportArgs, ImportRetention};
 pub use ledger::{LedgerArgs, LedgerCommand, LedgerCopyArgs, LedgerDumpArgs, LedgerVerifyArgs};
 pub use offloaders::{
@@ -32,6 +33,9 @@ pub struct Arguments {
 pub enum Command {
     /// Run the broker until it is told to stop.
     Standalone(StandaloneArgs),
+    /// Run the broker, called by the launcher.
+    #[command(name = super::launcher::LAUNCHED, hide = true)]
+    Launched(StandaloneArgs),
     /// Send and receive messages.
     Client(ClientArgs),
     /// Look at storage drivers.
@@ -56,6 +60,15 @@ pub struct StandaloneArgs {
     /// Overrules advertisedAddress.
     #[arg(short, long, value_name = "ADDRESS")]
     pub advertised_address: Option<String>,
+    /// Remove all topics, policies and hot ledgers of an earlier run first; cold copies stay.
+    #[arg(long)]
+    pub wipe_data: bool,
+    /// Refused: the broker is all there is to start.
+    #[arg(long, alias = "only-bookkeeper", hide = true)]
+    pub no_broker: bool,
+    /// What the original has and this broker does not need.
+    #[command(flatten)]
+    pub idle: IdleFlags,
 }
 
 /// Arguments of `client`.
