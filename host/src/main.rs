@@ -1,12 +1,13 @@
 //! Thin: arguments in, exit code out.
 
 use std::io::IsTerminal as _;
+use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::Parser as _;
 use longshore::cli::args::StandaloneArgs;
-use longshore::cli::{self, Arguments, Command};
+use longshore::cli::{self, Arguments, Command, Tool};
 use longshore::config::{Config, Severity, Source};
 use longshore::plugin::isolation;
 use tokio::signal::unix::{SignalKind, signal};
@@ -18,9 +19,16 @@ const FAILED: u8 = 1;
 const WRONG_INPUT: u8 = 2;
 
 fn main() -> ExitCode {
+    if let Some(code) = called_as_a_tool() {
+        return ExitCode::from(code);
+    }
     let ended = match Arguments::parse().command {
         Command::Standalone(args) => standalone(&args),
-        Command::Client(args) => runtime().and_then(|runtime| runtime.block_on(cli::run_client(args))).map(|()| 0),
+        Command::Admin(args) => Ok(Tool::Admin.run(&args.words)),
+        Command::Pulsarctl(args) => Ok(Tool::Pulsarctl.run(&args.words)),
+        Command::Client(args) => Ok(Tool::Client.run(&args.words)),
+        Command::Perf(args) => Ok(Tool::Perf.run(&args.words)),
+        Command::Workload(args) => runtime().and_then(|runtime| runtime.block_on(cli::run_workload(args))).map(|()| 0),
         Command::Offloaders(args) => cli::run_offloaders(&args),
         Command::Import(args) => cli::run_import(&args),
         Command::Ledger(args) => cli::run_ledger(&args),
@@ -34,6 +42,20 @@ fn main() -> ExitCode {
             ExitCode::from(FAILED)
         }
     }
+}
+
+/// Where this program was called by the name of a tool, does what that does.
+fn called_as_a_tool() -> Option<u8> {
+    let mut words = std::env::args_os();
+    let tool = Tool::named(Path::new(&words.next()?))?;
+    let words: Result<Vec<String>, _> = words.map(std::ffi::OsString::into_string).collect();
+    Some(match words {
+        Ok(words) => tool.run(&words),
+        Err(word) => {
+            eprintln!("error: {} is no UTF-8", word.display());
+            FAILED
+        }
+    })
 }
 
 fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
