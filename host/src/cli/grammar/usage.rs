@@ -19,7 +19,7 @@ pub(in crate::cli) fn usage<A>(commands: &[&'static Command<A>]) -> String {
     for line in wrapped(command.about, WIDTH) {
         text += &format!("{line}\n");
     }
-    text += &table(&rows(command, commands.len() == 1));
+    text += &table(&rows(command));
     if let Does::Group(commands) = &command.does {
         text += "Commands:\n";
         text += &command_table(commands);
@@ -37,7 +37,7 @@ pub(in crate::cli) fn synopsis_of<A>(commands: &[&'static Command<A>]) -> String
     let mut lines = vec![head.trim_end().to_owned()];
     for part in synopsis_parts(command) {
         let last = lines.len() - 1;
-        if lines[last].len() + 1 + part.len() <= WIDTH {
+        if lines[last].len() + 1 + part.len() < WIDTH {
             lines[last] += &format!(" {part}");
         } else {
             lines.push(format!("{:indent$}{part}", ""));
@@ -96,7 +96,7 @@ struct Row {
     about: &'static str,
 }
 
-fn rows<A>(command: &'static Command<A>, is_tool: bool) -> Vec<Row> {
+fn rows<A>(command: &'static Command<A>) -> Vec<Row> {
     let mut options: Vec<Row> = sorted(command.options).into_iter().map(option_row).collect();
     for (letter, long, about) in OWN_FLAGS.iter().filter(|(letter, ..)| !claims(command.options, letter)) {
         let row = Row { order: (*letter).to_owned(), short: format!("-{letter},"), long: (*long).to_owned(), about };
@@ -109,7 +109,6 @@ fn rows<A>(command: &'static Command<A>, is_tool: bool) -> Vec<Row> {
         long: format!("<{}>", argument.label),
         about: argument.about,
     });
-    let _ = is_tool;
     argument_rows.chain(options).collect()
 }
 

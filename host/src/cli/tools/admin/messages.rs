@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Answer, Failure, Session, TOPIC};
+use super::{Answer, Failure, Session, field_order};
 use crate::cli::grammar::{Matches, Opt, Takes, value};
 use crate::cli::http::Reply;
 use crate::cli::tools::answer::Form;
@@ -78,7 +78,6 @@ pub(super) fn by_id(session: &Session, matches: &Matches) -> Result<Answer, Fail
 }
 
 fn one(session: &Session, matches: &Matches, rest: &str) -> Result<Answer, Failure> {
-    debug_assert_eq!(TOPIC.len(), 1);
     let topic = Topic::new(matches.argument(0))?;
     let messages = messages_of(&session.get_reply(&format!("{}{rest}", topic.path()))?)?;
     Ok(told(session, &messages))
@@ -91,7 +90,7 @@ pub(super) fn id_at_time(session: &Session, matches: &Matches) -> Result<Answer,
     })?;
     let topic = Topic::new(matches.argument(0))?;
     let json = session.get(&format!("{}/messageid/{}", topic.path(), time.as_millisecond().max(0)))?;
-    Ok(Answer::Shown { json, form: Form::Jackson })
+    Ok(Answer::Shown { json: field_order::ordered(json), form: Form::Jackson })
 }
 
 fn told(session: &Session, messages: &[Message]) -> Answer {

@@ -5,6 +5,7 @@
 
 mod brokers;
 mod clusters;
+mod field_order;
 mod messages;
 mod namespace_policies;
 mod namespaces;
@@ -177,7 +178,11 @@ fn session(matches: &Matches) -> Result<Session, Failure> {
 
 fn perform(action: &Action, session: &Session, matches: &Matches) -> Result<Answer, Failure> {
     match action {
-        Action::Show(path, form) => Ok(Answer::Shown { json: session.get(&filled(path, matches)?)?, form: *form }),
+        Action::Show(path, form) => {
+            let json = session.get(&filled(path, matches)?)?;
+            let json = if *form == Form::Jackson { field_order::ordered(json) } else { json };
+            Ok(Answer::Shown { json, form: *form })
+        }
         Action::Send(method, path, body) => {
             let body = body(matches)?;
             session.send(method.clone(), &filled(path, matches)?, body.as_ref())?;

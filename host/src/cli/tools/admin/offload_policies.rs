@@ -64,7 +64,7 @@ pub(super) const OF_TOPICS: &[Opt] = &[
     ENDPOINT,
     AWS_ID,
     AWS_SECRET,
-    value(&["--ro", "--s3-role", "-ro"], "s3Role", Takes::Text, ROLE_ABOUT),
+    value(&["--ro", "--s3-role"], "s3Role", Takes::Text, ROLE_ABOUT),
     SESSION_NAME,
     value(&["-m", "--maxBlockSizeInBytes"], "maxBlockSizeInBytes", Takes::Int, BLOCK_SIZE_ABOUT).or("67108864"),
     value(&["-rb", "--readBufferSizeInBytes"], "readBufferSizeInBytes", Takes::Int, BUFFER_SIZE_ABOUT).or("1048576"),
@@ -83,7 +83,7 @@ pub(super) const OF_TOPICS_BEFORE: &[Opt] = &[
     ENDPOINT,
     AWS_ID,
     AWS_SECRET,
-    value(&["--ro", "--s3-role", "-ro"], "s3Role", Takes::Text, ROLE_ABOUT),
+    value(&["--ro", "--s3-role"], "s3Role", Takes::Text, ROLE_ABOUT),
     SESSION_NAME,
     value(
         &["-m", "--maxBlockSizeInBytes", "--maxBlockSize", "-mbs"],

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use ureq::http::Method;
 
 use super::{
-    ANY, Action, Answer, Failure, Json, Matches, OUTPUT, Session, Topic, done, framed, only, only_topic, run, told, two,
+    Action, Answer, Failure, Json, Matches, OUTPUT, Session, Topic, done, framed, only, only_topic, run, told, two,
 };
 use crate::cli::grammar::{Command, Opt, Takes, flag, size_of, value};
 use crate::cli::tools::answer::Form;
@@ -77,7 +77,6 @@ fn shown(session: &Session, topic: &str, rest: &str) -> Result<Answer, Failure> 
 
 /// `TOPIC THRESHOLD`, and also `-s THRESHOLD TOPIC` as tutorials have it, which is answered in their words.
 fn offload(session: &Session, matches: &Matches) -> Result<Answer, Failure> {
-    debug_assert!(ANY[0].may_repeat);
     let option = matches.text("--size-threshold").filter(|text| size_of(text).is_ok());
     let (topic, threshold) = match option {
         Some(threshold) => (only(matches, "topic")?, threshold),
