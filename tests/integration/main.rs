@@ -21,4 +21,5 @@ mod offload;
 mod sizes;
 mod startup;
 mod tidy;
+mod tools;
 mod verifying;

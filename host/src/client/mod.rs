@@ -113,7 +113,7 @@ impl Client {
     /// # Errors
     /// `Refused` by the broker, `Closed`, `TimedOut`.
     pub async fn partitions(&self, topic: &str) -> Result<u32, ClientError> {
-        const WHAT: &str = "ask for the topic's partitions";
+        const WHAT: &str = "tell the topic's partitions";
         let request_id = self.connection.next_id();
         let ask = PartitionedMetadata { topic: topic.to_owned(), request_id, auto_creation: None };
         let answer = self.connection.request(WHAT, request_id, Command::PartitionedMetadata(ask)).await?;

@@ -80,6 +80,12 @@ impl Matches {
         self.all(name).into_iter().filter_map(|pair| pair.split_once('=')).collect()
     }
 
+    /// Options that were given and have no effect here: those that are not told of.
+    pub(in crate::cli) fn without_effect(&self) -> Vec<&'static str> {
+        let hidden = self.given.iter().filter(|(option, _)| option.is_hidden);
+        hidden.map(|(option, _)| option.longest()).collect()
+    }
+
     /// What holds for the command's options, given or not: their labels and values. Options without a value are left out.
     pub(in crate::cli) fn settings(&self) -> impl Iterator<Item = (&'static str, &str)> {
         let with_value = self.declared.iter().filter(|option| option.takes != Takes::Nothing);

@@ -23,7 +23,7 @@ use std::path::Path;
 use answer::say;
 use failure::Failure;
 
-use super::grammar::{Command, SHELLS, Stopped, candidates, script};
+use super::grammar::{Command, Matches, SHELLS, Stopped, candidates, script};
 
 /// Version that the tools tell: ours, and the Pulsar whose tools these are like.
 const VERSION: &str = concat!("Longshore ", env!("CARGO_PKG_VERSION"), " (in the manner of Apache Pulsar 4.0.6)\n");
@@ -89,6 +89,13 @@ fn own_command<A>(tool: &'static Command<A>, words: &[String]) -> Option<u8> {
             eprintln!("no completion for the shell `{shell}`; allowed: {}", SHELLS.join(", "));
             Some(1)
         }
+    }
+}
+
+/// Tells of options that are accepted because scripts have them, and do nothing.
+fn note_without_effect(matches: &Matches) {
+    for name in matches.without_effect() {
+        eprintln!("note: {name} has no effect here");
     }
 }
 

@@ -89,6 +89,8 @@ const ORDER: &[&str] = &[
     "gcsManagedLedgerOffloadBucket",
     "gcsManagedLedgerOffloadMaxBlockSizeInBytes",
     "gcsManagedLedgerOffloadReadBufferSizeInBytes",
+    "fileSystemProfilePath",
+    "fileSystemURI",
     "managedLedgerOffloadBucket",
     "managedLedgerOffloadRegion",
     "managedLedgerOffloadServiceEndpoint",

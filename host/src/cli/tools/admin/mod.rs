@@ -28,7 +28,7 @@ use super::answer::{Answer, Form};
 use super::names::{Topic, encoded, namespace_path};
 use super::session::Session;
 use super::settings::{ClientConf, chosen, token};
-use super::{Failure, own_command};
+use super::{Failure, note_without_effect, own_command};
 use crate::cli::args::ADMIN_URL_DEFAULT;
 use crate::cli::grammar::{Argument, Command, Does, Matches, Opt, Takes, argument, flag, parse, value};
 
@@ -152,6 +152,7 @@ pub(super) fn run_tool(words: &[String]) -> u8 {
         Ok(found) => found,
         Err(stopped) => return super::stopped(stopped, FAILED),
     };
+    note_without_effect(&found.matches);
     let as_json = found.matches.has("--json");
     let done = session(&found.matches).and_then(|session| perform(found.action, &session, &found.matches));
     match done {

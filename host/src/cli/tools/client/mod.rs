@@ -14,7 +14,7 @@ use anyhow::Context as _;
 
 use super::log::Log;
 use super::settings::{ClientConf, chosen, token};
-use super::{Failure, own_command, stopped};
+use super::{Failure, note_without_effect, own_command, stopped};
 use crate::cli::grammar::{Argument, Command, Does, Matches, Opt, Takes, argument, flag, parse, value};
 use crate::client::Client;
 
@@ -126,6 +126,7 @@ pub(super) fn run_tool(words: &[String]) -> u8 {
         Ok(found) => found,
         Err(problem) => return stopped(problem, WRONG_LINE),
     };
+    note_without_effect(&found.matches);
     let (checked, verbs) = match found.action {
         Action::Produce => (produce::check(&found.matches), ("producing", "produced")),
         Action::Consume => (consume::check(&found.matches, true), ("consuming", "consumed")),

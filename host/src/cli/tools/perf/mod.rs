@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 
 use super::client::runtime;
 use super::log::Log;
-use super::{own_command, stopped};
+use super::{note_without_effect, own_command, stopped};
 use crate::cli::grammar::{Argument, Command, Does, Matches, Opt, Takes, flag, parse, value};
 
 const FAILED: u8 = 1;
@@ -249,6 +249,7 @@ pub(super) fn run_tool(words: &[String]) -> u8 {
         Ok(found) => found,
         Err(problem) => return stopped(problem, FAILED),
     };
+    note_without_effect(&found.matches);
     let (log, kind) = match found.action {
         Action::Produce => (Log::of("org.apache.pulsar.testclient.PerformanceProducer"), "perf producer"),
         Action::Consume => (Log::of("org.apache.pulsar.testclient.PerformanceConsumer"), "performance consumer"),

@@ -17,7 +17,7 @@ use super::json_text::Json;
 use super::names::Topic;
 use super::session::Session;
 use super::settings::{ClientConf, chosen, token, token_in};
-use super::{Failure, own_command, stopped};
+use super::{Failure, note_without_effect, own_command, stopped};
 use crate::cli::args::ADMIN_URL_DEFAULT;
 use crate::cli::grammar::{Argument, Command, Does, Matches, Opt, Takes, parse, size_of, value};
 
@@ -98,6 +98,7 @@ pub(super) fn run_tool(words: &[String]) -> u8 {
         Ok(found) => found,
         Err(problem) => return stopped(problem, UNKNOWN_FLAG),
     };
+    note_without_effect(&found.matches);
     let as_json = found.matches.has("--json");
     match session(&found.matches).and_then(|session| (found.action)(&session, &found.matches)) {
         Ok(answer) => {
