@@ -66,11 +66,11 @@ impl Progress {
 pub(super) struct ByteProgress(ProgressBar);
 
 impl ByteProgress {
-    /// A bar whose end is not known yet.
-    pub(super) fn new(label: &'static str) -> Self {
+    /// A bar for `total` bytes, as far as is known yet.
+    pub(super) fn new(label: &'static str, total: u64) -> Self {
         let template = "{msg:<8} [{bar:40}] {bytes} of {total_bytes}, {bytes_per_sec}, {eta} left";
         let style = ProgressStyle::with_template(template).expect("the template above is well formed");
-        let bar = ProgressBar::new(0);
+        let bar = ProgressBar::new(total);
         bar.set_style(style.progress_chars("=> "));
         bar.set_message(label);
         Self(bar)

@@ -10,8 +10,6 @@ mod parse;
 mod suggest;
 #[cfg(test)]
 mod tests;
-#[cfg(test)]
-mod tests;
 mod usage;
 mod values;
 

@@ -104,8 +104,8 @@ pub(in crate::cli) fn status(session: &Session, topic: &Topic, is_waited_for: bo
 
 fn watch(session: &Session, topic: &Topic, path: &str) -> Result<Status, Failure> {
     let internal = format!("{}/internalStats", topic.path());
-    let cold_at_first = cold_bytes(&session.get(&internal)?).0;
-    let bar = ByteProgress::new("offload");
+    let (cold_at_first, closed_at_first) = cold_bytes(&session.get(&internal)?);
+    let bar = ByteProgress::new("offload", closed_at_first.saturating_sub(cold_at_first));
     let started = Instant::now();
     loop {
         let (cold, closed) = cold_bytes(&session.get(&internal)?);
