@@ -16,7 +16,7 @@ static TOOL: Command<u8> = Command {
                 about: "Offloads.",
                 options: &[
                     value(&["-s", "--size-threshold"], "sizeThreshold", Takes::Size, "How much stays.").required(),
-                    value(&["-oats", "--age"], "age", Takes::Seconds, "How long."),
+                    value(&["-oats", "--older"], "age", Takes::Seconds, "How long."),
                     flag(&["-w", "--wait"], "Waits."),
                     flag(&["-f", "--force"], "Forces."),
                     value(&["-c", "--clusters"], "clusters", Takes::Comma, "Where."),
@@ -70,7 +70,7 @@ fn options_stand_anywhere_in_any_form() {
     }
     let line = matches("topics offload -wf -oats 1h t -s -1 -c a,b -c c -p k=v -p k2=v=2 --admin-url u");
     assert!(line.has("--wait") && line.has("-f"));
-    assert_eq!((line.seconds("--age"), line.size("-s"), line.text("--admin-url")), (Some(3600), Some(-1), Some("u")));
+    assert_eq!((line.seconds("--older"), line.size("-s"), line.text("--admin-url")), (Some(3600), Some(-1), Some("u")));
     assert_eq!(line.all("-c"), ["a", "b", "c"]);
     assert_eq!(line.pairs("-p"), [("k", "v"), ("k2", "v=2")]);
     assert_eq!(line.path, ["tool", "topics", "offload"]);
@@ -94,7 +94,7 @@ fn mistakes_are_told_in_the_originals_words_and_order() {
             "topics offload -s 10X t",
             "Invalid value for option '--size-threshold': Invalid size '10X'. Valid formats are: (4096, 100K, 10M, 16G, 2T)",
         ),
-        ("topics offload -s 0 -oats 2x t", "Invalid value for option '--age': Invalid time unit 'x'"),
+        ("topics offload -s 0 -oats 2x t", "Invalid value for option '--older': Invalid time unit 'x'"),
         ("topics offload -s 0 -zz 1 t", "Unknown options: '-zz', 't'"),
         ("topics offload -s 0 -s 1 t", "option '--size-threshold' (<sizeThreshold>) should be specified only once"),
         ("topics", "Missing required subcommand"),
@@ -130,17 +130,16 @@ Usage: tool topics offload [-fhvw] [-oats=<age>] -s=<sizeThreshold>
                            [-c=<clusters>[,<clusters>...]]... [-p=<k=v>]...
                            <topicName>
 Offloads.
-      <topicName>         The topic.
-  -c, --clusters=<clusters>
-                          Where.
-  -f, --force             Forces.
-  -h, --help              Show this help and end.
-      -oats, --age=<age>  How long.
-  -p, --property=<k=v>    What.
+      <topicName>            The topic.
+  -c, --clusters=<clusters>  Where.
+  -f, --force                Forces.
+  -h, --help                 Show this help and end.
+      -oats, --older=<age>   How long.
+  -p, --property=<k=v>       What.
   -s, --size-threshold=<sizeThreshold>
-                          How much stays.
-  -v, --version           Show the version and end.
-  -w, --wait              Waits.
+                             How much stays.
+  -v, --version              Show the version and end.
+  -w, --wait                 Waits.
 ";
     assert_eq!(text, expected);
     let Err(Stopped::Help(text)) = read("topics --help").map(|_| ()) else { panic!("no help") };

@@ -165,9 +165,15 @@ mod tests {
     #[test]
     fn the_oldest_ledger_that_may_stay_is_named() {
         let ledgers = [(0, 1000), (1, 2000), (2, 0)];
-        for (keep, first) in
-            [(0, Some(2)), (1000, Some(2)), (2999, Some(2)), (3000, Some(1)), (5000, Some(1)), (6000, None)]
-        {
+        for (keep, first) in [
+            (0, Some(2)),
+            (2999, Some(2)),
+            (3000, Some(2)),
+            (4999, Some(2)),
+            (5000, Some(1)),
+            (5999, Some(1)),
+            (6000, None),
+        ] {
             assert_eq!(first_to_stay(&ledgers, 3000, keep), first, "keep {keep}");
         }
         assert_eq!(first_to_stay(&[(7, 0)], 0, 0), None);
