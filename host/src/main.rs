@@ -9,7 +9,7 @@ use anyhow::Context as _;
 use clap::Parser as _;
 use longshore::cli::args::StandaloneArgs;
 use longshore::cli::launcher::flags::written_out;
-use longshore::cli::{self, Arguments, Command, Name, launcher};
+use longshore::cli::{self, Arguments, Command, Name, Tool, launcher};
 use longshore::config::{Config, FromEnvironment, Severity, Source};
 use longshore::plugin::isolation;
 use tokio::signal::unix::{SignalKind, signal};
@@ -25,6 +25,7 @@ fn main() -> ExitCode {
     let arguments: Vec<OsString> = std::env::args_os().collect();
     let ended = match Name::of(arguments.first().map(|called| &**called), arguments.get(1).map(|first| &**first)) {
         Name::Pulsar => launcher::run(&arguments[1..]),
+        Name::Tool(tool) => run_tool(tool, arguments),
         Name::Longshore => longshore(arguments),
     };
     match ended {
@@ -40,12 +41,25 @@ fn longshore(arguments: Vec<OsString>) -> anyhow::Result<u8> {
     match Arguments::parse_from(written_out(arguments)).command {
         Command::Standalone(args) => standalone(&args, args.config.clone()),
         Command::Launched(args) => standalone(&args, args.config.clone().or_else(launcher::default_configuration)),
-        Command::Client(args) => runtime().and_then(|runtime| runtime.block_on(cli::run_client(args))).map(|()| 0),
+        Command::Admin(args) => Ok(Tool::Admin.run(&args.words)),
+        Command::Pulsarctl(args) => Ok(Tool::Pulsarctl.run(&args.words)),
+        Command::Client(args) => Ok(Tool::Client.run(&args.words)),
+        Command::Perf(args) => Ok(Tool::Perf.run(&args.words)),
+        Command::Workload(args) => runtime().and_then(|runtime| runtime.block_on(cli::run_workload(args))).map(|()| 0),
         Command::Offloaders(args) => cli::run_offloaders(&args),
         Command::Import(args) => cli::run_import(&args),
         Command::Ledger(args) => cli::run_ledger(&args),
         Command::OffloaderChild => isolation::child::run().map(|()| 0).map_err(Into::into),
         Command::Demo(args) => cli::run_demo(&args).map(|same| if same { 0 } else { FAILED }),
+    }
+}
+
+/// Called by the name of a tool, the program is that tool.
+fn run_tool(tool: Tool, arguments: Vec<OsString>) -> anyhow::Result<u8> {
+    let words: Result<Vec<String>, OsString> = arguments.into_iter().skip(1).map(OsString::into_string).collect();
+    match words {
+        Ok(words) => Ok(tool.run(&words)),
+        Err(word) => anyhow::bail!("{} is no UTF-8", word.display()),
     }
 }
 

@@ -23,4 +23,5 @@ mod packaged;
 mod sizes;
 mod startup;
 mod tidy;
+mod tools;
 mod verifying;

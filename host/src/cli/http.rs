@@ -1,10 +1,14 @@
 //! Calls of the broker's REST API, as any operator's script makes them.
+//!
+//! Two forms: calls that fail with a whole sentence, for the program's own commands, and [`Admin::call`], whose failure
+//! keeps the broker's status and reason apart, for tools that print them in the original's way.
 
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use ureq::http::{HeaderMap, Method, Request};
 
 /// How long one call may take.
 const CALL_TIMEOUT: Duration = Duration::from_secs(60);
@@ -16,8 +20,38 @@ pub(super) const HEALTH_PATH: &str = "/brokers/health";
 
 /// A broker's REST API.
 pub(super) struct Admin {
+    root: String,
     base: String,
     agent: ureq::Agent,
+    /// Sent with each [`Admin::call`].
+    token: Option<String>,
+}
+
+/// What a broker answered.
+pub(super) struct Reply {
+    /// Headers, by their names in any case.
+    pub(super) headers: HeaderMap,
+    /// The body as it came.
+    pub(super) body: Vec<u8>,
+}
+
+/// Why a call has no answer that is of use.
+#[derive(Debug)]
+pub(super) enum CallError {
+    /// No broker answered there.
+    Unreachable {
+        /// Where.
+        url: String,
+        /// What the system said.
+        problem: String,
+    },
+    /// The broker said no.
+    Refused {
+        /// HTTP status.
+        status: u16,
+        /// Its words.
+        reason: String,
+    },
 }
 
 impl Admin {
@@ -25,7 +59,42 @@ impl Admin {
     pub(super) fn new(url: &str) -> Self {
         let config =
             ureq::Agent::config_builder().timeout_global(Some(CALL_TIMEOUT)).http_status_as_error(false).build();
-        Self { base: format!("{}/admin/v2", url.trim_end_matches('/')), agent: config.into() }
+        let root = url.trim_end_matches('/').to_owned();
+        Self { base: format!("{root}/admin/v2"), root, agent: config.into(), token: None }
+    }
+
+    /// The same with a time limit of one's own, and a token that is sent along.
+    pub(super) fn with(url: &str, timeout: Duration, token: Option<String>) -> Self {
+        let config = ureq::Agent::config_builder().timeout_global(Some(timeout)).http_status_as_error(false).build();
+        Self { agent: config.into(), token, ..Self::new(url) }
+    }
+
+    /// `method path`, below `/admin/v2` or, where it begins with `//`, below the root; `body` is JSON.
+    pub(super) fn call(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Reply, CallError> {
+        let url = match path.strip_prefix('/').filter(|path| path.starts_with('/')) {
+            Some(path) => format!("{}{path}", self.root),
+            None => format!("{}{path}", self.base),
+        };
+        let unreachable = |problem: String| CallError::Unreachable { url: self.root.clone(), problem };
+        let takes_body = method == Method::PUT || method == Method::POST;
+        let mut request = Request::builder().method(method).uri(&url).header("Accept", "application/json, */*");
+        if let Some(token) = &self.token {
+            request = request.header("Authorization", format!("Bearer {token}"));
+        }
+        let sent = if takes_body {
+            let text = body.map(Value::to_string).unwrap_or_default();
+            let request = request.header("Content-Type", "application/json").body(text);
+            request.map_err(|error| unreachable(error.to_string())).map(|request| self.agent.run(request))
+        } else {
+            request.body(()).map_err(|error| unreachable(error.to_string())).map(|request| self.agent.run(request))
+        };
+        let mut answer = sent?.map_err(|error| unreachable(error.to_string()))?;
+        let read = answer.body_mut().with_config().limit(ANSWER_SIZE_MAX_BYTES).read_to_vec();
+        let body = read.map_err(|error| unreachable(format!("its answer was cut off: {error}")))?;
+        if answer.status().is_success() {
+            return Ok(Reply { headers: answer.headers().clone(), body });
+        }
+        Err(CallError::Refused { status: answer.status().as_u16(), reason: reason(&String::from_utf8_lossy(&body)) })
     }
 
     /// The body of `GET path` as text.
@@ -82,9 +151,14 @@ fn body_of(method: &str, url: &str, mut answer: ureq::http::Response<ureq::Body>
 /// What a failure's body says: its `reason`, else its first line with text.
 fn reason(body: &str) -> String {
     let parsed: Option<Value> = serde_json::from_str(body).ok();
-    let reason = parsed.as_ref().and_then(|value| value.get("reason")).and_then(Value::as_str);
-    let line = || body.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or("no reason given");
-    short(reason.unwrap_or_else(line)).to_owned()
+    match parsed.as_ref().and_then(|value| value.get("reason")).and_then(Value::as_str) {
+        // The cause of a failed offload may be long; nothing of it is cut away.
+        Some(reason) => reason.to_owned(),
+        None => {
+            let line = body.lines().map(str::trim).find(|line| !line.is_empty());
+            short(line.unwrap_or("no reason given")).to_owned()
+        }
+    }
 }
 
 fn short(text: &str) -> &str {

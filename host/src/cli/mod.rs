@@ -5,19 +5,22 @@
 
 pub mod args;
 mod commands;
+mod grammar;
 mod http;
 pub mod launcher;
 mod names;
 mod output;
+mod tools;
 mod workload;
 
 pub use args::{Arguments, Command};
-pub use commands::run_client;
 pub use commands::run_demo;
 pub use commands::run_import;
 pub use commands::run_ledger;
 pub use commands::run_offloaders;
+pub use commands::run_workload;
 pub use names::Name;
+pub use tools::Tool;
 
 /// Shown at the end of the help.
 pub const EXIT_CODES: &str = "\

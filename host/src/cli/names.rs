@@ -3,6 +3,7 @@
 use std::ffi::OsStr;
 use std::path::Path;
 
+use super::Tool;
 use super::launcher::LAUNCHED;
 
 /// What the program was called as.
@@ -12,16 +13,21 @@ pub enum Name {
     Longshore,
     /// `pulsar`: the original's launcher.
     Pulsar,
+    /// One of the original's tools.
+    Tool(Tool),
 }
 
 impl Name {
     /// By the first two words of the command line. A program that was launched is itself, whatever its file is called.
     pub fn of(called: Option<&OsStr>, first: Option<&OsStr>) -> Self {
-        let name = called.and_then(|called| Path::new(called).file_name()).and_then(OsStr::to_str);
-        match name {
-            _ if first == Some(OsStr::new(LAUNCHED)) => Self::Longshore,
-            Some("pulsar") => Self::Pulsar,
-            _ => Self::Longshore,
+        let Some(program) = called.map(Path::new) else { return Self::Longshore };
+        if first == Some(OsStr::new(LAUNCHED)) {
+            return Self::Longshore;
+        }
+        match Tool::named(program) {
+            Some(tool) => Self::Tool(tool),
+            None if program.file_name() == Some(OsStr::new("pulsar")) => Self::Pulsar,
+            None => Self::Longshore,
         }
     }
 }
@@ -35,6 +41,7 @@ mod tests {
         let name = |called: &str, first: &str| Name::of(Some(OsStr::new(called)), Some(OsStr::new(first)));
         assert_eq!(name("./bin/pulsar", "standalone"), Name::Pulsar);
         assert_eq!(name("pulsar", "launched"), Name::Longshore);
+        assert_eq!(name("bin/pulsar-admin", "topics"), Name::Tool(Tool::Admin));
         assert_eq!(name("/opt/pulsar/longshore", "standalone"), Name::Longshore);
         assert_eq!(Name::of(None, None), Name::Longshore);
     }

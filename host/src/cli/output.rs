@@ -62,6 +62,32 @@ impl Progress {
     }
 }
 
+/// Bytes that are moved, as a bar on the standard error; for a terminal only.
+pub(super) struct ByteProgress(ProgressBar);
+
+impl ByteProgress {
+    /// A bar for `total` bytes, as far as is known yet.
+    pub(super) fn new(label: &'static str, total: u64) -> Self {
+        let template = "{msg:<8} [{bar:40}] {bytes} of {total_bytes}, {bytes_per_sec}, {eta} left";
+        let style = ProgressStyle::with_template(template).expect("the template above is well formed");
+        let bar = ProgressBar::new(total);
+        bar.set_style(style.progress_chars("=> "));
+        bar.set_message(label);
+        Self(bar)
+    }
+
+    /// `done` bytes of `total` are moved.
+    pub(super) fn set(&self, done: u64, total: u64) {
+        self.0.set_length(total);
+        self.0.set_position(done);
+    }
+
+    /// Takes the bar away.
+    pub(super) fn finish(&self) {
+        self.0.finish_and_clear();
+    }
+}
+
 fn bar(label: &'static str, total: Option<u64>) -> ProgressBar {
     let template = match total {
         Some(_) => "{msg:<8} [{bar:40}] {human_pos} of {human_len}, {per_sec}, {eta} left",

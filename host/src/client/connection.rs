@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
@@ -33,6 +33,8 @@ const MESSAGE_SIZE_MAX_BYTES: usize = 1 << 27;
 /// A connection; its tasks end when it is dropped.
 pub(super) struct Connection {
     address: String,
+    /// What was logged in with.
+    token: Option<String>,
     message_size_max_bytes: usize,
     next_id: AtomicU64,
     pub(super) outbox: Arc<Outbox>,
@@ -51,8 +53,8 @@ impl Drop for Connection {
 }
 
 impl Connection {
-    /// Connects to `address` (`host:port`) and shakes hands.
-    pub(super) async fn open(address: &str) -> Result<Arc<Self>, ClientError> {
+    /// Connects to `address` (`host:port`) and shakes hands, with a token where there is one.
+    pub(super) async fn open(address: &str, token: Option<&str>) -> Result<Arc<Self>, ClientError> {
         let connect_error = |problem: String| ClientError::Connect { address: address.to_owned(), problem };
         let deadline = Duration::from_secs(OPERATION_SECONDS);
         let stream = timeout(deadline, TcpStream::connect(address)).await;
@@ -63,7 +65,7 @@ impl Connection {
 
         let outbox = Arc::new(Outbox::default());
         let routes = Arc::new(Routes::default());
-        outbox.put_now(|out| frame::put(Command::Connect(Box::new(hello())), out));
+        outbox.put_now(|out| frame::put(Command::Connect(Box::new(hello(token))), out));
         let writer = tokio::spawn({
             let (outbox, routes) = (Arc::clone(&outbox), Arc::clone(&routes));
             async move {
@@ -93,11 +95,17 @@ impl Connection {
         let keeper = tokio::spawn(keep_alive(Arc::clone(&outbox)));
         let tasks = [reader, writer, keeper];
         let next_id = AtomicU64::new(1);
-        Ok(Arc::new(Self { address: address.to_owned(), message_size_max_bytes, next_id, outbox, routes, tasks }))
+        let (address, token) = (address.to_owned(), token.map(str::to_owned));
+        Ok(Arc::new(Self { address, token, message_size_max_bytes, next_id, outbox, routes, tasks }))
     }
 
     pub(super) fn address(&self) -> &str {
         &self.address
+    }
+
+    /// What was logged in with.
+    pub(super) fn token(&self) -> Option<&str> {
+        self.token.as_deref()
     }
 
     /// Most bytes of metadata and payload that the broker takes in one entry.
@@ -137,11 +145,12 @@ impl Connection {
     }
 }
 
-fn hello() -> Connect {
+fn hello(token: Option<&str>) -> Connect {
     Connect {
         client_version: concat!("Longshore-v", env!("CARGO_PKG_VERSION")).to_owned(),
         protocol_version: Some(PROTOCOL_VERSION),
-        auth_method_name: Some("none".to_owned()),
+        auth_method_name: Some(if token.is_some() { "token" } else { "none" }.to_owned()),
+        auth_data: token.map(|token| Bytes::copy_from_slice(token.as_bytes())),
         ..Connect::default()
     }
 }

@@ -29,6 +29,10 @@ pub enum SubscriptionKind {
     Exclusive,
     /// Messages go round.
     Shared,
+    /// One consumer at a time; another takes over when it goes.
+    Failover,
+    /// Messages go round, those of one key to one consumer.
+    KeyShared,
 }
 
 /// Where messages begin.
@@ -49,6 +53,8 @@ pub struct ConsumerOptions {
     pub subscription: Option<String>,
     /// How it is shared.
     pub kind: SubscriptionKind,
+    /// Whether the subscription outlives its consumers; a reader's never does.
+    pub is_durable: bool,
     /// Where a reader, or a subscription that does not exist yet, begins.
     pub start: Start,
     /// Messages that may wait here, 1 or more.
@@ -58,12 +64,12 @@ pub struct ConsumerOptions {
 impl ConsumerOptions {
     /// A reader from `start`.
     pub fn reader(start: Start) -> Self {
-        Self { subscription: None, kind: SubscriptionKind::Exclusive, start, queue: QUEUE_DEFAULT }
+        Self { subscription: None, kind: SubscriptionKind::Exclusive, is_durable: false, start, queue: QUEUE_DEFAULT }
     }
 
     /// A consumer of `subscription`, made at the beginning of the topic if it does not exist.
     pub fn subscription(name: &str) -> Self {
-        Self { subscription: Some(name.to_owned()), ..Self::reader(Start::Earliest) }
+        Self { subscription: Some(name.to_owned()), is_durable: true, ..Self::reader(Start::Earliest) }
     }
 }
 
@@ -84,6 +90,8 @@ pub struct Received {
     pub sequence_id: u64,
     /// When it was sent, milliseconds since 1970, by the producer's clock.
     pub publish_time_ms: u64,
+    /// When it happened, by the producer's word, milliseconds since 1970; 0 where it did not say.
+    pub event_time_ms: u64,
     /// How often its entry was delivered before.
     pub redelivery_count: u32,
     /// Messages in its batch, where it was in one.
@@ -263,7 +271,7 @@ fn place_of(id: MessageId) -> (u64, u64) {
 }
 
 fn subscribe(topic: &str, consumer_id: u64, request_id: u64, options: ConsumerOptions) -> Subscribe {
-    let is_reader = options.subscription.is_none();
+    let is_durable = options.subscription.is_some() && options.is_durable;
     let start = match options.start {
         Start::Earliest => WireId { ledger_id: NONE, entry_id: NONE, ..WireId::default() },
         Start::Latest => WireId { ledger_id: i64::MAX as u64, entry_id: i64::MAX as u64, ..WireId::default() },
@@ -275,12 +283,14 @@ fn subscribe(topic: &str, consumer_id: u64, request_id: u64, options: ConsumerOp
         kind: match options.kind {
             SubscriptionKind::Exclusive => 0,
             SubscriptionKind::Shared => 1,
+            SubscriptionKind::Failover => 2,
+            SubscriptionKind::KeyShared => 3,
         },
         consumer_id,
         request_id,
-        durable: Some(!is_reader),
-        start_message_id: is_reader.then_some(start),
-        initial_position: Some(i32::from(!is_reader && options.start != Start::Latest)),
+        durable: Some(is_durable),
+        start_message_id: (!is_durable).then_some(start),
+        initial_position: Some(i32::from(is_durable && options.start != Start::Latest)),
         ..Subscribe::default()
     }
 }

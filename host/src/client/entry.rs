@@ -11,7 +11,7 @@ use crate::protocol::command::{KeyValue, MessageId as WireId, Send};
 use crate::protocol::frame;
 use crate::topic::message::{Layout, MessageView};
 
-use super::{ClientError, MessageId, Received};
+use super::{ClientError, MessageId, Outgoing, Received};
 
 const MAGIC_CHECKSUM: u16 = 0x0e01;
 const SIZE_BYTES: usize = 4;
@@ -49,6 +49,8 @@ struct Single {
     sequence_id: Option<u64>,
     #[prost(bool, optional, tag = "4")]
     compacted_out: Option<bool>,
+    #[prost(uint64, optional, tag = "5")]
+    event_time: Option<u64>,
 }
 
 /// Bytes of an entry of `metadata` and `payload_bytes`, as the broker's limit counts them.
@@ -73,21 +75,53 @@ pub(super) fn put(send: Send, metadata: &Metadata, payload: &[u8], out: &mut Byt
 }
 
 /// Bytes that one message takes in the payload of a batch.
-pub(super) fn single_size(sequence_id: u64, payload_bytes: usize) -> usize {
-    SIZE_BYTES + single(sequence_id, payload_bytes).encoded_len() + payload_bytes
+pub(super) fn single_size(sequence_id: u64, message: &Outgoing<'_>) -> usize {
+    SIZE_BYTES + single(sequence_id, message).encoded_len() + message.payload.len()
 }
 
 /// Appends one message to the payload of a batch.
-pub(super) fn put_single(sequence_id: u64, payload: &[u8], batch: &mut BytesMut) {
-    let single = single(sequence_id, payload.len());
-    batch.reserve(SIZE_BYTES + single.encoded_len() + payload.len());
+pub(super) fn put_single(sequence_id: u64, message: &Outgoing<'_>, batch: &mut BytesMut) {
+    let single = single(sequence_id, message);
+    batch.reserve(SIZE_BYTES + single.encoded_len() + message.payload.len());
     batch.put_u32(single.encoded_len() as u32);
     single.encode(batch).expect("room was reserved, and a BytesMut grows");
-    batch.extend_from_slice(payload);
+    batch.extend_from_slice(message.payload);
 }
 
-fn single(sequence_id: u64, payload_bytes: usize) -> Single {
-    Single { payload_size: payload_bytes as i32, sequence_id: Some(sequence_id), ..Single::default() }
+fn single(sequence_id: u64, message: &Outgoing<'_>) -> Single {
+    Single {
+        payload_size: message.payload.len() as i32,
+        sequence_id: Some(sequence_id),
+        partition_key: message.key.map(str::to_owned),
+        properties: properties_of(message),
+        ..Single::default()
+    }
+}
+
+/// A message's properties as they travel.
+pub(super) fn properties_of(message: &Outgoing<'_>) -> Vec<KeyValue> {
+    let pairs = message.properties.iter();
+    pairs.map(|(key, value)| KeyValue { key: key.clone(), value: value.clone() }).collect()
+}
+
+/// Payloads and properties of the messages in the payload of a batch of `count`, which is not compressed.
+///
+/// # Errors
+/// What is wrong with the bytes.
+pub(super) fn unpack_payload(count: u32, payload: Bytes) -> Result<Vec<Received>, String> {
+    let whole = Received {
+        id: MessageId { ledger_id: 0, entry_id: 0, batch_index: None },
+        payload: Bytes::new(),
+        key: None,
+        properties: Vec::new(),
+        producer_name: String::new(),
+        sequence_id: 0,
+        publish_time_ms: 0,
+        event_time_ms: 0,
+        redelivery_count: 0,
+        batch_messages: Some(count),
+    };
+    unpack_batch(&whole, count, &[], payload)
 }
 
 /// The messages of an entry, its checksum checked. `ack_set` leaves out messages of a batch that are acknowledged.
@@ -119,6 +153,7 @@ pub(super) fn unpack(
         producer_name: view.producer_name.to_owned(),
         sequence_id: view.sequence_id,
         publish_time_ms: view.publish_time_ms,
+        event_time_ms: view.event_time_ms,
         redelivery_count,
         batch_messages: view.batch_messages.map(|_| view.messages()),
     };
@@ -152,7 +187,8 @@ fn unpack_batch(whole: &Received, count: u32, ack_set: &[i64], mut payload: Byte
             key: single.partition_key,
             properties: single.properties.into_iter().map(|pair| (pair.key, pair.value)).collect(),
             producer_name: whole.producer_name.clone(),
-            sequence_id: single.sequence_id.unwrap_or(whole.sequence_id + u64::from(index)),
+            sequence_id: single.sequence_id.unwrap_or(whole.sequence_id.saturating_add(u64::from(index))),
+            event_time_ms: single.event_time.unwrap_or(whole.event_time_ms),
             ..whole.clone()
         });
     }

@@ -26,7 +26,7 @@ use std::sync::Arc;
 
 pub use consumer::{Consumer, ConsumerOptions, Received, Start, SubscriptionKind};
 pub use error::ClientError;
-pub use producer::{BatchLimits, Producer, ProducerOptions, Receipt};
+pub use producer::{BatchLimits, Outgoing, Producer, ProducerOptions, Receipt};
 
 use crate::protocol::command::{Command, Lookup, NONE, PartitionedMetadata};
 use connection::Connection;
@@ -97,7 +97,33 @@ impl Client {
     /// # Errors
     /// `Url`, `Connect`, or `Refused` by the broker.
     pub async fn connect(url: &str) -> Result<Self, ClientError> {
-        Ok(Self { connection: Connection::open(&address_of(url)?).await? })
+        Self::connect_with(url, None).await
+    }
+
+    /// The same, with a token to log in with.
+    ///
+    /// # Errors
+    /// As for [`Client::connect`].
+    pub async fn connect_with(url: &str, token: Option<&str>) -> Result<Self, ClientError> {
+        Ok(Self { connection: Connection::open(&address_of(url)?, token).await? })
+    }
+
+    /// How many partitions `topic` has; 0 for a topic without.
+    ///
+    /// # Errors
+    /// `Refused` by the broker, `Closed`, `TimedOut`.
+    pub async fn partitions(&self, topic: &str) -> Result<u32, ClientError> {
+        const WHAT: &str = "tell the topic's partitions";
+        let request_id = self.connection.next_id();
+        let ask = PartitionedMetadata { topic: topic.to_owned(), request_id, auto_creation: None };
+        let answer = self.connection.request(WHAT, request_id, Command::PartitionedMetadata(ask)).await?;
+        let Command::PartitionedMetadataResponse(answer) = answer else {
+            return Err(ClientError::unexpected(WHAT, &answer));
+        };
+        if answer.error.is_some() {
+            return Err(ClientError::refused(WHAT, answer.error(), answer.message()));
+        }
+        Ok(answer.partitions())
     }
 
     /// A producer on `topic`.
@@ -138,27 +164,29 @@ impl Client {
         if address == self.connection.address() {
             return Ok(Arc::clone(&self.connection));
         }
-        Connection::open(&address).await
+        Connection::open(&address, self.connection.token()).await
     }
 
     async fn refuse_partitioned(&self, topic: &str) -> Result<(), ClientError> {
-        const WHAT: &str = "ask for the topic's partitions";
-        let request_id = self.connection.next_id();
-        let ask = PartitionedMetadata { topic: topic.to_owned(), request_id, auto_creation: None };
-        let answer = self.connection.request(WHAT, request_id, Command::PartitionedMetadata(ask)).await?;
-        let Command::PartitionedMetadataResponse(answer) = answer else {
-            return Err(ClientError::unexpected(WHAT, &answer));
-        };
-        if answer.error.is_some() {
-            return Err(ClientError::refused(WHAT, answer.error(), answer.message()));
-        }
-        match answer.partitions() {
+        match self.partitions(topic).await? {
             0 => Ok(()),
             count => Err(ClientError::Unsupported(format!(
                 "{topic} has {count} partitions; name one of them, such as {topic}-partition-0"
             ))),
         }
     }
+}
+
+/// A payload and its properties.
+pub type Unpacked = (bytes::Bytes, Vec<(String, String)>);
+
+/// The messages in the payload of a batch of `count` that is not compressed, for who got it by another way than this client.
+///
+/// # Errors
+/// What is wrong with the bytes.
+pub fn unpack_batch_payload(count: u32, payload: bytes::Bytes) -> Result<Vec<Unpacked>, String> {
+    let messages = entry::unpack_payload(count, payload)?;
+    Ok(messages.into_iter().map(|message| (message.payload, message.properties)).collect())
 }
 
 /// `LookupResponse.response` of a lookup that failed.

@@ -48,6 +48,17 @@ impl Default for ProducerOptions {
     }
 }
 
+/// A message as it is handed in.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Outgoing<'a> {
+    /// What is sent.
+    pub payload: &'a [u8],
+    /// Routing key.
+    pub key: Option<&'a str>,
+    /// Properties in order.
+    pub properties: &'a [(String, String)],
+}
+
 /// Sends messages to one topic, in order.
 pub struct Producer {
     connection: Arc<Connection>,
@@ -133,16 +144,30 @@ impl Producer {
     /// # Cancel
     /// The message, or the batch that it would complete, is sent as a whole or not at all.
     pub async fn send(&mut self, payload: &[u8]) -> Result<Receipt, ClientError> {
+        self.send_message(Outgoing { payload, ..Outgoing::default() }).await
+    }
+
+    /// As [`Producer::send`], with a key and properties.
+    ///
+    /// # Errors
+    /// As for `send`.
+    /// # Cancel
+    /// As for `send`.
+    pub async fn send_message(&mut self, message: Outgoing<'_>) -> Result<Receipt, ClientError> {
         let sequence_id = self.next_sequence_id;
         let Some(limits) = self.limits else {
             let place = self.place().await?;
-            let metadata = self.metadata(sequence_id);
+            let metadata = Metadata {
+                partition_key: message.key.map(str::to_owned),
+                properties: entry::properties_of(&message),
+                ..self.metadata(sequence_id)
+            };
             let (sender, answer) = oneshot::channel();
-            self.send_entry(metadata, payload, vec![sender], place).await?;
+            self.send_entry(metadata, message.payload, vec![sender], place).await?;
             self.next_sequence_id += 1;
             return Ok(self.receipt(answer));
         };
-        let single_bytes = entry::single_size(sequence_id, payload.len());
+        let single_bytes = entry::single_size(sequence_id, &message);
         // The largest count takes the most room in the metadata.
         let metadata = self.batch_metadata(i32::MAX as usize);
         self.check_size(&metadata, single_bytes)?;
@@ -152,7 +177,7 @@ impl Producer {
             self.send_batch().await?;
         }
         let (sender, answer) = oneshot::channel();
-        entry::put_single(sequence_id, payload, &mut self.batch.payload);
+        entry::put_single(sequence_id, &message, &mut self.batch.payload);
         self.batch.waiting.push(sender);
         self.next_sequence_id += 1;
         if self.batch.waiting.len() >= limits.messages_max.max(1) || self.batch.payload.len() >= limits.size_max_bytes {
@@ -220,7 +245,11 @@ impl Producer {
         Arc::clone(&self.places).acquire_owned().await.map_err(|_| self.connection.ended())
     }
 
-    async fn send_batch(&mut self) -> Result<(), ClientError> {
+    /// Sends what waits in the batch, and waits only for a place in the window.
+    ///
+    /// # Errors
+    /// As for [`Producer::send`].
+    pub async fn send_batch(&mut self) -> Result<(), ClientError> {
         if self.batch.waiting.is_empty() {
             return Ok(());
         }

@@ -421,7 +421,8 @@ fn damaged_entries_never_panic() {
     let mut random = fastrand::Rng::with_seed(11);
     let mut batch = BytesMut::new();
     for number in 0..5u64 {
-        entry::put_single(number, &[number as u8; 10], &mut batch);
+        let message = Outgoing { payload: &[number as u8; 10], ..Outgoing::default() };
+        entry::put_single(number, &message, &mut batch);
     }
     let metadata =
         entry::Metadata { num_messages_in_batch: Some(5), producer_name: "p".to_owned(), ..Default::default() };

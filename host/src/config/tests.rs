@@ -152,7 +152,8 @@ fn keys_without_effect_are_info_and_protective_ones_are_louder() {
     let severities: Vec<Severity> = warnings.iter().map(|warning| warning.severity).collect();
     assert_eq!(severities, [Severity::Warn, Severity::Warn, Severity::Info]);
     assert!(warnings[0].text.contains("TLS listens where"), "{}", warnings[0]);
-    assert_eq!(warnings[1].text, "keys of Apache Pulsar that have no effect here, which is harmless: zookeeperServers");
+    assert!(warnings[1].text.contains("proxyRoles=p (of this,"), "{}", warnings[1]);
+    assert_eq!(warnings[2].text, "keys of Apache Pulsar that have no effect here, which is harmless: zookeeperServers");
 }
 
 /// The file as it is shipped, with a tutorial's lines appended to it by an editor that ends no line.

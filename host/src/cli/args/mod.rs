@@ -36,8 +36,20 @@ pub enum Command {
     /// Run the broker, called by the launcher.
     #[command(name = super::launcher::LAUNCHED, hide = true)]
     Launched(StandaloneArgs),
-    /// Send and receive messages.
-    Client(ClientArgs),
+    /// Look after a broker as `pulsar-admin` does.
+    #[command(disable_help_flag = true)]
+    Admin(ToolArgs),
+    /// Look after a broker as `pulsarctl` does.
+    #[command(disable_help_flag = true)]
+    Pulsarctl(ToolArgs),
+    /// Send and receive messages as `pulsar-client` does.
+    #[command(disable_help_flag = true)]
+    Client(ToolArgs),
+    /// Measure sending and receiving as `pulsar-perf` does.
+    #[command(disable_help_flag = true)]
+    Perf(ToolArgs),
+    /// Send messages that a seed decides, receive them, and compare.
+    Workload(WorkloadArgs),
     /// Look at storage drivers.
     Offloaders(OffloadersArgs),
     /// Make topics that Apache Pulsar offloaded readable here, without copying data.
@@ -71,9 +83,17 @@ pub struct StandaloneArgs {
     pub idle: IdleFlags,
 }
 
-/// Arguments of `client`.
+/// Arguments of a tool of a Pulsar distribution, which reads them by a grammar of its own.
 #[derive(Debug, Args)]
-pub struct ClientArgs {
+pub struct ToolArgs {
+    /// The tool's own commands and options; `--help` tells them.
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "WORDS")]
+    pub words: Vec<String>,
+}
+
+/// Arguments of `workload`.
+#[derive(Debug, Args)]
+pub struct WorkloadArgs {
     /// Where the broker listens.
     #[arg(long, global = true, value_name = "URL", default_value = "pulsar://localhost:6650")]
     pub url: String,
@@ -82,12 +102,12 @@ pub struct ClientArgs {
     pub json: bool,
     /// What to do.
     #[command(subcommand)]
-    pub command: ClientCommand,
+    pub command: WorkloadCommand,
 }
 
-/// What `client` does.
+/// What `workload` does.
 #[derive(Debug, Subcommand)]
-pub enum ClientCommand {
+pub enum WorkloadCommand {
     /// Send messages that a seed decides; print rate and digest.
     Produce(ProduceArgs),
     /// Receive and acknowledge messages of a subscription; print rate and digest.
@@ -96,7 +116,7 @@ pub enum ClientCommand {
     Read(ReadArgs),
 }
 
-/// Arguments of `client produce`.
+/// Arguments of `workload produce`.
 #[derive(Debug, Args)]
 pub struct ProduceArgs {
     /// Topic, such as `t` or `persistent://public/default/t`.
@@ -121,7 +141,7 @@ pub struct ProduceArgs {
     pub producer_name: Option<String>,
 }
 
-/// Arguments of `client consume`.
+/// Arguments of `workload consume`.
 #[derive(Debug, Args)]
 pub struct ConsumeArgs {
     /// Topic, such as `t` or `persistent://public/default/t`.
@@ -140,7 +160,7 @@ pub struct ConsumeArgs {
     pub timeout: u64,
 }
 
-/// Arguments of `client read`.
+/// Arguments of `workload read`.
 #[derive(Debug, Args)]
 pub struct ReadArgs {
     /// Topic, such as `t` or `persistent://public/default/t`.
@@ -213,10 +233,11 @@ mod tests {
     #[test]
     fn commands_are_parsed() {
         let parse = |line: &str| Arguments::try_parse_from(line.split(' '));
-        let Command::Client(client) = parse("longshore client read t --from 7:3 -n 5 --json").unwrap().command else {
-            panic!("not the client");
+        let Command::Workload(client) = parse("longshore workload read t --from 7:3 -n 5 --json").unwrap().command
+        else {
+            panic!("not the workload");
         };
-        let ClientCommand::Read(read) = client.command else { panic!("not a read") };
+        let WorkloadCommand::Read(read) = client.command else { panic!("not a read") };
         let id = MessageId { ledger_id: 7, entry_id: 3, batch_index: None };
         assert_eq!((read.from, read.messages, client.json), (Start::At(id), Some(5), true));
         assert!(parse("longshore standalone --config x.conf -a 127.0.0.1").is_ok());
@@ -224,10 +245,20 @@ mod tests {
     }
 
     #[test]
+    fn tools_get_their_words_as_they_are() {
+        let line = "longshore admin topics offload -s 0 t --help -v";
+        let Command::Admin(tool) = Arguments::try_parse_from(line.split(' ')).unwrap().command else {
+            panic!("not admin")
+        };
+        assert_eq!(tool.words, ["topics", "offload", "-s", "0", "t", "--help", "-v"]);
+    }
+
+    #[test]
     fn wrong_arguments_are_refused_with_what_is_allowed() {
         let refusal = |line: &str| Arguments::try_parse_from(line.split(' ')).unwrap_err();
-        assert!(refusal("longshore client read t --from yesterday").to_string().contains("earliest or latest"));
-        for line in ["longshore", "longshore client produce t -n 0", "longshore client consume t -n 1", "longshore fly"]
+        assert!(refusal("longshore workload read t --from yesterday").to_string().contains("earliest or latest"));
+        for line in
+            ["longshore", "longshore workload produce t -n 0", "longshore workload consume t -n 1", "longshore fly"]
         {
             assert_eq!(refusal(line).exit_code(), 2, "{line}");
         }

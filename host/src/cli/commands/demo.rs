@@ -16,7 +16,7 @@ use crate::cli::output::{Progress, grouped, size, table};
 use crate::cli::workload::Summary;
 use crate::client::{Client, Start};
 
-use super::client::{produce, read};
+use super::workload::{produce, read};
 
 const NAMESPACE: &str = "public/demo";
 /// Time between two questions about work in progress.

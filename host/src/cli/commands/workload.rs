@@ -1,27 +1,27 @@
-//! `client produce`, `client consume`, `client read`.
+//! `workload produce`, `workload consume`, `workload read`.
 
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use tokio::time::timeout;
 
-use crate::cli::args::{ClientArgs, ClientCommand, ConsumeArgs, Kind, ProduceArgs, ReadArgs};
+use crate::cli::args::{ConsumeArgs, Kind, ProduceArgs, ReadArgs, WorkloadArgs, WorkloadCommand};
 use crate::cli::output::Progress;
 use crate::cli::workload::{Summary, Tally, Workload};
 use crate::client::{
     BatchLimits, Client, Consumer, ConsumerOptions, MessageId, ProducerOptions, Received, SubscriptionKind,
 };
 
-/// Runs `client`; prints one line, or one JSON object, on the standard output.
+/// Runs `workload`; prints one line, or one JSON object, on the standard output.
 ///
 /// # Errors
 /// What could not be done, with its causes.
-pub async fn run_client(args: ClientArgs) -> anyhow::Result<()> {
+pub async fn run_workload(args: WorkloadArgs) -> anyhow::Result<()> {
     let client = Client::connect(&args.url).await?;
     let (verb, summary) = match &args.command {
-        ClientCommand::Produce(produce_args) => ("produced", produce(&client, produce_args).await?),
-        ClientCommand::Consume(consume_args) => ("consumed", consume(&client, consume_args).await?),
-        ClientCommand::Read(read_args) => ("read", read(&client, read_args).await?),
+        WorkloadCommand::Produce(produce_args) => ("produced", produce(&client, produce_args).await?),
+        WorkloadCommand::Consume(consume_args) => ("consumed", consume(&client, consume_args).await?),
+        WorkloadCommand::Read(read_args) => ("read", read(&client, read_args).await?),
     };
     if args.json {
         println!("{}", serde_json::to_string(&summary).context("write the summary as JSON")?);

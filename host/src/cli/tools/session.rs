@@ -1,0 +1,64 @@
+//! The REST API as the tools use it: a broker that they were told of, their token, and answers in order.
+
+use std::time::Duration;
+
+use serde_json::Value;
+use ureq::http::Method;
+
+use super::Failure;
+use super::json_text::Json;
+use crate::cli::http::{Admin, CallError, Reply};
+
+/// A broker, and whether machines read the answers.
+pub(in crate::cli) struct Session {
+    admin: Admin,
+    /// Whether answers are JSON in one line.
+    pub(in crate::cli) as_json: bool,
+}
+
+impl Session {
+    /// The broker at `url`. Calls are given up after `timeout`.
+    ///
+    /// # Errors
+    /// A URL that is not `http://…`.
+    pub(in crate::cli) fn new(
+        url: &str,
+        timeout: Duration,
+        token: Option<String>,
+        as_json: bool,
+    ) -> Result<Self, Failure> {
+        if !url.starts_with("http://") {
+            let why = if url.starts_with("https://") { "TLS is not offered by this tool" } else { "it is no URL" };
+            return Err(Failure::Found(format!("cannot use `{url}`: {why}; give http://host:port")));
+        }
+        Ok(Self { admin: Admin::with(url, timeout, token), as_json })
+    }
+
+    /// What `GET path` answers, in order; `Null` for nothing.
+    pub(in crate::cli) fn get(&self, path: &str) -> Result<Json, Failure> {
+        self.json(&self.reply(Method::GET, path, None)?.body)
+    }
+
+    /// The whole answer to `GET path`.
+    pub(in crate::cli) fn get_reply(&self, path: &str) -> Result<Reply, Failure> {
+        self.reply(Method::GET, path, None)
+    }
+
+    /// Makes a change and answers what the broker says to it.
+    pub(in crate::cli) fn send(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Json, Failure> {
+        self.json(&self.reply(method, path, body)?.body)
+    }
+
+    fn reply(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Reply, Failure> {
+        self.admin.call(method, path, body).map_err(|error: CallError| error.into())
+    }
+
+    fn json(&self, body: &[u8]) -> Result<Json, Failure> {
+        let text = String::from_utf8_lossy(body);
+        match text.trim() {
+            "" => Ok(Json::Null),
+            // Some answers are plain text: a version, `ok`.
+            text => Ok(serde_json::from_str(text).unwrap_or_else(|_| Json::Text(text.to_owned()))),
+        }
+    }
+}
