@@ -87,7 +87,7 @@ pub fn plan(topic: &SourceTopic, rules: &Rules) -> Result<TopicPlan, Refusal> {
     if !reasons.is_empty() {
         return Err(Refusal(reasons));
     }
-    let ledgers = Ledgers { terminated_end: terminated_end(topic, &by_id), by_id };
+    let ledgers = Ledgers { terminated_end: terminated_end(topic, &by_id), by_id, ..Ledgers::default() };
     let cursors = topic.cursors.iter().map(|(name, cursor)| (name.clone(), (place(cursor, first), cursor.origin)));
     Ok(TopicPlan { ledgers, cursors: cursors.collect(), left_behind, next_ledger_id: greatest + 1 })
 }

@@ -78,7 +78,7 @@ mod tests {
             closed_ms: Some(3),
             offload: OffloadState::HotDeleted { attempt, completed_ms: 3 },
         };
-        Ledgers { by_id: [(info.ledger_id, info)].into(), terminated_end: None }
+        Ledgers { by_id: [(info.ledger_id, info)].into(), ..Ledgers::default() }
     }
 
     fn cursor(id: u64) -> StoredCursor {

@@ -35,6 +35,8 @@ pub struct Ledgers {
     pub by_id: BTreeMap<LedgerId, LedgerInfo>,
     /// Where the topic was terminated, exclusive end.
     pub terminated_end: Option<Position>,
+    /// What else is recorded of the topic, by name; names that nobody here knows are kept.
+    pub properties: BTreeMap<String, String>,
 }
 
 impl Ledgers {
@@ -146,7 +148,7 @@ mod tests {
         };
         let infos = [closed(3, 2), closed(5, 4), LedgerInfo::open(LedgerId(9))];
         let by_id = infos.into_iter().map(|info| (info.ledger_id, info)).collect();
-        (Ledgers { by_id, terminated_end: None }, at(9, 3))
+        (Ledgers { by_id, ..Ledgers::default() }, at(9, 3))
     }
 
     fn at(ledger: u64, entry: u64) -> Position {

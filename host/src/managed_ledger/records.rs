@@ -123,7 +123,7 @@ pub fn encode_ledgers(ledgers: &Ledgers) -> Vec<u8> {
     ManagedLedgerRecord {
         ledgers: ledgers.by_id.values().map(ledger_record).collect(),
         terminated_position: ledgers.terminated_end.map(|end| nested(end.before())),
-        properties: Vec::new(),
+        properties: key_values(&ledgers.properties),
     }
     .encode_to_vec()
 }
@@ -139,6 +139,7 @@ pub fn decode_ledgers(bytes: &[u8]) -> Result<Ledgers, BadRecord> {
     Ok(Ledgers {
         by_id: infos.into_iter().map(|info| (info.ledger_id, info)).collect(),
         terminated_end: terminated.and_then(WirePosition::after),
+        properties: record.properties.into_iter().map(|pair| (pair.key, pair.value)).collect(),
     })
 }
 
@@ -161,15 +162,15 @@ fn ledger_record(info: &LedgerInfo) -> LedgerRecord {
             timestamp: info.offload.completed_ms().map(|ms| ms as i64),
             driver_metadata: Some(DriverMetadata {
                 name: attempt.driver.clone(),
-                properties: attempt
-                    .driver_metadata
-                    .iter()
-                    .map(|(key, value)| KeyValue { key: key.clone(), value: value.clone() })
-                    .collect(),
+                properties: key_values(&attempt.driver_metadata),
             }),
         }),
         properties,
     }
+}
+
+fn key_values(pairs: &BTreeMap<String, String>) -> Vec<KeyValue> {
+    pairs.iter().map(|(key, value)| KeyValue { key: key.clone(), value: value.clone() }).collect()
 }
 
 fn ledger_info(record: LedgerRecord) -> Result<LedgerInfo, BadRecord> {
@@ -302,6 +303,7 @@ mod tests {
             let ledgers = Ledgers {
                 by_id: [(LedgerId(7), info), (LedgerId(9), open)].into(),
                 terminated_end: Some(Position::new(LedgerId(9), 0)),
+                properties: [("whose".to_owned(), "ours".to_owned())].into(),
             };
             assert_eq!(decode_ledgers(&encode_ledgers(&ledgers)).unwrap(), ledgers, "{offload:?}");
         }

@@ -495,8 +495,8 @@ async fn producers_and_consumers_that_are_there_already_are_confirmed() {
     let odd = Subscribe { consumer_id: 3, kind: 9, ..subscribe("odd") };
     peer.send(Command::Subscribe(Box::new(odd))).await;
     assert!(matches!(peer.next().await, Command::Error(error) if error.error == 22));
-    let waiting = Producer { topic: "t".to_owned(), producer_id: 6, access_mode: Some(2), ..Producer::default() };
-    peer.send(Command::Producer(Box::new(waiting))).await;
+    let unknown = Producer { topic: "t".to_owned(), producer_id: 6, access_mode: Some(9), ..Producer::default() };
+    peer.send(Command::Producer(Box::new(unknown))).await;
     assert!(matches!(peer.next().await, Command::Error(error) if error.error == 22));
 }
 
@@ -642,4 +642,34 @@ async fn many_connections_share_one_topic() {
     }
     let topic = kit.topic("t").await;
     assert_eq!(topic.ledger().count(topic.ledger().first(), topic.ledger().end()), 200);
+}
+
+#[tokio::test]
+async fn a_producer_that_waits_is_told_twice() {
+    let kit = kit(TopicSettings::default()).await;
+    let mut peer = peer(&kit).await;
+    let ask = |producer_id, request_id, access_mode| {
+        let topic = "t".to_owned();
+        let producer =
+            Producer { topic, producer_id, request_id, access_mode: Some(access_mode), ..Producer::default() };
+        Command::Producer(Box::new(producer))
+    };
+    let answer = |command| match command {
+        Command::ProducerSuccess(success) => (success.request_id, success.producer_ready(), success.topic_epoch),
+        other => panic!("not a producer: {other:?}"),
+    };
+    peer.send(ask(1, 100, 1)).await;
+    assert_eq!(answer(peer.next().await), (100, true, Some(0)));
+    peer.send(ask(2, 101, 2)).await;
+    assert_eq!(answer(peer.next().await), (101, false, None));
+    peer.send(ask(3, 102, 2)).await;
+    assert_eq!(answer(peer.next().await), (102, false, None));
+    // One that waits may leave.
+    peer.send(Command::CloseProducer(CloseProducer { producer_id: 2, request_id: 103 })).await;
+    assert_eq!(peer.next().await, Command::Success(Success { request_id: 103 }));
+    peer.send(Command::CloseProducer(CloseProducer { producer_id: 1, request_id: 104 })).await;
+    let mut answers = [peer.next().await, peer.next().await];
+    answers.sort_by_key(|answer| matches!(answer, Command::ProducerSuccess(_)));
+    assert_eq!(answers[0], Command::Success(Success { request_id: 104 }));
+    assert_eq!(answer(answers[1].clone()), (102, true, Some(1)));
 }

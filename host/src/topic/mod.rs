@@ -8,6 +8,7 @@
 //! [`rules::LedgerFactory`]. Durable state belongs to the managed ledger alone; a crash loses what is in flight, which
 //! producers send again and consumers get again.
 
+mod access;
 mod acks;
 pub mod client;
 pub mod consumer;

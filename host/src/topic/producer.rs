@@ -5,13 +5,15 @@
 //! What is in flight holds permits of the caller's, which bound it.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use bytes::Bytes;
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 
+pub use super::access::AccessMode;
 use super::client::{Client, Receipt};
+pub use super::producers::{Admitted, QueuedProducer};
 use super::stats::{Counter, ProducerStats};
 use super::topic::Topic;
 use crate::managed_ledger::{AppendError, Position};
@@ -35,15 +37,6 @@ pub enum PublishError {
     /// This broker does not store such entries.
     #[error("{0}")]
     NotAllowed(String),
-}
-
-/// How a producer shares its topic.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum AccessMode {
-    /// With others.
-    Shared,
-    /// With nobody; refused if somebody is there.
-    Exclusive,
 }
 
 /// What a client asks for when it makes a producer.
@@ -109,6 +102,8 @@ pub(super) struct Producer {
     pub(super) counter: Counter,
     /// Set when the broker closed it, or another took its place.
     pub(super) closed: AtomicBool,
+    /// Whether it was put out. Held from the look at it until the entry has its place in the log.
+    pub(super) fenced: Mutex<bool>,
 }
 
 impl Producer {
@@ -118,16 +113,23 @@ impl Producer {
             traffic_in: self.counter.snapshot(),
             producer_id: self.producer_id,
             name: self.name.clone(),
-            access_mode: match self.access {
-                AccessMode::Shared => "Shared",
-                AccessMode::Exclusive => "Exclusive",
-            },
+            access_mode: self.access.as_str(),
             address: info.address.clone(),
             connected_since_ms: self.connected_ms,
             client_version: info.version.clone(),
             metadata: self.metadata.clone(),
             supports_partial: self.supports_partial,
         }
+    }
+
+    /// Puts it out: on return, none of its entries can get a place in the log any more.
+    pub(super) fn fence(&self) {
+        self.close();
+        *self.lock_fenced() = true;
+    }
+
+    fn lock_fenced(&self) -> MutexGuard<'_, bool> {
+        self.fenced.lock().expect("no code panics while a producer sends")
     }
 
     /// Has the client come again, unless it was told already.
@@ -178,9 +180,16 @@ impl ProducerHandle {
     pub async fn publish(&self, publish: Publish) {
         let bytes = publish.entry.len() as u64;
         let messages = u64::from(publish.messages);
+        let answer = {
+            let fenced = self.producer.lock_fenced();
+            if *fenced {
+                // The client was told, and sends again when it is back.
+                return;
+            }
+            self.topic.ledger().append(publish.entry)
+        };
         self.producer.counter.add(messages, bytes);
         self.topic.count_in(messages, bytes, publish.is_chunk);
-        let answer = self.topic.ledger().append(publish.entry);
         self.put(publish.sequence_id, publish.highest_sequence_id, Ok(answer), Some(publish.permits)).await;
     }
 

@@ -78,6 +78,8 @@ pub struct TopicStats {
     pub chunk_published: bool,
     /// Connected producers, by name.
     pub producers: Vec<ProducerStats>,
+    /// Producers that wait for the topic.
+    pub waiting_producers: u64,
     /// Subscriptions, by name.
     pub subscriptions: BTreeMap<String, SubscriptionStats>,
 }
@@ -91,7 +93,7 @@ pub struct ProducerStats {
     pub producer_id: u64,
     /// Name.
     pub name: String,
-    /// `Shared` or `Exclusive`.
+    /// `Shared`, `Exclusive`, `WaitForExclusive` or `ExclusiveWithFencing`.
     pub access_mode: &'static str,
     /// `/ip:port`.
     pub address: String,

@@ -270,7 +270,7 @@ impl Topic {
     /// Connected producers and consumers.
     pub fn client_count(&self) -> usize {
         let consumers: usize = self.subscriptions().iter().map(|subscription| subscription.consumer_count()).sum();
-        consumers + self.lock_producers().by_name.len()
+        consumers + self.lock_producers().len()
     }
 
     /// Lets nobody in any more.
@@ -322,13 +322,17 @@ impl Topic {
 
     /// Figures now.
     pub fn stats(&self) -> TopicStats {
-        let mut producers: Vec<_> = self.lock_producers().by_name.values().cloned().collect();
+        let (mut producers, waiting_producers) = {
+            let producers = self.lock_producers();
+            (producers.by_name.values().cloned().collect::<Vec<_>>(), producers.waiting_count())
+        };
         producers.sort_by(|a, b| a.name.cmp(&b.name));
         TopicStats {
             traffic_in: self.incoming.snapshot(),
             traffic_out: self.surroundings.out.snapshot(),
             chunk_published: self.chunked.load(Relaxed),
             producers: producers.iter().map(|producer| producer.stats()).collect(),
+            waiting_producers: waiting_producers as u64,
             subscriptions: self.subscriptions().iter().map(|s| (s.name().to_owned(), s.stats())).collect(),
         }
     }

@@ -232,6 +232,7 @@ impl StatsBody {
             last_offload_success_time_stamp: history.last_success_ms.unwrap_or(0),
             last_offload_failure_time_stamp: history.last_failure_ms.unwrap_or(0),
             publishers: stats.producers.into_iter().map(PublisherBody::new).collect(),
+            waiting_publishers: stats.waiting_producers,
             non_contiguous_deleted_messages_ranges: subscriptions
                 .values()
                 .map(|subscription| subscription.non_contiguous_deleted_messages_ranges)
