@@ -5,6 +5,7 @@ use serde_json::{Map, Value};
 
 use super::error::NamespaceError;
 use super::offload_policies::OffloadPolicies;
+use super::terms::{InactiveTopicPolicies, QuotaMap};
 use crate::config::{Config, TopicKind};
 
 /// A tenant.
@@ -98,6 +99,27 @@ pub struct Policies {
     /// Seconds after which a message counts as acknowledged.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub message_ttl_in_seconds: Option<i64>,
+    /// Whether messages that are sent again are known.
+    #[serde(rename = "deduplicationEnabled", skip_serializing_if = "Option::is_none")]
+    pub deduplication: Option<bool>,
+    /// How much may wait for the slowest subscription.
+    #[serde(rename = "backlog_quota_map", skip_serializing_if = "QuotaMap::is_empty")]
+    pub backlog_quotas: QuotaMap,
+    /// Minutes after which a subscription that nobody uses is deleted; 0 is never.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub subscription_expiration_time_minutes: Option<i64>,
+    /// When topics that nobody uses are deleted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub inactive_topic_policies: Option<InactiveTopicPolicies>,
+    /// What new schemas must stand up to; `UNDEFINED` leaves it to the broker.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub schema_compatibility_strategy: Option<String>,
+    /// Whether producers may bring new versions of schemas.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub is_allow_auto_update_schema: Option<bool>,
+    /// Whether producers without a schema are kept from topics that have one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub schema_validation_enforced: Option<bool>,
     /// The original's settings for bookies, kept and shown.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub persistence: Option<Value>,
@@ -116,6 +138,13 @@ impl Default for Policies {
             offload_policies: None,
             auto_topic_creation: None,
             message_ttl_in_seconds: None,
+            deduplication: None,
+            backlog_quotas: QuotaMap::new(),
+            subscription_expiration_time_minutes: None,
+            inactive_topic_policies: None,
+            schema_compatibility_strategy: None,
+            is_allow_auto_update_schema: None,
+            schema_validation_enforced: None,
             persistence: None,
             others: Map::new(),
         }
@@ -132,6 +161,24 @@ pub struct TopicPolicies {
     /// Offload policies.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub offload_policies: Option<OffloadPolicies>,
+    /// Seconds after which a message counts as acknowledged.
+    #[serde(rename = "messageTTLInSeconds", skip_serializing_if = "Option::is_none")]
+    pub message_ttl_in_seconds: Option<i64>,
+    /// Whether messages that are sent again are known.
+    #[serde(rename = "deduplicationEnabled", skip_serializing_if = "Option::is_none")]
+    pub deduplication: Option<bool>,
+    /// How much may wait for the slowest subscription.
+    #[serde(rename = "backlogQuotas", skip_serializing_if = "QuotaMap::is_empty")]
+    pub backlog_quotas: QuotaMap,
+    /// When the topic is deleted if nobody uses it.
+    #[serde(rename = "inactiveTopicPolicies", skip_serializing_if = "Option::is_none")]
+    pub inactive_topic_policies: Option<InactiveTopicPolicies>,
+    /// What new schemas must stand up to.
+    #[serde(rename = "schemaCompatibilityStrategy", skip_serializing_if = "Option::is_none")]
+    pub schema_compatibility_strategy: Option<String>,
+    /// Whether producers without a schema are kept out once there is one.
+    #[serde(rename = "schemaValidationEnforced", skip_serializing_if = "Option::is_none")]
+    pub schema_validation_enforced: Option<bool>,
 }
 
 /// A partitioned topic.

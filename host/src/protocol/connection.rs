@@ -290,10 +290,8 @@ impl Connection {
             Command::PartitionedMetadata(question) => self.partitioned_metadata(question),
             Command::Lookup(question) => self.lookup(&question),
             Command::GetTopicsOfNamespace(question) => self.topics_of_namespace(question),
-            Command::GetSchema(question) => {
-                self.out.send(refusal::no_schema(question.request_id, &question.topic));
-            }
-            Command::GetOrCreateSchema(question) => self.out.send(refusal::schema_not_kept(question.request_id)),
+            Command::GetSchema(question) => self.get_schema(question),
+            Command::GetOrCreateSchema(question) => self.get_or_create_schema(question),
             other => match refusal::unserved(&other) {
                 Some(answer) => self.out.send(answer),
                 None => return Err(Violation::Command(format!("{} is not for a broker", other.name()))),

@@ -11,6 +11,7 @@ use super::command::{
 use super::connection::{Connection, Outcome, Slot, Violation};
 use super::outgoing::{Outgoing, message_id};
 use super::refusal;
+use super::schemas::definition;
 use super::server::Shared;
 use crate::managed_ledger::Position;
 use crate::storage::LedgerId;
@@ -227,13 +228,17 @@ impl Connection {
 
 async fn open_consumer(
     shared: &Shared,
-    command: Subscribe,
+    mut command: Subscribe,
     client: Arc<Outgoing>,
 ) -> Result<ConsumerHandle, TopicError> {
     let name: TopicName = command.topic.parse()?;
     let missing = if command.force_topic_creation() { Missing::Ask } else { Missing::Refuse };
+    let definition = definition(command.schema.take())?;
     let request = subscribe_request(command, client, shared.topics.clock().now_ms())?;
     let topic = shared.topics.load(&name, missing).await?;
+    if let Some(definition) = &definition {
+        topic.check_consumer_schema(definition).await?;
+    }
     topic.subscribe(request).await
 }
 

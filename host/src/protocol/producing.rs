@@ -10,7 +10,9 @@ use super::checksum;
 use super::command::{CloseProducer, Command, Producer, ProducerSuccess, Send, ServerError, Success};
 use super::connection::{Connection, Outcome, Slot, Violation};
 use super::refusal;
+use super::schemas::{definition, version_bytes};
 use super::server::Shared;
+use crate::schema::Version;
 use crate::topic::producer::{
     AccessMode, Admitted, ProducerHandle, ProducerRequest, Publish, PublishError, QueuedProducer,
 };
@@ -77,7 +79,7 @@ impl Connection {
         }
         self.out.send(Command::ProducerSuccess(ProducerSuccess {
             producer_ready: Some(false),
-            ..success(request_id, producer.name(), None)
+            ..success(request_id, producer.name(), producer.schema_version(), None)
         }));
         let waits = self.turns.spawn(async move {
             let result = producer.ready().await;
@@ -189,15 +191,18 @@ async fn permits(publishes: &Arc<Semaphore>, shared: &Shared, bytes: u32) -> [Ow
 }
 
 fn producer_success(request_id: u64, producer: &ProducerHandle) -> Command {
-    Command::ProducerSuccess(success(request_id, producer.name(), producer.topic_epoch()))
+    Command::ProducerSuccess(ProducerSuccess {
+        last_sequence_id: Some(producer.last_sequence_id().and_then(|last| i64::try_from(last).ok()).unwrap_or(-1)),
+        ..success(request_id, producer.name(), producer.schema_version(), producer.topic_epoch())
+    })
 }
 
-fn success(request_id: u64, name: &str, topic_epoch: Option<u64>) -> ProducerSuccess {
+fn success(request_id: u64, name: &str, schema_version: Option<Version>, topic_epoch: Option<u64>) -> ProducerSuccess {
     ProducerSuccess {
         request_id,
         producer_name: name.to_owned(),
         last_sequence_id: Some(-1),
-        schema_version: Some(Bytes::new()),
+        schema_version: Some(version_bytes(schema_version)),
         topic_epoch,
         producer_ready: Some(true),
     }
@@ -205,7 +210,7 @@ fn success(request_id: u64, name: &str, topic_epoch: Option<u64>) -> ProducerSuc
 
 async fn open_producer(
     shared: &Shared,
-    command: Producer,
+    mut command: Producer,
     client: Arc<super::outgoing::Outgoing>,
 ) -> Result<Admitted, TopicError> {
     let name: TopicName = command.topic.parse()?;
@@ -214,7 +219,9 @@ async fn open_producer(
     if command.txn_enabled() {
         return Err(TopicError::NotAllowed("Transactions are not enabled.".to_owned()));
     }
+    let definition = definition(command.schema.take())?;
     let topic = shared.topics.load(&name, Missing::Ask).await?;
+    let schema_version = topic.schema_of_producer(definition.as_ref()).await?;
     topic
         .admit_producer(ProducerRequest {
             producer_id: command.producer_id,
@@ -223,6 +230,7 @@ async fn open_producer(
             topic_epoch: command.topic_epoch,
             metadata: super::consuming::pairs(command.metadata),
             supports_partial: false,
+            schema_version,
             initial_subscription: command.initial_subscription_name,
             name: command.producer_name.filter(|name| !name.is_empty()),
             pending_max: shared.settings.max_pending_publish_requests,

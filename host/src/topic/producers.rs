@@ -16,6 +16,7 @@ use super::operations::StartAt;
 use super::producer::{Producer, ProducerHandle, ProducerRequest};
 use super::stats::Counter;
 use super::topic::Topic;
+use crate::schema::Version;
 
 /// The property of a topic that keeps the epoch of its last exclusive producer; the original's name.
 const EPOCH: &str = "pulsar.topic.epoch";
@@ -62,6 +63,11 @@ impl QueuedProducer {
         &self.producer.name
     }
 
+    /// The version of its schema.
+    pub fn schema_version(&self) -> Option<Version> {
+        self.producer.schema_version
+    }
+
     /// Waits for its turn.
     ///
     /// # Errors
@@ -105,6 +111,7 @@ impl Topic {
     /// `ProducerBusy`, `ProducerFenced`, `Terminated`, `NotReady`, and those of making the initial subscription and of
     /// recording the epoch.
     pub async fn admit_producer(self: &Arc<Self>, request: ProducerRequest) -> Result<Admitted, TopicError> {
+        self.check_backlog()?;
         if let Some(subscription) = request.initial_subscription.as_deref().filter(|name| !name.is_empty()) {
             self.find_or_make(subscription, true, StartAt::Earliest, None, &BTreeMap::new()).await?;
         }
@@ -188,9 +195,15 @@ impl Topic {
             counter: Counter::default(),
             closed: AtomicBool::new(false),
             fenced: Mutex::new(false),
+            schema_version: request.schema_version,
         });
         match producers.place(admission, &producer, request.topic_epoch) {
-            Ok(place) => Ok((producer, place)),
+            Ok(place) => {
+                if let Some(deduplication) = self.deduplication() {
+                    deduplication.came(&producer.name);
+                }
+                Ok((producer, place))
+            }
             Err(error) => {
                 // The name may have been freed of the last one that others wait for.
                 producers.promote();
@@ -206,6 +219,9 @@ impl Topic {
         if producers.by_name.get(&producer.name).is_some_and(|holder| holder.key == producer.key) {
             producers.by_name.remove(&producer.name);
             producers.promote();
+            if let Some(deduplication) = self.deduplication() {
+                deduplication.left(&producer.name, self.surroundings.clock.now_ms());
+            }
         }
     }
 
