@@ -10,6 +10,20 @@ own_broker = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(own_broker)
 
 
+left_out = []
+
+
+@pytest.fixture
+def say_left_out():
+    """Takes what was not played; the end of the run says it, whatever its verbosity."""
+    return left_out.append
+
+
+def pytest_terminal_summary(terminalreporter):
+    for line in left_out:
+        terminalreporter.write_line(f"left out: {line}")
+
+
 @pytest.fixture
 def fresh_broker(tmp_path):
     broker = own_broker.Broker(tmp_path).start()
