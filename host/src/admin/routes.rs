@@ -103,6 +103,12 @@ fn life_of_namespace() -> Routes {
         .route("/backlogQuotaMap", get(on::backlog_quotas))
         .route("/backlogQuota", post(on::set_backlog_quota).delete(on::remove_backlog_quota))
         .route("/deduplication", get(on::deduplication).post(on::set_deduplication).delete(on::remove_deduplication))
+        .route(
+            "/deduplicationSnapshotInterval",
+            get(on::deduplication_interval)
+                .post(on::set_deduplication_interval)
+                .delete(on::remove_deduplication_interval),
+        )
         .route("/subscriptionExpirationTime", expiration.delete(on::remove_subscription_expiration))
         .route(
             "/inactiveTopicPolicies",
@@ -114,6 +120,7 @@ fn schemas_of_namespace() -> Routes {
     use schema_policies::of_namespace as on;
     Router::new()
         .route("/schemaCompatibilityStrategy", get(on::strategy).put(on::set_strategy))
+        .route("/schemaAutoUpdateCompatibilityStrategy", get(on::older).put(on::set_older))
         .route("/isAllowAutoUpdateSchema", get(on::auto_update).post(on::set_auto_update))
         .route("/schemaValidationEnforced", get(on::validation).post(on::set_validation))
 }
@@ -184,6 +191,12 @@ fn life_of_topic() -> Routes {
         .route(
             "/inactiveTopicPolicies",
             get(on::inactive_topics).post(on::set_inactive_topics).delete(on::remove_inactive_topics),
+        )
+        .route(
+            "/deduplicationSnapshotInterval",
+            get(on::deduplication_interval)
+                .post(on::set_deduplication_interval)
+                .delete(on::remove_deduplication_interval),
         )
         .route(
             "/schemaCompatibilityStrategy",

@@ -102,6 +102,9 @@ pub struct Policies {
     /// Whether messages that are sent again are known.
     #[serde(rename = "deduplicationEnabled", skip_serializing_if = "Option::is_none")]
     pub deduplication: Option<bool>,
+    /// Seconds after which the numbers of producers are recorded.
+    #[serde(rename = "deduplicationSnapshotIntervalSeconds", skip_serializing_if = "Option::is_none")]
+    pub deduplication_interval: Option<i64>,
     /// How much may wait for the slowest subscription.
     #[serde(rename = "backlog_quota_map", skip_serializing_if = "QuotaMap::is_empty")]
     pub backlog_quotas: QuotaMap,
@@ -114,6 +117,9 @@ pub struct Policies {
     /// What new schemas must stand up to; `UNDEFINED` leaves it to the broker.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub schema_compatibility_strategy: Option<String>,
+    /// The older form of the strategy, which the newer one outranks.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub schema_auto_update_compatibility_strategy: Option<String>,
     /// Whether producers may bring new versions of schemas.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub is_allow_auto_update_schema: Option<bool>,
@@ -139,10 +145,12 @@ impl Default for Policies {
             auto_topic_creation: None,
             message_ttl_in_seconds: None,
             deduplication: None,
+            deduplication_interval: None,
             backlog_quotas: QuotaMap::new(),
             subscription_expiration_time_minutes: None,
             inactive_topic_policies: None,
             schema_compatibility_strategy: None,
+            schema_auto_update_compatibility_strategy: None,
             is_allow_auto_update_schema: None,
             schema_validation_enforced: None,
             persistence: None,
@@ -167,6 +175,9 @@ pub struct TopicPolicies {
     /// Whether messages that are sent again are known.
     #[serde(rename = "deduplicationEnabled", skip_serializing_if = "Option::is_none")]
     pub deduplication: Option<bool>,
+    /// Seconds after which the numbers of producers are recorded.
+    #[serde(rename = "deduplicationSnapshotIntervalSeconds", skip_serializing_if = "Option::is_none")]
+    pub deduplication_interval: Option<i64>,
     /// How much may wait for the slowest subscription.
     #[serde(rename = "backlogQuotas", skip_serializing_if = "QuotaMap::is_empty")]
     pub backlog_quotas: QuotaMap,

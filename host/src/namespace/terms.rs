@@ -183,6 +183,12 @@ pub fn terms(defaults: &TermDefaults, namespace: &Policies, topic: &TopicPolicie
     Terms {
         message_ttl: ttl.filter(|seconds| *seconds > 0).map(Duration::from_secs),
         deduplication: topic.deduplication.or(namespace.deduplication).unwrap_or(defaults.deduplication),
+        deduplication_interval: topic
+            .deduplication_interval
+            .or(namespace.deduplication_interval)
+            .and_then(|seconds| u64::try_from(seconds).ok())
+            .filter(|seconds| *seconds > 0)
+            .map(Duration::from_secs),
         backlog: backlog(defaults, namespace, topic),
         subscription_expiry: expiration
             .filter(|minutes| *minutes > 0)
@@ -221,10 +227,27 @@ pub fn inactive<'a>(
     set.unwrap_or(&defaults.inactive)
 }
 
+/// A strategy by its older name: `BackwardTransitive` for `BACKWARD_TRANSITIVE`.
+pub fn older_strategy(name: &str) -> Option<Strategy> {
+    Some(match name {
+        "AutoUpdateDisabled" => Strategy::AlwaysIncompatible,
+        "AlwaysCompatible" => Strategy::AlwaysCompatible,
+        "Backward" => Strategy::Backward,
+        "Forward" => Strategy::Forward,
+        "Full" => Strategy::Full,
+        "BackwardTransitive" => Strategy::BackwardTransitive,
+        "ForwardTransitive" => Strategy::ForwardTransitive,
+        "FullTransitive" => Strategy::FullTransitive,
+        _ => return None,
+    })
+}
+
 /// What schemas a topic takes.
 pub fn schema(defaults: &TermDefaults, namespace: &Policies, topic: &TopicPolicies) -> SchemaTerms {
     let strategies = [&topic.schema_compatibility_strategy, &namespace.schema_compatibility_strategy];
-    let strategy = strategies.into_iter().flatten().find_map(|name| Strategy::named(name));
+    let newer = strategies.into_iter().flatten().find_map(|name| Strategy::named(name));
+    let older = namespace.schema_auto_update_compatibility_strategy.as_deref().and_then(older_strategy);
+    let strategy = newer.or(older);
     SchemaTerms {
         strategy: strategy.unwrap_or(defaults.schema.strategy),
         updates_allowed: namespace.is_allow_auto_update_schema.unwrap_or(defaults.schema.updates_allowed),

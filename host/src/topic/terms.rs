@@ -12,6 +12,8 @@ pub struct Terms {
     pub message_ttl: Option<Duration>,
     /// Whether messages that a producer sends again are known.
     pub deduplication: bool,
+    /// How often the numbers of producers are recorded, where that is not left to the broker.
+    pub deduplication_interval: Option<Duration>,
     /// How much may wait for the slowest subscription.
     pub backlog: BacklogQuotas,
     /// Subscriptions that nobody used for so long are deleted.

@@ -71,7 +71,7 @@ impl Topic {
     pub async fn tick(&self) {
         self.ledger().tick().await;
         if let Some(deduplication) = self.deduplication() {
-            deduplication.tick(self.surroundings.clock.now_ms()).await;
+            deduplication.tick(self.surroundings.clock.now_ms(), self.terms().deduplication_interval).await;
         }
     }
 

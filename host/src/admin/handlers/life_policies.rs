@@ -63,6 +63,23 @@ pub(in crate::admin) mod of_namespace {
         write(&state, &params, |policies| policies.deduplication = None).await
     }
 
+    pub(in crate::admin) async fn deduplication_interval(State(state): Shared, params: Params) -> Answer {
+        Ok(json_or_null(read(&state, &params).await?.deduplication_interval))
+    }
+
+    pub(in crate::admin) async fn set_deduplication_interval(
+        State(state): Shared,
+        params: Params,
+        body: Body,
+    ) -> Answer {
+        let seconds = checked_interval(&body)?;
+        write(&state, &params, |policies| policies.deduplication_interval = seconds).await
+    }
+
+    pub(in crate::admin) async fn remove_deduplication_interval(State(state): Shared, params: Params) -> Answer {
+        write(&state, &params, |policies| policies.deduplication_interval = None).await
+    }
+
     pub(in crate::admin) async fn subscription_expiration(State(state): Shared, params: Params) -> Answer {
         Ok(json_or_null(read(&state, &params).await?.subscription_expiration_time_minutes))
     }
@@ -170,6 +187,23 @@ pub(in crate::admin) mod of_topic {
         write(&state, &params, |policies| policies.deduplication = None).await
     }
 
+    pub(in crate::admin) async fn deduplication_interval(State(state): Shared, params: Params) -> Answer {
+        Ok(json_or_null(read(&state, &params).await?.deduplication_interval))
+    }
+
+    pub(in crate::admin) async fn set_deduplication_interval(
+        State(state): Shared,
+        params: Params,
+        body: Body,
+    ) -> Answer {
+        let seconds = checked_interval(&body)?;
+        write(&state, &params, |policies| policies.deduplication_interval = seconds).await
+    }
+
+    pub(in crate::admin) async fn remove_deduplication_interval(State(state): Shared, params: Params) -> Answer {
+        write(&state, &params, |policies| policies.deduplication_interval = None).await
+    }
+
     pub(in crate::admin) async fn inactive_topics(State(state): Shared, params: Params, asked: Asked) -> Answer {
         let own = read(&state, &params).await?;
         if !asked.flag("applied") {
@@ -192,6 +226,15 @@ pub(in crate::admin) mod of_topic {
 fn checked_ttl(seconds: i64) -> Result<i64, AdminError> {
     if seconds < 0 {
         return Err(AdminError::refused("Invalid value for message TTL, message TTL must >= 0"));
+    }
+    Ok(seconds)
+}
+
+/// Seconds; none removes the policy, as the original's tools do it.
+fn checked_interval(body: &Body) -> Result<Option<i64>, AdminError> {
+    let seconds: Option<i64> = body.json()?;
+    if seconds.is_some_and(|seconds| seconds < 0) {
+        return Err(AdminError::refused("interval must be greater than or equal to 0"));
     }
     Ok(seconds)
 }

@@ -7,7 +7,7 @@ use super::{Shared, namespace_policies, topic_policies};
 use crate::admin::answer::{Answer, json, json_or_null};
 use crate::admin::error::AdminError;
 use crate::admin::request::{Asked, Body, Params};
-use crate::namespace::terms::schema;
+use crate::namespace::terms::{older_strategy, schema};
 use crate::schema::Strategy;
 
 /// What the next level decides.
@@ -26,6 +26,18 @@ pub(in crate::admin) mod of_namespace {
     pub(in crate::admin) async fn set_strategy(State(state): Shared, params: Params, body: Body) -> Answer {
         let strategy = checked_strategy(&body)?;
         write(&state, &params, |policies| policies.schema_compatibility_strategy = Some(strategy.clone())).await
+    }
+
+    pub(in crate::admin) async fn older(State(state): Shared, params: Params) -> Answer {
+        Ok(json_or_null(read(&state, &params).await?.schema_auto_update_compatibility_strategy))
+    }
+
+    pub(in crate::admin) async fn set_older(State(state): Shared, params: Params, body: Body) -> Answer {
+        let name: String = body.required("the strategy")?;
+        if older_strategy(&name).is_none() {
+            return Err(AdminError::refused(format!("Unknown strategy `{name}`")));
+        }
+        write(&state, &params, |policies| policies.schema_auto_update_compatibility_strategy = Some(name.clone())).await
     }
 
     pub(in crate::admin) async fn auto_update(State(state): Shared, params: Params) -> Answer {

@@ -119,7 +119,7 @@ pub(in crate::admin) async fn upload(State(state): Shared, params: Params, body:
 pub(in crate::admin) async fn delete(State(state): Shared, params: Params, asked: Asked) -> Answer {
     let (key, schemas) = (key(&params)?, state.topics.schemas());
     let deleted = if asked.flag("force") { schemas.forget(&key).await? } else { schemas.delete(&key).await? };
-    Ok(answer(&json!({ "version": { "version": deleted.ok_or_else(not_found)? } })))
+    Ok(answer(&json!({ "version": deleted.ok_or_else(not_found)? })))
 }
 
 pub(in crate::admin) async fn compatibility(State(state): Shared, params: Params, body: Body) -> Answer {

@@ -26,6 +26,8 @@ async fn policies_are_set_shown_and_removed_on_both_levels() {
         (format!("{NAMESPACE}/messageTTL"), "", json!(30)),
         (format!("{NAMESPACE}/deduplication"), "", json!(true)),
         (format!("{NAMESPACE}/subscriptionExpirationTime"), "", json!(7)),
+        (format!("{NAMESPACE}/deduplicationSnapshotInterval"), "", json!(11)),
+        (format!("{TOPIC}/deduplicationSnapshotInterval"), "", json!(12)),
         (format!("{NAMESPACE}/inactiveTopicPolicies"), "", rule.clone()),
         (format!("{TOPIC}/deduplicationEnabled"), "", json!(false)),
         (format!("{TOPIC}/inactiveTopicPolicies"), "", rule.clone()),
@@ -63,6 +65,8 @@ async fn a_policy_is_in_force_when_its_answer_is_sent() {
     let quota = json!({"limitTime": 60, "policy": "producer_exception"});
     desk.ok("POST", &format!("{TOPIC}/backlogQuota?backlogQuotaType=message_age"), Some(quota)).await;
     assert_eq!(topic.terms().backlog.age.map(|quota| quota.action), Some(QuotaAction::FailProducers));
+    desk.ok("POST", &format!("{NAMESPACE}/deduplicationSnapshotInterval"), Some(json!(6))).await;
+    assert_eq!(topic.terms().deduplication_interval.map(|interval| interval.as_secs()), Some(6));
     desk.ok("POST", &format!("{NAMESPACE}/deduplication"), Some(json!(true))).await;
     let stats = desk.ok("GET", &format!("{TOPIC}/stats"), None).await;
     assert_eq!((&stats["deduplicationStatus"], &stats["backlogQuotaLimitTime"]), (&json!("Enabled"), &json!(60)));
@@ -70,6 +74,10 @@ async fn a_policy_is_in_force_when_its_answer_is_sent() {
     assert_eq!(applied, json!(true));
     let applied = desk.ok("GET", &format!("{TOPIC}/schemaCompatibilityStrategy?applied=true"), None).await;
     assert_eq!(applied, json!("FULL"));
+    desk.ok("PUT", &format!("{NAMESPACE}/schemaAutoUpdateCompatibilityStrategy"), Some(json!("Backward"))).await;
+    let older = desk.ok("GET", &format!("{NAMESPACE}/schemaAutoUpdateCompatibilityStrategy"), None).await;
+    let applied = desk.ok("GET", &format!("{TOPIC}/schemaCompatibilityStrategy?applied=true"), None).await;
+    assert_eq!((older, applied), (json!("Backward"), json!("BACKWARD")));
     let applied = desk.ok("GET", &format!("{TOPIC}/backlogQuotaMap?applied=true"), None).await;
     assert_eq!(applied["destination_storage"]["policy"], json!("producer_request_hold"));
     let applied = desk.ok("GET", &format!("{TOPIC}/inactiveTopicPolicies?applied=true"), None).await;
@@ -97,6 +105,8 @@ async fn what_cannot_be_meant_is_refused() {
         ("POST", format!("{TOPIC}/backlogQuota"), quota(-1, 600), 412),
         ("POST", format!("{NAMESPACE}/backlogQuota?backlogQuotaType=width"), quota(1, 1), 412),
         ("PUT", format!("{NAMESPACE}/schemaCompatibilityStrategy"), json!("SOMETIMES"), 412),
+        ("PUT", format!("{NAMESPACE}/schemaAutoUpdateCompatibilityStrategy"), json!("Sometimes"), 412),
+        ("POST", format!("{NAMESPACE}/deduplicationSnapshotInterval"), json!(-1), 412),
         ("POST", format!("{TOPIC}/messageTTL?messageTTL=x"), json!(null), 412),
         ("POST", "/persistent/public/default/absent/deduplicationEnabled".to_owned(), json!(true), 404),
     ];
@@ -160,7 +170,7 @@ async fn schemas_are_uploaded_looked_at_and_deleted() {
     desk.ok("POST", &format!("{SCHEMAS}/schema"), body(&breaking)).await;
 
     let deleted = desk.ok("DELETE", &format!("{SCHEMAS}/schema"), None).await;
-    assert_eq!(deleted, json!({"version": {"version": 3}}));
+    assert_eq!(deleted, json!({"version": 3}));
     assert_eq!(refused(&desk, "GET", &format!("{SCHEMAS}/schema"), None).await.0, 404);
     assert_eq!(desk.ok("GET", &format!("{SCHEMAS}/schema/0"), None).await["data"], json!(first));
     desk.ok("DELETE", &format!("{SCHEMAS}/schema?force=true"), None).await;

@@ -10,6 +10,7 @@ mod sequences;
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
 
 pub(super) use sequences::{Numbers, Verdict};
 
@@ -148,13 +149,14 @@ impl Deduplication {
         }
     }
 
-    /// What the clock does: forgets producers that are long gone, records what was not for a while.
-    pub(super) async fn tick(&self, now_ms: u64) {
+    /// What the clock does: forgets producers that are long gone, records what was not for `interval`.
+    pub(super) async fn tick(&self, now_ms: u64, interval: Option<Duration>) {
+        let interval = interval.unwrap_or(self.settings.record_interval);
         let is_due = {
             let mut state = self.lock();
             let before_ms = now_ms.saturating_sub(self.settings.producer_gone_max.as_millis() as u64);
             state.sequences.forget(before_ms, self.settings.producers_max);
-            now_ms.saturating_sub(state.recorded_ms) >= self.settings.record_interval.as_millis() as u64
+            now_ms.saturating_sub(state.recorded_ms) >= interval.as_millis() as u64
         };
         if is_due {
             self.record(now_ms).await;
