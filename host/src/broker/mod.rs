@@ -467,3 +467,14 @@ async fn try_driver(plugins: &dyn DriverLookup, driver: &str, settings: &DriverS
         tracing::error!(%error, "the offload driver does not reach its store; offloads end in error until it does");
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn without_a_word_in_the_file_drivers_apart_get_what_the_host_gives_them() {
+        let (config, _) = Config::from_sources(&[]).unwrap();
+        assert_eq!(isolation_settings(&config).environment, IsolationSettings::default().environment);
+    }
+}

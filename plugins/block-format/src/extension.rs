@@ -8,6 +8,9 @@
 //! There is one running CRC32C for each line of the index's table: of all bytes of the data object up to the end of that
 //! line's granule. With its predecessor it proves the granule alone, and the last one is that of the whole object.
 //!
+//! It stands behind the table. Where the table has one line, which says nothing, it stands before it, as the last custom
+//! property of the ledger's metadata ([`PROPERTY_HEAD`]): so the index of a short ledger is as long as the original's.
+//!
 //! An object that begins or ends an extension of this version must hold a sound one; another version is ignored as a whole.
 //!
 //! Format: docs/formats/extension.md.
@@ -29,6 +32,14 @@ const LENGTH_BYTES: usize = 4;
 /// Checksum, length and mark at the end.
 const FOOTER_BYTES: usize = CRC_BYTES + LENGTH_BYTES + MARK_BYTES;
 
+/// Bytes of an extension with one checksum.
+const ONE_CRC_BYTES: usize = CRCS_AT + CRC_BYTES + FOOTER_BYTES;
+/// What makes an extension with one checksum a custom property of BookKeeper's `LedgerMetadataFormat`: field 11 of 74 bytes, a
+/// message of field 1, the name of 18 bytes, and field 2, the value of 52. Protobuf allows to append it to an encoded message.
+const PROPERTY_HEAD: &[u8; 24] = b"\x5a\x4a\x0a\x12LongshoreChecksums\x12\x34";
+const PROPERTY_BYTES: usize = PROPERTY_HEAD.len() + ONE_CRC_BYTES;
+const _: () = assert!(ONE_CRC_BYTES == 52 && PROPERTY_BYTES == 76, "the lengths that the property's head says");
+
 /// An extension's content.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Extension {
@@ -46,12 +57,25 @@ impl Extension {
         self.running_crcs.last().copied().unwrap_or(0)
     }
 
+    /// Whether it stands in the ledger's metadata.
+    pub(crate) fn is_property(&self) -> bool {
+        self.running_crcs.len() == 1
+    }
+
+    /// What it takes in the index object.
     pub(crate) fn encoded_bytes(&self) -> usize {
+        if self.is_property() { PROPERTY_BYTES } else { self.value_bytes() }
+    }
+
+    fn value_bytes(&self) -> usize {
         CRCS_AT + self.running_crcs.len() * CRC_BYTES + FOOTER_BYTES
     }
 
     /// Appends to `object`, the index object so far.
     pub(crate) fn append_to(&self, object: &mut Vec<u8>) {
+        if self.is_property() {
+            object.extend_from_slice(PROPERTY_HEAD);
+        }
         object.extend_from_slice(HEAD_NAME);
         object.push(VERSION);
         object.extend_from_slice(&self.ledger_id.to_be_bytes());
@@ -60,10 +84,21 @@ impl Extension {
             object.extend_from_slice(&crc.to_be_bytes());
         }
         object.extend_from_slice(&crc32c::crc32c(object).to_be_bytes());
-        object.extend_from_slice(&(self.encoded_bytes() as u32).to_be_bytes());
+        object.extend_from_slice(&(self.value_bytes() as u32).to_be_bytes());
         object.extend_from_slice(END_NAME);
         object.push(VERSION);
     }
+}
+
+/// Reads the extension that is the last property of metadata: `before_table` is `object` up to its table of one line. Beside it
+/// is said where the property begins. `None` where there is none that is known here.
+///
+/// # Errors
+/// `Corrupt` with the offset.
+pub(crate) fn decode_property(object: &str, before_table: &[u8]) -> Result<Option<(usize, Extension)>> {
+    let Some(begins) = before_table.len().checked_sub(PROPERTY_BYTES) else { return Ok(None) };
+    let extension = decode(object, before_table, begins + PROPERTY_HEAD.len(), 1)?;
+    Ok(extension.map(|extension| (begins, extension)))
 }
 
 /// Reads the extension of `object`, whose table has `entry_count` lines and ends at `table_end`; `None` where it has none

@@ -5,6 +5,8 @@
 //! | number of entries n i32 | length of the metadata m i32 | m bytes metadata | n index entries | extension
 //! index entry := first entry id i64 | part id i32 | offset i64
 //! ```
+//! Where n is 1 the extension is the last property of the metadata.
+//!
 //! An index entry leads to `offset` + 128: the original writes one for each block, with the offset of the block's header. A
 //! further entry into the middle of a block has the block's part id and the position of an entry's head less 128, which old
 //! readers follow as well. A *granule* is what lies between what two neighbours lead to, a block's header included.
@@ -121,9 +123,13 @@ impl Index {
     /// # Errors
     /// `OutOfBounds` where the table is longer than the format's 31 bits.
     pub fn encode(&self) -> Result<Vec<u8>> {
-        let table_end = METADATA_AT + self.metadata_bytes.len() + self.entries.len() * ENTRY_BYTES;
-        let extension_bytes = self.extension.as_ref().map_or(0, Extension::encoded_bytes);
-        let object_bytes = table_end + extension_bytes;
+        let (in_metadata, behind_table) = match &self.extension {
+            Some(extension) if extension.is_property() => (Some(extension), None),
+            extension => (None, extension.as_ref()),
+        };
+        let metadata_bytes = self.metadata_bytes.len() + in_metadata.map_or(0, Extension::encoded_bytes);
+        let table_end = METADATA_AT + metadata_bytes + self.entries.len() * ENTRY_BYTES;
+        let object_bytes = table_end + behind_table.map_or(0, Extension::encoded_bytes);
         let object_length = i32::try_from(object_bytes).map_err(|_| Error::OutOfBounds {
             what: "the index object's length",
             value: object_bytes as u64,
@@ -135,14 +141,17 @@ impl Index {
         bytes.extend_from_slice(&self.data_bytes.to_be_bytes());
         bytes.extend_from_slice(&HEADER_BYTES.to_be_bytes());
         bytes.extend_from_slice(&(self.entries.len() as i32).to_be_bytes());
-        bytes.extend_from_slice(&(self.metadata_bytes.len() as i32).to_be_bytes());
+        bytes.extend_from_slice(&(metadata_bytes as i32).to_be_bytes());
         bytes.extend_from_slice(&self.metadata_bytes);
+        if let Some(extension) = in_metadata {
+            extension.append_to(&mut bytes);
+        }
         for entry in &self.entries {
             bytes.extend_from_slice(&entry.first_entry_id.to_be_bytes());
             bytes.extend_from_slice(&entry.part_id.to_be_bytes());
             bytes.extend_from_slice(&entry.offset.to_be_bytes());
         }
-        if let Some(extension) = &self.extension {
+        if let Some(extension) = behind_table {
             extension.append_to(&mut bytes);
         }
         Ok(bytes)
@@ -183,12 +192,21 @@ impl Index {
         }
         let entry_count = fields.i32(ENTRY_COUNT_AT)?;
         let metadata_length = fields.i32(METADATA_LENGTH_AT)?;
-        let metadata_bytes = fields.slice(METADATA_AT, metadata_length)?;
-        let metadata = decode_metadata(object, expected.unwrap_or(0), metadata_bytes)?;
+        fields.slice(METADATA_AT, metadata_length)?;
         let table_at = METADATA_AT + metadata_length;
         // No number of 31 bits makes this overflow where a length has 64.
         let table = fields.slice(table_at, entry_count * ENTRY_BYTES)?;
-        let extension = extension::decode(object, bytes, table_at + table.len(), entry_count)?;
+        let property = if entry_count == 1 {
+            fields.check_only_line(table_at, extension::decode_property(object, &bytes[..table_at])?)?
+        } else {
+            None
+        };
+        let (metadata_end, extension) = match property {
+            Some((begins, extension)) => (begins, Some(extension)),
+            None => (table_at, extension::decode(object, bytes, table_at + table.len(), entry_count)?),
+        };
+        let metadata_bytes = bytes.get(METADATA_AT..metadata_end).unwrap_or_default();
+        let metadata = decode_metadata(object, expected.unwrap_or(0), metadata_bytes)?;
         let table = Table { object, table_at, data_bytes, ledger_entries: metadata.entry_count };
         let entries = table.decode(table_bytes(bytes, table_at, entry_count), extension.is_some())?;
         let ledger_id = extension.as_ref().map_or(metadata.ledger_id, |it| it.ledger_id);
@@ -309,6 +327,17 @@ impl<'a> Fields<'a> {
             }
             _ => Err(Error::corrupt(self.object, 0, "an index begins with de47de47")),
         }
+    }
+
+    /// The checksum of a `property` ends before the table, of which only this one line can come.
+    fn check_only_line<T>(&self, at: usize, property: Option<T>) -> Result<Option<T>> {
+        let only = IndexEntry { first_entry_id: 0, part_id: 1, offset: 0 };
+        let behind = self.bytes.get(at..).unwrap_or_default();
+        if property.is_some() && (behind.len() != ENTRY_BYTES || decode_entry(behind) != Some(only)) {
+            let problem = "one line should be here, of entry 0 in part 1 at 0, and then the object's end";
+            return Err(Error::corrupt(self.object, at as u64, problem));
+        }
+        Ok(property)
     }
 
     fn slice(&self, at: usize, len: usize) -> Result<&'a [u8]> {

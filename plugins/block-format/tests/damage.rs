@@ -10,7 +10,7 @@ use block_format::{
     Error, Index, IndexForm, MemoryObject, StoredCopy, WalkError, WriteOptions, encode_copy, layout::BLOCK_BYTES_MIN,
 };
 use bytes::Bytes;
-use longshore_plugin_api::LedgerReader;
+use longshore_plugin_api::{LedgerMetadata, LedgerReader};
 use uuid::Uuid;
 
 const FORMS: [IndexForm; 3] = [IndexForm::Sparse, IndexForm::Dense, IndexForm::Checked];
@@ -51,6 +51,11 @@ fn read(ledger_id: u64, data: &[u8], index: &[u8]) -> Result<Vec<Bytes>, Error> 
 
 fn small_options(index: IndexForm) -> WriteOptions {
     WriteOptions { block_bytes_max: 600, granule_bytes: 200, index }
+}
+
+/// All of a small ledger in one granule: the extension is a property of its metadata.
+fn one_granule() -> WriteOptions {
+    WriteOptions { block_bytes_max: 64 << 10, granule_bytes: 64 << 10, index: IndexForm::Checked }
 }
 
 fn small_ledger() -> Vec<Bytes> {
@@ -103,30 +108,51 @@ fn granules_cover_the_object_and_begin_with_their_entries() {
 
 #[test]
 fn with_checksums_each_flipped_byte_and_each_cut_is_an_error() {
-    let payloads = small_ledger();
-    let (data, index) = write(&payloads, small_options(IndexForm::Checked));
+    for options in [small_options(IndexForm::Checked), one_granule()] {
+        let (data, index) = write(&small_ledger(), options);
+        each_damage_is_an_error(&data, &index);
+    }
+}
+
+fn each_damage_is_an_error(data: &[u8], index: &[u8]) {
     for mask in [0x01, 0x80, 0xff] {
         for at in 0..data.len() {
-            let mut damaged = data.clone();
+            let mut damaged = data.to_vec();
             damaged[at] ^= mask;
-            let error = read(LEDGER_ID, &damaged, &index).expect_err("a flipped byte of the data object");
+            let error = read(LEDGER_ID, &damaged, index).expect_err("a flipped byte of the data object");
             assert!(matches!(error, Error::Corrupt { .. }), "byte {at}: {error}");
         }
         for at in 0..index.len() {
-            let mut damaged = index.clone();
+            let mut damaged = index.to_vec();
             damaged[at] ^= mask;
-            let error = read(LEDGER_ID, &data, &damaged).expect_err("a flipped byte of the index");
+            let error = read(LEDGER_ID, data, &damaged).expect_err("a flipped byte of the index");
             assert!(matches!(error, Error::Corrupt { .. } | Error::Unsupported { .. }), "byte {at}: {error}");
         }
     }
     for len in 0..data.len() {
-        assert!(read(LEDGER_ID, &data[..len], &index).is_err(), "data cut at {len}");
+        assert!(read(LEDGER_ID, &data[..len], index).is_err(), "data cut at {len}");
     }
     for len in 0..index.len() {
-        assert!(read(LEDGER_ID, &data, &index[..len]).is_err(), "index cut at {len}");
+        assert!(read(LEDGER_ID, data, &index[..len]).is_err(), "index cut at {len}");
     }
     let longer: Vec<u8> = data.iter().copied().chain([0]).collect();
-    assert!(read(LEDGER_ID, &longer, &index).is_err());
+    assert!(read(LEDGER_ID, &longer, index).is_err());
+    let longer: Vec<u8> = index.iter().copied().chain([0]).collect();
+    assert!(read(LEDGER_ID, data, &longer).is_err());
+}
+
+#[test]
+fn the_checksum_of_one_granule_is_a_property_of_the_metadata() {
+    let payloads = small_ledger();
+    let (data, index) = write(&payloads, one_granule());
+    let metadata_length = i32::from_be_bytes(index[28..32].try_into().unwrap()) as usize;
+    assert_eq!((blocks(&index), index.len()), (1, 32 + metadata_length + 20), "nothing stands behind the table");
+    let as_others_read_it = LedgerMetadata::from_bookkeeper_bytes(LEDGER_ID, &index[32..32 + metadata_length]).unwrap();
+    let (name, value) = as_others_read_it.custom.last().unwrap();
+    assert_eq!((name.as_str(), &value[..7]), ("LongshoreChecksums", &b"LSHXHED"[..]));
+    let ours = Index::decode("index", LEDGER_ID, &index).unwrap();
+    assert_eq!(ours.extension().unwrap().data_crc(), crc32c::crc32c(&data));
+    assert!(ours.metadata().custom.iter().all(|(name, _)| name != "LongshoreChecksums"));
 }
 
 #[test]
@@ -156,8 +182,10 @@ fn damage_names_its_granule_and_costs_no_other() {
 /// The original's objects, and ours in each form.
 fn sound_objects() -> Vec<(u64, Vec<u8>, Vec<u8>)> {
     let mut objects: Vec<_> = FORMS
-        .map(|form| write(&small_ledger(), small_options(form)))
+        .map(small_options)
         .into_iter()
+        .chain([one_granule()])
+        .map(|options| write(&small_ledger(), options))
         .map(|(data, index)| (LEDGER_ID, data, index))
         .collect();
     let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures/pulsar-4.0.6");
@@ -233,12 +261,15 @@ fn foreign_bytes_behind_the_table_are_ignored() {
 #[test]
 fn an_extension_of_another_version_is_ignored_as_a_whole() {
     let payloads = small_ledger();
-    let (data, mut index) = write(&payloads, small_options(IndexForm::Checked));
-    let head = index.windows(7).position(|window| window == b"LSHXHED").unwrap();
-    let end = index.len() - 1;
-    (index[head + 7], index[end]) = (2, 2);
-    assert!(Index::decode("index", LEDGER_ID, &index).unwrap().extension().is_none());
-    assert!(read(LEDGER_ID, &data, &index).unwrap() == payloads);
+    for options in [small_options(IndexForm::Checked), one_granule()] {
+        let (data, mut index) = write(&payloads, options);
+        for mark in [b"LSHXHED", b"LSHXEND"] {
+            let at = index.windows(7).position(|window| window == mark).unwrap();
+            index[at + 7] = 2;
+        }
+        assert!(Index::decode("index", LEDGER_ID, &index).unwrap().extension().is_none());
+        assert!(read(LEDGER_ID, &data, &index).unwrap() == payloads);
+    }
 }
 
 #[test]

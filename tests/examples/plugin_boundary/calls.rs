@@ -7,9 +7,10 @@ use std::time::Instant;
 
 use anyhow::{Context, Result};
 use bytes::Bytes;
-use futures_util::future::join_all;
+use futures_util::future::{BoxFuture, join_all};
 use longshore::plugin::PluginHost;
 use longshore::storage::{DriverLookup, OffloadDriver, ReadHandle};
+use longshore_plugin_api::abi::FfiCall;
 
 use crate::in_process::{Describe, InProcess};
 use crate::{FILE, ROUNDS, Row, cpu_ns, median, mode, stored};
@@ -75,13 +76,29 @@ async fn both(
     Ok((source, host.driver("misbehaving", &mode(how)).await?.open(&target).await?))
 }
 
+type ReadyHere = fn(u64) -> BoxFuture<'static, u64>;
+type ReadyAcross = extern "C" fn(u64) -> FfiCall<u64>;
+
+extern "C" fn ready(value: u64) -> FfiCall<u64> {
+    FfiCall::new(async move { Ok(value).into() })
+}
+
+/// The form in which the ABI passes futures, without a rule of the host: made behind a pointer, polled once, dropped.
+async fn ready_future() -> Result<Row> {
+    let near: ReadyHere = black_box(|value| Box::pin(async move { value }));
+    let far: ReadyAcross = black_box(ready);
+    let here = inline_ns(2_000_000, || near(black_box(7))).await?;
+    let across = inline_ns(2_000_000, || far(black_box(7))).await?;
+    Ok(Row::new("a future that is ready, in the ABI's form", Some(here), across, "ns").at_most(100.0))
+}
+
 /// Calls that nobody has to wait for.
 pub(crate) async fn inline(host: &PluginHost) -> Result<Vec<Row>> {
     let library = host.library(FILE).context("the plugin was not loaded")?;
     let describe: Box<dyn Describe> = black_box(Box::new(InProcess(Vec::new())));
     let here = sync_ns(10_000_000, || _ = black_box(describe.describe()))?;
     let across = sync_ns(10_000_000, || _ = black_box(library.describe()))?;
-    let mut rows = vec![Row::new("sync call", Some(here), across, "ns").at_most(10.0)];
+    let mut rows = vec![Row::new("sync call", Some(here), across, "ns").at_most(10.0), ready_future().await?];
 
     let (near, far) = both(host, vec![Bytes::from(vec![7; PAYLOAD_BYTES])], "inline-quick").await?;
     let (here, there) = (near.read(0, 0, u64::MAX).await?, far.read(0, 0, u64::MAX).await?);
