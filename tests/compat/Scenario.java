@@ -43,7 +43,8 @@ public class Scenario {
     Scenario(String serviceUrl, String webUrl) throws Exception {
         this.serviceUrl = serviceUrl;
         this.webUrl = webUrl;
-        this.client = PulsarClient.builder().serviceUrl(serviceUrl).build();
+        // How long a producer that is refused for a while tries again.
+        this.client = PulsarClient.builder().serviceUrl(serviceUrl).operationTimeout(10, TimeUnit.SECONDS).build();
     }
 
     public static void main(String[] arguments) throws Exception {
