@@ -10,7 +10,7 @@
 //! - **A plugin is replaced**: `broker::offloaders` asks for a look at the folder, `plugin::lookout` settles what follows.
 //!
 //! Who owns what in the data folder: [`ledger`] the folder `ledgers/`, [`metadata`] the file `metadata/longshore.redb`; every
-//! record in it has one owner ([`managed_ledger::keys`], [`namespace`], [`broker`]). Nobody else writes there.
+//! record in it has one owner ([`managed_ledger::keys`], [`namespace`], [`schema`], [`broker`]). Nobody else writes there.
 
 pub mod access;
 pub mod admin;
@@ -27,6 +27,7 @@ pub mod namespace;
 pub mod offload;
 pub mod plugin;
 pub mod protocol;
+pub mod schema;
 pub mod storage;
 pub mod topic;
 pub mod trace;

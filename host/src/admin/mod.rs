@@ -167,6 +167,7 @@ impl AdminState {
     async fn refresh_where(&self, concerns: impl Fn(&TopicName) -> bool) -> Result<(), AdminError> {
         for topic in self.topics.loaded().iter().filter(|topic| concerns(topic.name())) {
             topic.ledger().update_settings(self.namespaces.settings(topic.name()).await?);
+            self.topics.put_in_force(topic).await?;
         }
         Ok(())
     }

@@ -12,8 +12,8 @@ use super::answer::json;
 use super::error::AdminError;
 use super::guard::guard;
 use super::handlers::{
-    brokers, internals, messages, namespace_policies, namespaces, offload, permissions, subscriptions, tenants,
-    topic_policies, topics,
+    brokers, internals, life_policies, messages, namespace_policies, namespaces, offload, permissions, schema_policies,
+    schemas, subscriptions, tenants, topic_policies, topics,
 };
 use super::request::Params;
 use super::{AdminState, metrics};
@@ -27,7 +27,8 @@ pub fn router(state: Arc<AdminState>) -> Router {
         .nest("/namespaces", all_namespaces())
         .nest("/brokers", broker())
         .nest("/persistent/{tenant}/{namespace}", persistent())
-        .nest("/non-persistent/{tenant}/{namespace}", non_persistent());
+        .nest("/non-persistent/{tenant}/{namespace}", non_persistent())
+        .nest("/schemas/{tenant}/{namespace}/{topic}", schemas_of_topic());
     Router::new()
         .nest("/admin/v2", admin)
         .route("/lookup/v2/topic/{domain}/{tenant}/{namespace}/{topic}", get(brokers::lookup))
@@ -90,13 +91,42 @@ fn policies_of_namespace() -> Routes {
         .route("/offloadPolicies", get(on::offload_policies).post(on::set_offload_policies))
         .route("/removeOffloadPolicies", delete(on::remove_offload_policies))
         .route("/persistence", get(on::persistence).post(on::set_persistence).delete(on::remove_persistence))
-        .route("/messageTTL", get(on::message_ttl).post(on::set_message_ttl).delete(on::remove_message_ttl))
         .route(
             "/autoTopicCreation",
             get(on::auto_topic_creation).post(on::set_auto_topic_creation).delete(on::remove_auto_topic_creation),
         )
+        .merge(life_of_namespace())
+        .merge(schemas_of_namespace())
+}
+
+fn life_of_namespace() -> Routes {
+    use life_policies::of_namespace as on;
+    let expiration = get(on::subscription_expiration).post(on::set_subscription_expiration);
+    Router::new()
+        .route("/messageTTL", get(on::message_ttl).post(on::set_message_ttl).delete(on::remove_message_ttl))
         .route("/backlogQuotaMap", get(on::backlog_quotas))
         .route("/backlogQuota", post(on::set_backlog_quota).delete(on::remove_backlog_quota))
+        .route("/deduplication", get(on::deduplication).post(on::set_deduplication).delete(on::remove_deduplication))
+        .route(
+            "/deduplicationSnapshotInterval",
+            get(on::deduplication_interval)
+                .post(on::set_deduplication_interval)
+                .delete(on::remove_deduplication_interval),
+        )
+        .route("/subscriptionExpirationTime", expiration.delete(on::remove_subscription_expiration))
+        .route(
+            "/inactiveTopicPolicies",
+            get(on::inactive_topics).post(on::set_inactive_topics).delete(on::remove_inactive_topics),
+        )
+}
+
+fn schemas_of_namespace() -> Routes {
+    use schema_policies::of_namespace as on;
+    Router::new()
+        .route("/schemaCompatibilityStrategy", get(on::strategy).put(on::set_strategy))
+        .route("/schemaAutoUpdateCompatibilityStrategy", get(on::older).put(on::set_older))
+        .route("/isAllowAutoUpdateSchema", get(on::auto_update).post(on::set_auto_update))
+        .route("/schemaValidationEnforced", get(on::validation).post(on::set_validation))
 }
 
 fn persistent() -> Routes {
@@ -104,7 +134,7 @@ fn persistent() -> Routes {
         .route("/", get(topics::list))
         .route("/partitioned", get(topics::list_partitioned))
         .route("/{topic}", put(topics::create).delete(topics::delete))
-        .nest("/{topic}", one_topic().merge(one_subscription()).merge(policies_of_topic()))
+        .nest("/{topic}", one_topic().merge(one_subscription()).merge(policies_of_topic()).merge(life_of_topic()))
 }
 
 fn one_topic() -> Routes {
@@ -140,6 +170,9 @@ fn one_subscription() -> Routes {
         .route("/subscription/{subscription}/resetcursor", post(subscriptions::reset_to_message))
         .route("/subscription/{subscription}/resetcursor/{time}", post(subscriptions::reset_to_time))
         .route("/subscription/{subscription}/position/{count}", get(subscriptions::peek))
+        .route("/subscription/{subscription}/expireMessages", post(subscriptions::expire_through))
+        .route("/subscription/{subscription}/expireMessages/{seconds}", post(subscriptions::expire_older))
+        .route("/all_subscription/expireMessages/{seconds}", post(subscriptions::expire_all_older))
 }
 
 fn policies_of_topic() -> Routes {
@@ -148,6 +181,44 @@ fn policies_of_topic() -> Routes {
         "/offloadPolicies",
         get(on::offload_policies).post(on::set_offload_policies).delete(on::remove_offload_policies),
     )
+}
+
+fn life_of_topic() -> Routes {
+    use life_policies::of_topic as on;
+    use schema_policies::of_topic as schema;
+    Router::new()
+        .route("/messageTTL", get(on::message_ttl).post(on::set_message_ttl).delete(on::remove_message_ttl))
+        .route("/backlogQuotaMap", get(on::backlog_quotas))
+        .route("/backlogQuota", post(on::set_backlog_quota).delete(on::remove_backlog_quota))
+        .route(
+            "/deduplicationEnabled",
+            get(on::deduplication).post(on::set_deduplication).delete(on::remove_deduplication),
+        )
+        .route(
+            "/inactiveTopicPolicies",
+            get(on::inactive_topics).post(on::set_inactive_topics).delete(on::remove_inactive_topics),
+        )
+        .route(
+            "/deduplicationSnapshotInterval",
+            get(on::deduplication_interval)
+                .post(on::set_deduplication_interval)
+                .delete(on::remove_deduplication_interval),
+        )
+        .route(
+            "/schemaCompatibilityStrategy",
+            get(schema::strategy).put(schema::set_strategy).delete(schema::remove_strategy),
+        )
+        .route("/schemaValidationEnforced", get(schema::validation).post(schema::set_validation))
+}
+
+fn schemas_of_topic() -> Routes {
+    Router::new()
+        .route("/schema", get(schemas::newest).post(schemas::upload).delete(schemas::delete))
+        .route("/schema/{version}", get(schemas::version))
+        .route("/schemas", get(schemas::all))
+        .route("/metadata", get(schemas::metadata))
+        .route("/compatibility", post(schemas::compatibility))
+        .route("/version", post(schemas::find))
 }
 
 /// No topic of this domain exists here.

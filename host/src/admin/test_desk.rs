@@ -23,6 +23,7 @@ use crate::metadata::memory::MemoryMetadataStore;
 use crate::metadata::{Expect, MetadataStore};
 use crate::namespace::Namespaces;
 use crate::offload::{OffloadSettings, Offloads, VerifyMode};
+use crate::schema::Schemas;
 use crate::storage::{
     DriverError, DriverErrorKind, DriverLookup, DriverOrigin, DriverSettings, Entry, LedgerId, LedgerMetadata,
     OffloadDriver, ReadError, ReadHandle, ScanPage, ScanRequest, ScannedLedger, StoredLedger, SystemClock,
@@ -109,7 +110,9 @@ impl Desk {
         }));
         let namespaces = Arc::new(Namespaces::open(metadata.clone(), &config).await.unwrap());
         let ledgers = Ledgers { managed: managed.clone(), namespaces: namespaces.clone(), offloads: offloads.clone() };
-        let topics = Topics::new(Arc::new(ledgers), namespaces.clone(), TopicSettings::default(), clock.clone());
+        let schemas = Arc::new(Schemas::new(metadata.clone()));
+        let settings = TopicSettings::default();
+        let topics = Topics::new(Arc::new(ledgers), namespaces.clone(), settings, clock.clone(), schemas);
         let access = Access::new(&config, namespaces.clone()).unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let web_address = listener.local_addr().unwrap().to_string();

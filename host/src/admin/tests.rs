@@ -1,6 +1,8 @@
 //! Requests over HTTP against a whole server. Where the original's answer was recorded (tests/fixtures/admin), the very
 //! request is sent and the whole answer compared, but for times, random ids and what another broker counts otherwise.
 
+mod life;
+
 use std::path::PathBuf;
 
 use serde_json::{Value, json};

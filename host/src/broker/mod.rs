@@ -38,7 +38,9 @@ use crate::plugin::admission::AdmissionSettings;
 use crate::plugin::isolation::{Isolation, IsolationSettings};
 use crate::plugin::{Pin, Pins, PluginHost, PluginSettings, PluginState};
 use crate::protocol::{self, ProtocolSettings};
+use crate::schema::Schemas;
 use crate::storage::{Clock, DriverLookup, DriverSettings, SystemClock};
+use crate::topic::settings::DeduplicationSettings;
 use crate::topic::{TopicSettings, Topics};
 
 use offloaders::LiveOffloaders;
@@ -122,7 +124,8 @@ impl Broker {
             config.offload_on_topic_load,
         ));
         let settings = topic_settings(&config, next_instance(&*metadata).await?);
-        let topics = Topics::new(ledgers, namespaces.clone(), settings, clock.clone());
+        let schemas = Arc::new(Schemas::new(metadata.clone()));
+        let topics = Topics::new(ledgers, namespaces.clone(), settings, clock.clone(), schemas);
 
         let access = Arc::new(Access::new(&config, namespaces.clone())?);
         let advertised = Advertised::new(&config, protocol_address, admin_address, &over_tls);
@@ -483,6 +486,12 @@ fn topic_settings(config: &Config, instance: u64) -> TopicSettings {
         unacked_per_consumer_max: config.unacked_messages_per_consumer_max,
         auto_subscription_creation: config.allow_auto_subscription_creation,
         producer_name_prefix: format!("{}-{instance}", config.cluster_name),
+        deduplication: DeduplicationSettings {
+            producers_max: config.deduplication_producers_max as usize,
+            entries_interval: config.deduplication_entries_interval,
+            record_interval: Duration::from_secs(config.deduplication_record_seconds),
+            producer_gone_max: Duration::from_secs(config.deduplication_producer_minutes * 60),
+        },
         ..TopicSettings::default()
     }
 }

@@ -1,5 +1,5 @@
-//! What the broker does by the clock and by itself: ticks of managed ledgers, trims, rates, automatic offloads, deletion of
-//! topics that nobody uses. Each is a loop that ends with the broker.
+//! What the broker does by the clock and by itself: ticks of managed ledgers, trims, rates, automatic offloads, expiry of
+//! messages and subscriptions, quotas of backlogs, deletion of topics that nobody uses. Each is a loop that ends with the broker.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -41,17 +41,24 @@ impl Periodic {
         tasks.spawn(every(trim, stop.clone(), this.clone(), |this| async move { this.trim().await }));
         let rates = seconds(config.ledger_stats_seconds);
         tasks.spawn(this.clone().rates(rates, stop.clone()));
-        if config.delete_inactive_topics {
-            let check = seconds(config.delete_inactive_topics_check_seconds);
-            tasks.spawn(every(check, stop.clone(), this.clone(), |this| async move { this.delete_inactive().await }));
+        let ttl = seconds(config.message_expiry_check_minutes * 60);
+        tasks.spawn(every(ttl, stop.clone(), this.clone(), |this| async move { this.expire_messages().await }));
+        if config.backlog_quota_check {
+            let quotas = seconds(config.backlog_quota_check_seconds);
+            tasks.spawn(every(quotas, stop.clone(), this.clone(), |this| async move { this.keep_quotas().await }));
         }
+        let expiry = seconds(config.subscription_expiry_check_minutes * 60);
+        tasks.spawn(every(expiry, stop.clone(), this.clone(), |this| async move { this.expire_subscriptions().await }));
+        // A namespace may ask for it where the broker does not.
+        let inactive = seconds(config.delete_inactive_topics_check_seconds);
+        tasks.spawn(every(inactive, stop.clone(), this.clone(), |this| async move { this.delete_inactive().await }));
         tasks.spawn(this.clone().offload_closed(closed_ledgers, stop.clone()));
         tasks.spawn(this.finish_removals(stop.clone()));
     }
 
     async fn tick(&self) {
         for topic in self.topics.loaded() {
-            topic.ledger().tick().await;
+            topic.tick().await;
         }
     }
 
@@ -93,15 +100,29 @@ impl Periodic {
         }
     }
 
-    /// Deletes topics without clients, subscriptions and entries, never under a running offload.
+    async fn expire_messages(&self) {
+        for topic in self.topics.loaded() {
+            topic.expire_messages().await;
+        }
+    }
+
+    async fn keep_quotas(&self) {
+        for topic in self.topics.loaded() {
+            topic.keep_backlog_quotas().await;
+        }
+    }
+
+    async fn expire_subscriptions(&self) {
+        for topic in self.topics.loaded() {
+            topic.expire_subscriptions().await;
+        }
+    }
+
+    /// Deletes topics that their terms give up, never under a running offload.
     async fn delete_inactive(&self) {
         for topic in self.topics.loaded() {
-            let ledger = topic.ledger();
-            let is_unused = topic.client_count() == 0
-                && ledger.cursors().is_empty()
-                && ledger.snapshot().entry_count == 0
-                && !self.offloads.is_running(ledger);
-            if is_unused && let Err(error) = self.topics.delete(topic.name(), false).await {
+            let is_unused = topic.is_abandoned() && !self.offloads.is_running(topic.ledger());
+            if is_unused && let Err(error) = self.topics.delete_abandoned(topic.name()).await {
                 tracing::debug!(topic = %topic.name(), %error, "an unused topic was not deleted");
             }
         }

@@ -73,6 +73,25 @@ macro_rules! settings {
 const ISOLATION_ENVIRONMENT: &str = "PATH,HOME,USER,LANG,LC_*,TZ,TMPDIR,RUST_BACKTRACE,SSL_CERT_*,*_PROXY,*_proxy,AWS_*,AZURE_*,\
     GOOGLE_*,GCE_*,CLOUDSDK_*,ALIBABA_*,ALIYUN_*,OSS_*,ACCESS_KEY_ID,ACCESS_KEY_SECRET,HADOOP_*,JAVA_HOME,KRB5*";
 
+/// When an unused topic goes.
+const INACTIVE_MODES: &[&str] = &["delete-when-no-subscriptions", "delete-when-subscriptions-caught-up"];
+
+/// What happens when too much waits.
+const QUOTA_POLICIES: &[&str] = &["producer-request-hold", "producer-exception", "consumer-backlog-eviction"];
+
+/// What a new schema must stand up to; `undefined` is the original's word for its default.
+const STRATEGIES: &[&str] = &[
+    "undefined",
+    "always-incompatible",
+    "always-compatible",
+    "backward",
+    "forward",
+    "full",
+    "backward-transitive",
+    "forward-transitive",
+    "full-transitive",
+];
+
 /// The largest 32-bit number, which Pulsar's own fields end at.
 const INT_MAX: i64 = i32::MAX as i64;
 
@@ -387,15 +406,71 @@ settings! {
         default_partition_count: u64 = Key::number("defaultNumPartitions", "1", "partitions", 1, 10_000);
         /// Whether a subscription is made for a consumer that asks for one that does not exist.
         allow_auto_subscription_creation: bool = Key::flag("allowAutoSubscriptionCreation", "true");
-        /// Whether a topic without clients, subscriptions and retained messages is deleted.
+        /// Whether a topic that nobody uses is deleted; retention by time keeps it.
         delete_inactive_topics: bool = Key::flag("brokerDeleteInactiveTopicsEnabled", "true").shipped("false");
         /// How often such topics are looked for.
         delete_inactive_topics_check_seconds: u64 =
             Key::number("brokerDeleteInactiveTopicsFrequencySeconds", "60", "seconds", 1, INT_MAX);
+        /// Whether a topic keeps its place while it has subscriptions, or only while they have something to read.
+        delete_inactive_topics_mode: String =
+            Key::choice("brokerDeleteInactiveTopicsMode", "delete-when-no-subscriptions", INACTIVE_MODES);
+        /// How long nobody must have used a topic; unset, as long as from one look to the next.
+        delete_inactive_topics_after_seconds: Option<u64> =
+            Key::number("brokerDeleteInactiveTopicsMaxInactiveDurationSeconds", "", "seconds", 0, INT_MAX);
+        /// A subscription that nobody used for this long is deleted; 0 is never.
+        subscription_expiration_minutes: u64 =
+            Key::number("subscriptionExpirationTimeMinutes", "0", "minutes", 0, INT_MAX);
+        /// How often such subscriptions are looked for.
+        subscription_expiry_check_minutes: u64 =
+            Key::number("subscriptionExpiryCheckIntervalInMinutes", "5", "minutes", 1, INT_MAX);
         /// Whether a namespace may be deleted with its topics.
         force_delete_namespace_allowed: bool = Key::flag("forceDeleteNamespaceAllowed", "false");
         /// Whether a tenant may be deleted with its namespaces.
         force_delete_tenant_allowed: bool = Key::flag("forceDeleteTenantAllowed", "false");
+    }
+    "Messages that wait" {
+        /// A message that waits this long counts as acknowledged; 0 is never.
+        message_ttl_seconds: u64 = Key::number("ttlDurationDefaultInSeconds", "0", "seconds", 0, INT_MAX);
+        /// How often old messages are looked for.
+        message_expiry_check_minutes: u64 =
+            Key::number("messageExpiryCheckIntervalInMinutes", "5", "minutes", 1, INT_MAX);
+        /// Whether backlogs are held to their quotas.
+        backlog_quota_check: bool = Key::flag("backlogQuotaCheckEnabled", "true");
+        /// How often they are looked at.
+        backlog_quota_check_seconds: u64 =
+            Key::number("backlogQuotaCheckIntervalInSeconds", "60", "seconds", 1, INT_MAX);
+        /// How much may wait for a topic's slowest subscription; -1 is no bound.
+        backlog_quota_bytes: Option<u64> = Key::number("backlogQuotaDefaultLimitBytes", "-1", "bytes", -1, i64::MAX);
+        /// How long a message may wait for it; -1 is no bound.
+        backlog_quota_seconds: Option<u64> =
+            Key::number("backlogQuotaDefaultLimitSecond", "-1", "seconds", -1, INT_MAX);
+        /// What happens beyond: producers wait, producers fail, or the oldest messages count as acknowledged.
+        backlog_quota_policy: String =
+            Key::choice("backlogQuotaDefaultRetentionPolicy", "producer-request-hold", QUOTA_POLICIES);
+    }
+    "Deduplication" {
+        /// Whether messages that a producer sends again are known, and not stored twice.
+        deduplication: bool = Key::flag("brokerDeduplicationEnabled", "false");
+        /// Producers of a topic whose numbers are kept; beyond it those that are gone longest are forgotten.
+        deduplication_producers_max: u64 =
+            Key::number("brokerDeduplicationMaxNumberOfProducers", "10000", "producers", 1, INT_MAX);
+        /// After so many entries the numbers are recorded, at most once a second; the start of a topic reads what is behind.
+        deduplication_entries_interval: u64 =
+            Key::number("brokerDeduplicationEntriesInterval", "1000", "entries", 1, INT_MAX);
+        /// After so long they are recorded in any case.
+        deduplication_record_seconds: u64 =
+            Key::number("brokerDeduplicationSnapshotIntervalSeconds", "120", "seconds", 1, INT_MAX);
+        /// How long a producer is remembered that is gone.
+        deduplication_producer_minutes: u64 =
+            Key::number("brokerDeduplicationProducerInactivityTimeoutMinutes", "360", "minutes", 1, INT_MAX);
+    }
+    "Schemas" {
+        /// What a new schema of a topic must stand up to.
+        schema_compatibility_strategy: String = Key::choice("schemaCompatibilityStrategy", "full", STRATEGIES);
+        /// Whether producers may bring new versions of a schema.
+        allow_auto_update_schema: bool = Key::flag("isAllowAutoUpdateSchemaEnabled", "true");
+        /// Whether producers without a schema are kept from topics that have one.
+        schema_validation_enforced: bool = Key::flag("isSchemaValidationEnforced", "false");
     }
     "Statistics" {
         /// Interval of the rates of ledgers and storage drivers in the metrics.

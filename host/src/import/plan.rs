@@ -87,7 +87,7 @@ pub fn plan(topic: &SourceTopic, rules: &Rules) -> Result<TopicPlan, Refusal> {
     if !reasons.is_empty() {
         return Err(Refusal(reasons));
     }
-    let ledgers = Ledgers { terminated_end: terminated_end(topic, &by_id), by_id };
+    let ledgers = Ledgers { terminated_end: terminated_end(topic, &by_id), by_id, ..Ledgers::default() };
     let cursors = topic.cursors.iter().map(|(name, cursor)| (name.clone(), (place(cursor, first), cursor.origin)));
     Ok(TopicPlan { ledgers, cursors: cursors.collect(), left_behind, next_ledger_id: greatest + 1 })
 }
@@ -139,7 +139,7 @@ fn place(cursor: &SourceCursor, first: Position) -> StoredCursor {
     let first_unacked = cursor.first_unacked.unwrap_or(first).max(first);
     let mut acked = cursor.acked.clone();
     acked.forget_before(first_unacked);
-    StoredCursor { first_unacked, acked, properties: BTreeMap::new() }
+    StoredCursor { first_unacked, acked, properties: BTreeMap::new(), last_active_ms: 0 }
 }
 
 /// Holds a plan against what is recorded under the topic's name.

@@ -75,7 +75,7 @@ mod tests {
         let infos =
             [info(1, complete), info(2, OffloadState::Prepared(attempt.clone())), LedgerInfo::open(LedgerId(3))];
         let by_id = infos.map(|info| (info.ledger_id, info)).into();
-        let topic = from_record("x", &encode_ledgers(&Ledgers { by_id, terminated_end: None })).unwrap();
+        let topic = from_record("x", &encode_ledgers(&Ledgers { by_id, ..Ledgers::default() })).unwrap();
         let copy = SourceCopy::Complete {
             uid: attempt.uid,
             driver: Some((attempt.driver, attempt.driver_metadata)),

@@ -78,12 +78,12 @@ mod tests {
             closed_ms: Some(3),
             offload: OffloadState::HotDeleted { attempt, completed_ms: 3 },
         };
-        Ledgers { by_id: [(info.ledger_id, info)].into(), terminated_end: None }
+        Ledgers { by_id: [(info.ledger_id, info)].into(), ..Ledgers::default() }
     }
 
     fn cursor(id: u64) -> StoredCursor {
         let first_unacked = Position::new(LedgerId(id), 1);
-        StoredCursor { first_unacked, acked: AckedRanges::default(), properties: BTreeMap::new() }
+        StoredCursor { first_unacked, acked: AckedRanges::default(), properties: BTreeMap::new(), last_active_ms: 0 }
     }
 
     #[tokio::test]

@@ -30,6 +30,7 @@ struct CursorState {
     first_unacked: Position,
     acked: AckedRanges,
     properties: BTreeMap<String, u64>,
+    last_active_ms: u64,
     dirty: bool,
     flushed_ms: u64,
     moved_ms: u64,
@@ -56,7 +57,7 @@ pub struct CursorSnapshot {
 
 impl Cursor {
     pub(super) fn new(name: &str, durable: bool, ledger: Weak<ManagedLedger>, stored: StoredCursor) -> Self {
-        let StoredCursor { first_unacked, acked, properties } = stored;
+        let StoredCursor { first_unacked, acked, properties, last_active_ms } = stored;
         Self {
             name: name.to_owned(),
             durable,
@@ -65,6 +66,7 @@ impl Cursor {
                 first_unacked,
                 acked,
                 properties,
+                last_active_ms,
                 dirty: false,
                 flushed_ms: 0,
                 moved_ms: 0,
@@ -127,6 +129,33 @@ impl Cursor {
         self.write().await
     }
 
+    /// Moves forward to `next` and replaces the subscriber's numbers, in one write. Durable on return.
+    ///
+    /// # Errors
+    /// Those of the metadata store; the cursor has moved in memory all the same, and is written again later.
+    pub async fn keep(&self, next: Position, properties: BTreeMap<String, u64>) -> Result<(), ManagedLedgerError> {
+        self.lock().properties = properties;
+        self.advance(next);
+        self.write().await
+    }
+
+    /// Notes that somebody uses it; written with its next write.
+    pub fn touch(&self, now_ms: u64) {
+        let mut state = self.lock();
+        state.last_active_ms = state.last_active_ms.max(now_ms);
+        state.dirty = true;
+    }
+
+    /// When somebody used it last, milliseconds since 1970; 0 where nobody noted that.
+    pub fn last_active_ms(&self) -> u64 {
+        self.lock().last_active_ms
+    }
+
+    /// The subscriber's numbers.
+    pub fn properties(&self) -> BTreeMap<String, u64> {
+        self.lock().properties.clone()
+    }
+
     /// Entries that are not acknowledged, up to the managed ledger's end.
     pub fn backlog(&self) -> u64 {
         self.snapshot().backlog
@@ -175,6 +204,7 @@ impl Cursor {
                 first_unacked: state.first_unacked,
                 acked: state.acked.clone(),
                 properties: state.properties.clone(),
+                last_active_ms: state.last_active_ms,
             }
         };
         let value = encode_cursor(&stored, ledger.settings().cursor_ranges_max);
@@ -252,7 +282,8 @@ impl ManagedLedger {
             if let Some(cursor) = cursors.get(name) {
                 (cursor.clone(), false)
             } else {
-                let stored = StoredCursor { first_unacked: start, acked: AckedRanges::default(), properties };
+                let stored =
+                    StoredCursor { first_unacked: start, acked: AckedRanges::default(), properties, last_active_ms: 0 };
                 let cursor = Arc::new(Cursor::new(name, true, Arc::downgrade(self), stored));
                 cursors.insert(name.to_owned(), cursor.clone());
                 (cursor, true)
@@ -267,7 +298,8 @@ impl ManagedLedger {
 
     /// Opens a non-durable cursor at `start`; it holds nothing back and is gone when it is deleted.
     pub fn open_reader(self: &Arc<Self>, name: &str, start: Position) -> Arc<Cursor> {
-        let stored = StoredCursor { first_unacked: start, acked: AckedRanges::default(), properties: BTreeMap::new() };
+        let (acked, properties) = (AckedRanges::default(), BTreeMap::new());
+        let stored = StoredCursor { first_unacked: start, acked, properties, last_active_ms: 0 };
         let cursor = Arc::new(Cursor::new(name, false, Arc::downgrade(self), stored));
         self.cursors.lock().expect("no code panics while it holds the cursors").insert(name.to_owned(), cursor.clone());
         cursor

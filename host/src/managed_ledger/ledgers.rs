@@ -35,6 +35,8 @@ pub struct Ledgers {
     pub by_id: BTreeMap<LedgerId, LedgerInfo>,
     /// Where the topic was terminated, exclusive end.
     pub terminated_end: Option<Position>,
+    /// What else is recorded of the topic, by name; names that nobody here knows are kept.
+    pub properties: BTreeMap<String, String>,
 }
 
 impl Ledgers {
@@ -109,6 +111,36 @@ impl Ledgers {
         }
     }
 
+    /// Bytes from `position` on: whole ledgers by their size, a part by the mean size of its entries. `open_bytes` is what
+    /// the open ledger has.
+    pub fn bytes_from(&self, position: Position, end: Position, open_bytes: u64) -> u64 {
+        let sizes = self.by_id.range(position.ledger_id..).map(|(id, info)| {
+            let (entries, bytes) = self.extent(info, end, open_bytes);
+            let skipped = if *id == position.ledger_id { position.entry_id.min(entries) } else { 0 };
+            part(bytes, entries - skipped, entries)
+        });
+        sizes.sum()
+    }
+
+    /// The first position from which no more than `bytes_max` follow, by the same reckoning.
+    pub fn tail_of(&self, bytes_max: u64, end: Position, open_bytes: u64) -> Position {
+        let mut left = bytes_max;
+        for info in self.by_id.values().rev() {
+            let (entries, bytes) = self.extent(info, end, open_bytes);
+            if bytes > left {
+                let kept = part(entries, left, bytes);
+                return self.valid_from(Position::new(info.ledger_id, entries - kept), end);
+            }
+            left -= bytes;
+        }
+        self.first().unwrap_or(end)
+    }
+
+    /// A ledger's entries and bytes.
+    fn extent(&self, info: &LedgerInfo, end: Position, open_bytes: u64) -> (u64, u64) {
+        (self.entries_of(info, end), if info.closed_ms.is_some() { info.size_bytes } else { open_bytes })
+    }
+
     /// Whether the original accepts `position` for an offload, a seek or a subscription: its ledger is in the list, and
     /// the entry exists, or is the open ledger's next one or its first.
     pub fn is_valid(&self, position: Position, end: Position) -> bool {
@@ -132,6 +164,11 @@ impl Ledgers {
     }
 }
 
+/// `of` times `share` by `whole`, rounded down; 0 of nothing.
+fn part(of: u64, share: u64, whole: u64) -> u64 {
+    if whole == 0 { 0 } else { (u128::from(of) * u128::from(share) / u128::from(whole)) as u64 }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -146,7 +183,7 @@ mod tests {
         };
         let infos = [closed(3, 2), closed(5, 4), LedgerInfo::open(LedgerId(9))];
         let by_id = infos.into_iter().map(|info| (info.ledger_id, info)).collect();
-        (Ledgers { by_id, terminated_end: None }, at(9, 3))
+        (Ledgers { by_id, ..Ledgers::default() }, at(9, 3))
     }
 
     fn at(ledger: u64, entry: u64) -> Position {
@@ -198,6 +235,32 @@ mod tests {
         assert_eq!(ledgers.valid_from(end, end), at(12, 0));
         assert_eq!(ledgers.count(at(0, 0), end, end), 9);
         assert_eq!(ledgers.nth(end, 0, end), None);
+    }
+
+    #[test]
+    fn bytes_behind_a_position_and_the_position_before_so_many_bytes() {
+        let (ledgers, end) = list();
+        // 20, 40 and 30 bytes.
+        let table = [(at(0, 0), 90), (at(3, 1), 80), (at(4, 0), 70), (at(5, 3), 40), (at(9, 1), 20), (at(9, 3), 0)];
+        for (position, bytes) in table {
+            assert_eq!(ledgers.bytes_from(position, end, 30), bytes, "{position}");
+        }
+        let table = [
+            (0, at(9, 3)),
+            (9, at(9, 3)),
+            (10, at(9, 2)),
+            (30, at(9, 0)),
+            (45, at(5, 3)),
+            (70, at(5, 0)),
+            (89, at(3, 1)),
+            (90, at(3, 0)),
+            (999, at(3, 0)),
+        ];
+        for (bytes, position) in table {
+            assert_eq!(ledgers.tail_of(bytes, end, 30), position, "{bytes}");
+            assert!(ledgers.bytes_from(position, end, 30) <= bytes);
+        }
+        assert_eq!(Ledgers::default().tail_of(5, end, 0), end);
     }
 
     #[test]

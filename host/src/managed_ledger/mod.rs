@@ -103,6 +103,13 @@ struct State {
     entries_added: u64,
 }
 
+impl State {
+    /// Durable bytes of the open ledger.
+    fn open_bytes(&self) -> u64 {
+        self.open.as_ref().map_or(0, |open| open.durable_bytes)
+    }
+}
+
 /// The ledger that takes entries.
 #[derive(Clone, Copy, Debug)]
 struct OpenLedger {
@@ -205,6 +212,18 @@ impl ManagedLedger {
     /// Entries in `[from, to)`.
     pub fn count(&self, from: Position, to: Position) -> u64 {
         self.with_ledgers(|ledgers, end| ledgers.count(from, to, end))
+    }
+
+    /// Bytes from `position` on, as far as they can be told from the list.
+    pub fn bytes_from(&self, position: Position) -> u64 {
+        let state = self.lock();
+        state.ledgers.bytes_from(position, state.end, state.open_bytes())
+    }
+
+    /// The first position from which no more than `bytes_max` follow.
+    pub fn tail_of(&self, bytes_max: u64) -> Position {
+        let state = self.lock();
+        state.ledgers.tail_of(bytes_max, state.end, state.open_bytes())
     }
 
     /// Whether the original accepts `position` for an offload, a seek or a subscription.

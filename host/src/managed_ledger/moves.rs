@@ -175,6 +175,27 @@ impl ManagedLedger {
         .map_err(MoveError::from)?
     }
 
+    /// A number that is recorded with the topic under `name`.
+    pub fn number(&self, name: &str) -> Option<u64> {
+        self.with_ledgers(|ledgers, _| ledgers.properties.get(name).and_then(|text| text.parse().ok()))
+    }
+
+    /// Records `least` under `name` unless a greater number stands there: such a number never goes back. Durable on return.
+    ///
+    /// # Errors
+    /// Those of the metadata store; a lost race fences.
+    pub async fn raise_number(&self, name: &str, least: u64) -> Result<(), ManagedLedgerError> {
+        let is_news = self.number(name).is_none_or(|known| known < least);
+        if is_news {
+            self.record(|ledgers| {
+                let known = ledgers.properties.get(name).and_then(|text| text.parse().ok()).unwrap_or(0);
+                ledgers.properties.insert(name.to_owned(), least.max(known).to_string());
+            })
+            .await?;
+        }
+        Ok(())
+    }
+
     /// Names an attempt's copy to its driver.
     pub fn stored_ledger(&self, ledger_id: LedgerId, attempt: &Attempt) -> StoredLedger {
         StoredLedger {

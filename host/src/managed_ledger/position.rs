@@ -19,7 +19,7 @@ pub struct Position {
 
 impl Position {
     /// The entry `entry_id` of the ledger `ledger_id`.
-    pub fn new(ledger_id: LedgerId, entry_id: u64) -> Self {
+    pub const fn new(ledger_id: LedgerId, entry_id: u64) -> Self {
         Self { ledger_id, entry_id }
     }
 

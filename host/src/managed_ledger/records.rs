@@ -116,6 +116,8 @@ struct CursorRecord {
     individual_deleted_messages: Vec<MessageRange>,
     #[prost(message, repeated, tag = "5")]
     properties: Vec<LongProperty>,
+    #[prost(int64, optional, tag = "6")]
+    last_active: Option<i64>,
 }
 
 /// A managed ledger's record.
@@ -123,7 +125,7 @@ pub fn encode_ledgers(ledgers: &Ledgers) -> Vec<u8> {
     ManagedLedgerRecord {
         ledgers: ledgers.by_id.values().map(ledger_record).collect(),
         terminated_position: ledgers.terminated_end.map(|end| nested(end.before())),
-        properties: Vec::new(),
+        properties: key_values(&ledgers.properties),
     }
     .encode_to_vec()
 }
@@ -139,6 +141,7 @@ pub fn decode_ledgers(bytes: &[u8]) -> Result<Ledgers, BadRecord> {
     Ok(Ledgers {
         by_id: infos.into_iter().map(|info| (info.ledger_id, info)).collect(),
         terminated_end: terminated.and_then(WirePosition::after),
+        properties: record.properties.into_iter().map(|pair| (pair.key, pair.value)).collect(),
     })
 }
 
@@ -161,15 +164,15 @@ fn ledger_record(info: &LedgerInfo) -> LedgerRecord {
             timestamp: info.offload.completed_ms().map(|ms| ms as i64),
             driver_metadata: Some(DriverMetadata {
                 name: attempt.driver.clone(),
-                properties: attempt
-                    .driver_metadata
-                    .iter()
-                    .map(|(key, value)| KeyValue { key: key.clone(), value: value.clone() })
-                    .collect(),
+                properties: key_values(&attempt.driver_metadata),
             }),
         }),
         properties,
     }
+}
+
+fn key_values(pairs: &BTreeMap<String, String>) -> Vec<KeyValue> {
+    pairs.iter().map(|(key, value)| KeyValue { key: key.clone(), value: value.clone() }).collect()
 }
 
 fn ledger_info(record: LedgerRecord) -> Result<LedgerInfo, BadRecord> {
@@ -218,6 +221,8 @@ pub struct StoredCursor {
     pub acked: AckedRanges,
     /// The subscriber's own numbers.
     pub properties: BTreeMap<String, u64>,
+    /// When somebody used it last, milliseconds since 1970; 0 where nobody noted that.
+    pub last_active_ms: u64,
 }
 
 /// A cursor's record; at most `ranges_max` ranges of individual acknowledgements are kept, the first ones.
@@ -238,6 +243,7 @@ pub fn encode_cursor(cursor: &StoredCursor, ranges_max: usize) -> Vec<u8> {
             .iter()
             .map(|(name, value)| LongProperty { name: name.clone(), value: *value as i64 })
             .collect(),
+        last_active: (cursor.last_active_ms > 0).then_some(cursor.last_active_ms as i64),
     }
     .encode_to_vec()
 }
@@ -266,6 +272,7 @@ pub fn decode_cursor(bytes: &[u8]) -> Result<StoredCursor, BadRecord> {
         first_unacked: mark_delete.after().unwrap_or(Position::new(LedgerId(0), 0)),
         acked,
         properties: record.properties.into_iter().map(|p| (p.name, p.value as u64)).collect(),
+        last_active_ms: record.last_active.and_then(|ms| u64::try_from(ms).ok()).unwrap_or(0),
     })
 }
 
@@ -302,6 +309,7 @@ mod tests {
             let ledgers = Ledgers {
                 by_id: [(LedgerId(7), info), (LedgerId(9), open)].into(),
                 terminated_end: Some(Position::new(LedgerId(9), 0)),
+                properties: [("whose".to_owned(), "ours".to_owned())].into(),
             };
             assert_eq!(decode_ledgers(&encode_ledgers(&ledgers)).unwrap(), ledgers, "{offload:?}");
         }
@@ -317,6 +325,7 @@ mod tests {
             first_unacked: Position::new(LedgerId(4), 0),
             acked,
             properties: [("n".to_owned(), 3)].into(),
+            last_active_ms: 17,
         };
         assert_eq!(decode_cursor(&encode_cursor(&cursor, 100)).unwrap(), cursor);
         let cut = decode_cursor(&encode_cursor(&cursor, 3)).unwrap();

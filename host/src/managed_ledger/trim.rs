@@ -118,7 +118,7 @@ mod tests {
             ..LedgerInfo::open(LedgerId(id))
         });
         let infos = closed.chain([LedgerInfo::open(LedgerId(4))]);
-        Ledgers { by_id: infos.map(|info| (info.ledger_id, info)).collect(), terminated_end: None }
+        Ledgers { by_id: infos.map(|info| (info.ledger_id, info)).collect(), ..Ledgers::default() }
     }
 
     fn ids(plan: &[LedgerId]) -> Vec<u64> {

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use super::policies::{Policies, RetentionPolicies, TopicPolicies};
+use super::terms::TermDefaults;
 use crate::managed_ledger::offload_context::ReadPriority;
 use crate::managed_ledger::rollover::RolloverLimits;
 use crate::managed_ledger::trim::{DeletionLag, Retention};
@@ -22,6 +23,8 @@ pub struct Defaults {
     pub offload_properties: BTreeMap<String, String>,
     /// Where drivers look for relative paths.
     pub search_folders: Vec<PathBuf>,
+    /// The terms of topics' lives.
+    pub terms: TermDefaults,
     /// The longest message in bytes, by which drivers know how long an entry may be.
     pub message_size_max_bytes: u64,
 }
@@ -151,6 +154,7 @@ impl Defaults {
             },
             offload_properties: resolve_aliases(config.offload_properties.clone()),
             search_folders: config.search_folders.clone(),
+            terms: TermDefaults::from_config(config),
             message_size_max_bytes: config.message_size_max_bytes,
         }
     }

@@ -6,6 +6,7 @@ use serde_json::{Map, Value};
 use super::error::NamespaceError;
 use super::offload_policies::OffloadPolicies;
 use super::permissions::AuthPolicies;
+use super::terms::{InactiveTopicPolicies, QuotaMap};
 use crate::config::{Config, TopicKind};
 
 /// A tenant.
@@ -99,6 +100,33 @@ pub struct Policies {
     /// Seconds after which a message counts as acknowledged.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub message_ttl_in_seconds: Option<i64>,
+    /// Whether messages that are sent again are known.
+    #[serde(rename = "deduplicationEnabled", skip_serializing_if = "Option::is_none")]
+    pub deduplication: Option<bool>,
+    /// Seconds after which the numbers of producers are recorded.
+    #[serde(rename = "deduplicationSnapshotIntervalSeconds", skip_serializing_if = "Option::is_none")]
+    pub deduplication_interval: Option<i64>,
+    /// How much may wait for the slowest subscription.
+    #[serde(rename = "backlog_quota_map", skip_serializing_if = "QuotaMap::is_empty")]
+    pub backlog_quotas: QuotaMap,
+    /// Minutes after which a subscription that nobody uses is deleted; 0 is never.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub subscription_expiration_time_minutes: Option<i64>,
+    /// When topics that nobody uses are deleted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub inactive_topic_policies: Option<InactiveTopicPolicies>,
+    /// What new schemas must stand up to; `UNDEFINED` leaves it to the broker.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub schema_compatibility_strategy: Option<String>,
+    /// The older form of the strategy, which the newer one outranks.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub schema_auto_update_compatibility_strategy: Option<String>,
+    /// Whether producers may bring new versions of schemas.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub is_allow_auto_update_schema: Option<bool>,
+    /// Whether producers without a schema are kept from topics that have one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub schema_validation_enforced: Option<bool>,
     /// The original's settings for bookies, kept and shown.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub persistence: Option<Value>,
@@ -120,6 +148,15 @@ impl Default for Policies {
             offload_policies: None,
             auto_topic_creation: None,
             message_ttl_in_seconds: None,
+            deduplication: None,
+            deduplication_interval: None,
+            backlog_quotas: QuotaMap::new(),
+            subscription_expiration_time_minutes: None,
+            inactive_topic_policies: None,
+            schema_compatibility_strategy: None,
+            schema_auto_update_compatibility_strategy: None,
+            is_allow_auto_update_schema: None,
+            schema_validation_enforced: None,
             persistence: None,
             auth_policies: AuthPolicies::default(),
             others: Map::new(),
@@ -137,6 +174,27 @@ pub struct TopicPolicies {
     /// Offload policies.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub offload_policies: Option<OffloadPolicies>,
+    /// Seconds after which a message counts as acknowledged.
+    #[serde(rename = "messageTTLInSeconds", skip_serializing_if = "Option::is_none")]
+    pub message_ttl_in_seconds: Option<i64>,
+    /// Whether messages that are sent again are known.
+    #[serde(rename = "deduplicationEnabled", skip_serializing_if = "Option::is_none")]
+    pub deduplication: Option<bool>,
+    /// Seconds after which the numbers of producers are recorded.
+    #[serde(rename = "deduplicationSnapshotIntervalSeconds", skip_serializing_if = "Option::is_none")]
+    pub deduplication_interval: Option<i64>,
+    /// How much may wait for the slowest subscription.
+    #[serde(rename = "backlogQuotas", skip_serializing_if = "QuotaMap::is_empty")]
+    pub backlog_quotas: QuotaMap,
+    /// When the topic is deleted if nobody uses it.
+    #[serde(rename = "inactiveTopicPolicies", skip_serializing_if = "Option::is_none")]
+    pub inactive_topic_policies: Option<InactiveTopicPolicies>,
+    /// What new schemas must stand up to.
+    #[serde(rename = "schemaCompatibilityStrategy", skip_serializing_if = "Option::is_none")]
+    pub schema_compatibility_strategy: Option<String>,
+    /// Whether producers without a schema are kept out once there is one.
+    #[serde(rename = "schemaValidationEnforced", skip_serializing_if = "Option::is_none")]
+    pub schema_validation_enforced: Option<bool>,
 }
 
 /// A partitioned topic.

@@ -1,10 +1,14 @@
 //! What topics ask of their namespace.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 
 use super::error::NamespaceError;
-use super::policies::AutoTopicCreation;
+use super::policies::{AutoTopicCreation, Policies};
 use super::store::Namespaces;
+use super::terms::terms;
+use crate::topic::Terms;
 use crate::topic::names::TopicName;
 use crate::topic::rules::{AutoCreate, RuleError, TopicRules};
 
@@ -16,12 +20,14 @@ impl TopicRules for Namespaces {
     }
 
     async fn auto_create(&self, topic: &TopicName) -> Result<AutoCreate, RuleError> {
-        let policies = match self.policies(topic.namespace()).await {
-            Ok(policies) => policies,
-            Err(NamespaceError::NotFound(_)) => return Err(RuleError::NamespaceNotFound(topic.namespace().clone())),
-            Err(error) => return Err(RuleError::Metadata(error.to_string())),
-        };
+        let policies = self.policies_of(topic).await?;
         Ok(policies.auto_topic_creation.as_ref().map_or_else(|| rule(&self.defaults_for_new_topics), rule))
+    }
+
+    async fn terms(&self, topic: &TopicName) -> Result<Arc<Terms>, RuleError> {
+        let namespace = self.policies_of(topic).await?;
+        let own = self.topic_policies(topic).await.map_err(|error| RuleError::Metadata(error.to_string()))?;
+        Ok(Arc::new(terms(&self.defaults().terms, &namespace, &own)))
     }
 
     async fn create_partitioned(&self, topic: &TopicName, partitions: u32) -> Result<(), RuleError> {
@@ -29,6 +35,15 @@ impl TopicRules for Namespaces {
             Ok(()) | Err(NamespaceError::Exists(_)) => Ok(()),
             Err(error) => Err(RuleError::Metadata(error.to_string())),
         }
+    }
+}
+
+impl Namespaces {
+    async fn policies_of(&self, topic: &TopicName) -> Result<Policies, RuleError> {
+        self.policies(topic.namespace()).await.map_err(|error| match error {
+            NamespaceError::NotFound(_) => RuleError::NamespaceNotFound(topic.namespace().clone()),
+            error => RuleError::Metadata(error.to_string()),
+        })
     }
 }
 

@@ -68,7 +68,7 @@ mod tests {
             ..LedgerInfo::open(LedgerId(id))
         });
         let infos = closed.chain([LedgerInfo::open(LedgerId(7))]);
-        Ledgers { by_id: infos.map(|info| (info.ledger_id, info)).collect(), terminated_end: None }
+        Ledgers { by_id: infos.map(|info| (info.ledger_id, info)).collect(), ..Ledgers::default() }
     }
 
     fn complete(damaged: Option<&str>) -> OffloadState {

@@ -819,6 +819,10 @@ pub enum ServerError {
     ConsumerBusy = 5,
     /// Try again soon.
     ServiceNotReady = 6,
+    /// The backlog is too long; the producer should wait.
+    ProducerBlockedQuota = 7,
+    /// The backlog is too long; the producer should fail.
+    ProducerBlockedQuotaException = 8,
     /// The bytes are not what their checksum says.
     Checksum = 9,
     /// No such topic.
@@ -827,12 +831,16 @@ pub enum ServerError {
     SubscriptionNotFound = 12,
     /// No such consumer.
     ConsumerNotFound = 13,
+    /// More at a time than is allowed.
+    TooManyRequests = 14,
     /// The topic takes no more messages.
     TopicTerminated = 15,
     /// Another producer has the name.
     ProducerBusy = 16,
     /// Not a topic's name.
     InvalidTopicName = 17,
+    /// The schema does not fit the topic's.
+    IncompatibleSchema = 18,
     /// Key ranges clash.
     ConsumerAssign = 19,
     /// This broker does not do that.

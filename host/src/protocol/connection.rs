@@ -15,7 +15,7 @@ use std::time::Duration;
 use bytes::BytesMut;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::Semaphore;
-use tokio::task::JoinSet;
+use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{Instant, Interval, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
@@ -23,7 +23,7 @@ use super::command::{Command, Connect, Connected, Empty, FeatureFlags, ServerErr
 use super::consuming::Subscribed;
 use super::frame::{self, Frame, FrameError};
 use super::outgoing::Outgoing;
-use super::producing::Produced;
+use super::producing::{Produced, Queued};
 use super::refusal;
 use super::server::{Shared, next_connection_id};
 use crate::access::{NotLetIn, Principal};
@@ -77,6 +77,8 @@ pub(super) enum Outcome {
     Reply(Command),
     /// A producer, or why there is none.
     Produced(Produced),
+    /// A producer that must wait for its topic.
+    Queued(Queued),
     /// A consumer, or why there is none.
     Subscribed(Subscribed),
     /// A consumer whose subscription could not be deleted, and the answer.
@@ -91,6 +93,10 @@ pub(super) struct Connection {
     pub(super) producers: HashMap<u64, Slot<ProducerHandle>>,
     pub(super) consumers: HashMap<u64, Slot<ConsumerHandle>>,
     pub(super) requests: JoinSet<Outcome>,
+    /// Producers that wait for their topics.
+    pub(super) turns: JoinSet<Produced>,
+    /// The same, by the client's number.
+    pub(super) queued: HashMap<u64, AbortHandle>,
     pub(super) next_request: u64,
     /// Entries in flight that are left.
     pub(super) publishes: Arc<Semaphore>,
@@ -240,6 +246,8 @@ impl Connection {
             producers: HashMap::new(),
             consumers: HashMap::new(),
             requests: JoinSet::new(),
+            turns: JoinSet::new(),
+            queued: HashMap::new(),
             next_request: 0,
             publishes,
             closed: Default::default(),
@@ -254,6 +262,7 @@ impl Connection {
         }
         self.consumers.clear();
         self.producers.clear();
+        self.turns.abort_all();
         // Requests run to their end, since half of one may be done; what they bring leaves at once.
         self.requests.detach_all();
         self.out.finish();
@@ -291,6 +300,11 @@ impl Connection {
                 Some(outcome) = self.requests.join_next() => match outcome {
                     Ok(outcome) => self.complete(outcome),
                     Err(error) => tracing::error!(client = self.client().address, %error, "a request was lost"),
+                },
+                Some(turn) = self.turns.join_next() => match turn {
+                    Ok(produced) => self.produced(produced),
+                    Err(error) if error.is_cancelled() => {}
+                    Err(error) => tracing::error!(client = self.client().address, %error, "a waiting producer was lost"),
                 },
                 read = reader.read_buf(&mut buffer), if may_read => {
                     if read? == 0 {
@@ -353,10 +367,8 @@ impl Connection {
             Command::PartitionedMetadata(question) => self.partitioned_metadata(question),
             Command::Lookup(question) => self.lookup(question),
             Command::GetTopicsOfNamespace(question) => self.topics_of_namespace(question),
-            Command::GetSchema(question) => {
-                self.out.send(refusal::no_schema(question.request_id, &question.topic));
-            }
-            Command::GetOrCreateSchema(question) => self.out.send(refusal::schema_not_kept(question.request_id)),
+            Command::GetSchema(question) => self.get_schema(question),
+            Command::GetOrCreateSchema(question) => self.get_or_create_schema(question),
             other => match refusal::unserved(&other) {
                 Some(answer) => self.out.send(answer),
                 None => return Err(Violation::Command(format!("{} is not for a broker", other.name()))),
@@ -369,6 +381,7 @@ impl Connection {
         match outcome {
             Outcome::Reply(answer) => self.out.send(answer),
             Outcome::Produced(produced) => self.produced(produced),
+            Outcome::Queued(queued) => self.queued(queued),
             Outcome::Subscribed(subscribed) => self.subscribed(subscribed),
             Outcome::Kept(consumer_id, consumer, answer) => {
                 self.consumers.insert(consumer_id, Slot::Live(consumer));

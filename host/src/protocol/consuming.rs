@@ -11,6 +11,7 @@ use super::command::{
 use super::connection::{Connection, Outcome, Slot, Violation};
 use super::outgoing::{Outgoing, message_id};
 use super::refusal;
+use super::schemas::definition;
 use super::server::Shared;
 use crate::access::Principal;
 use crate::access::rules::Wish;
@@ -230,14 +231,18 @@ impl Connection {
 async fn open_consumer(
     shared: &Shared,
     principal: &Principal,
-    command: Subscribe,
+    mut command: Subscribe,
     client: Arc<Outgoing>,
 ) -> Result<ConsumerHandle, TopicError> {
     let name: TopicName = command.topic.parse()?;
     shared.allow(principal, Wish::Consume(name.clone(), Some(command.subscription.clone()))).await?;
     let missing = if command.force_topic_creation() { Missing::Ask } else { Missing::Refuse };
+    let definition = definition(command.schema.take())?;
     let request = subscribe_request(command, client, shared.topics.clock().now_ms())?;
     let topic = shared.topics.load(&name, missing).await?;
+    if let Some(definition) = &definition {
+        topic.check_consumer_schema(definition).await?;
+    }
     topic.subscribe(request).await
 }
 

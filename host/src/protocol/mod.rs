@@ -14,6 +14,7 @@ mod outgoing;
 mod producing;
 mod refusal;
 mod requests;
+mod schemas;
 pub mod server;
 pub mod settings;
 #[cfg(test)]

@@ -10,10 +10,14 @@ use super::checksum;
 use super::command::{CloseProducer, Command, Producer, ProducerSuccess, Send, ServerError, Success};
 use super::connection::{Connection, Outcome, Slot, Violation};
 use super::refusal;
+use super::schemas::{definition, version_bytes};
 use super::server::Shared;
 use crate::access::Principal;
 use crate::access::rules::Wish;
-use crate::topic::producer::{AccessMode, ProducerHandle, ProducerRequest, Publish, PublishError};
+use crate::schema::Version;
+use crate::topic::producer::{
+    AccessMode, Admitted, ProducerHandle, ProducerRequest, Publish, PublishError, QueuedProducer,
+};
 use crate::topic::{Missing, TopicError, TopicName};
 
 /// A producer that was asked for.
@@ -22,6 +26,14 @@ pub(super) struct Produced {
     request_id: u64,
     request: u64,
     result: Result<ProducerHandle, TopicError>,
+}
+
+/// A producer that waits for its topic.
+pub(super) struct Queued {
+    producer_id: u64,
+    request_id: u64,
+    request: u64,
+    producer: QueuedProducer,
 }
 
 impl Connection {
@@ -44,14 +56,50 @@ impl Connection {
         let (client, principal) = (self.out.clone(), self.principal.clone());
         self.requests.spawn(async move {
             let result = open_producer(&shared, &principal, command, client).await;
-            Outcome::Produced(Produced { producer_id, request_id, request, result })
+            let produced = |result| Outcome::Produced(Produced { producer_id, request_id, request, result });
+            match result {
+                Ok(Admitted::Ready(producer)) => produced(Ok(producer)),
+                Ok(Admitted::Queued(producer)) => {
+                    Outcome::Queued(Queued { producer_id, request_id, request, producer })
+                }
+                Err(error) => produced(Err(error)),
+            }
         });
+    }
+
+    /// The producer must wait: the client is told, and told again when it is its turn. It waits apart from the requests,
+    /// whose number bounds what is read.
+    pub(super) fn queued(&mut self, queued: Queued) {
+        let Queued { producer_id, request_id, request, producer } = queued;
+        if !self.expects_producer(producer_id, request) {
+            return;
+        }
+        if self.queued.len() >= self.shared.settings.queued_producers_max {
+            self.producers.remove(&producer_id);
+            let text = format!("{} producers of this connection wait already", self.queued.len());
+            return self.out.send(refusal::plain(request_id, ServerError::TooManyRequests, &text));
+        }
+        self.out.send(Command::ProducerSuccess(ProducerSuccess {
+            producer_ready: Some(false),
+            ..success(request_id, producer.name(), producer.schema_version(), None)
+        }));
+        let waits = self.turns.spawn(async move {
+            let result = producer.ready().await;
+            Produced { producer_id, request_id, request, result }
+        });
+        self.queued.insert(producer_id, waits);
+    }
+
+    fn expects_producer(&self, producer_id: u64, request: u64) -> bool {
+        matches!(self.producers.get(&producer_id), Some(Slot::Pending { request: r, .. }) if *r == request)
     }
 
     pub(super) fn produced(&mut self, produced: Produced) {
         let Produced { producer_id, request_id, request, result } = produced;
-        let expected =
-            matches!(self.producers.get(&producer_id), Some(Slot::Pending { request: r, .. }) if *r == request);
+        let expected = self.expects_producer(producer_id, request);
+        if expected {
+            self.queued.remove(&producer_id);
+        }
         match result {
             Ok(producer) if expected => {
                 self.out.send(producer_success(request_id, &producer));
@@ -107,6 +155,9 @@ impl Connection {
     /// CLOSE_PRODUCER: answered when everything sent before is.
     pub(super) fn close_producer(&mut self, close: CloseProducer) {
         let success = Command::Success(Success { request_id: close.request_id });
+        if let Some(waits) = self.queued.remove(&close.producer_id) {
+            waits.abort();
+        }
         match self.producers.remove(&close.producer_id) {
             Some(Slot::Live(producer)) => {
                 self.requests.spawn(async move {
@@ -143,43 +194,47 @@ async fn permits(publishes: &Arc<Semaphore>, shared: &Shared, bytes: u32) -> [Ow
 
 fn producer_success(request_id: u64, producer: &ProducerHandle) -> Command {
     Command::ProducerSuccess(ProducerSuccess {
-        request_id,
-        producer_name: producer.name().to_owned(),
-        last_sequence_id: Some(-1),
-        schema_version: Some(Bytes::new()),
-        topic_epoch: producer.topic_epoch(),
-        producer_ready: Some(true),
+        last_sequence_id: Some(producer.last_sequence_id().and_then(|last| i64::try_from(last).ok()).unwrap_or(-1)),
+        ..success(request_id, producer.name(), producer.schema_version(), producer.topic_epoch())
     })
+}
+
+fn success(request_id: u64, name: &str, schema_version: Option<Version>, topic_epoch: Option<u64>) -> ProducerSuccess {
+    ProducerSuccess {
+        request_id,
+        producer_name: name.to_owned(),
+        last_sequence_id: Some(-1),
+        schema_version: Some(version_bytes(schema_version)),
+        topic_epoch,
+        producer_ready: Some(true),
+    }
 }
 
 async fn open_producer(
     shared: &Shared,
     principal: &Principal,
-    command: Producer,
+    mut command: Producer,
     client: Arc<super::outgoing::Outgoing>,
-) -> Result<ProducerHandle, TopicError> {
+) -> Result<Admitted, TopicError> {
     let name: TopicName = command.topic.parse()?;
     shared.allow(principal, Wish::Produce(name.clone())).await?;
-    let access = match command.access_mode() {
-        0 => AccessMode::Shared,
-        1 => AccessMode::Exclusive,
-        mode => {
-            let text = format!("access mode {mode} is not served; use Shared or Exclusive");
-            return Err(TopicError::NotAllowed(text));
-        }
-    };
+    let access = AccessMode::from_wire(command.access_mode())
+        .ok_or_else(|| TopicError::NotAllowed(format!("access mode {} is not known", command.access_mode())))?;
     if command.txn_enabled() {
         return Err(TopicError::NotAllowed("Transactions are not enabled.".to_owned()));
     }
+    let definition = definition(command.schema.take())?;
     let topic = shared.topics.load(&name, Missing::Ask).await?;
+    let schema_version = topic.schema_of_producer(definition.as_ref()).await?;
     topic
-        .add_producer(ProducerRequest {
+        .admit_producer(ProducerRequest {
             producer_id: command.producer_id,
             epoch: command.epoch(),
             access,
             topic_epoch: command.topic_epoch,
             metadata: super::consuming::pairs(command.metadata),
             supports_partial: false,
+            schema_version,
             initial_subscription: command.initial_subscription_name,
             name: command.producer_name.filter(|name| !name.is_empty()),
             pending_max: shared.settings.max_pending_publish_requests,

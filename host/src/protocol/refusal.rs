@@ -10,6 +10,7 @@ use super::command::{
 };
 use crate::managed_ledger::ManagedLedgerError;
 use crate::topic::TopicError;
+use crate::topic::terms::QuotaAction;
 
 const LOOKUP_FAILED: i32 = 2;
 const METADATA_FAILED: i32 = 1;
@@ -27,6 +28,9 @@ pub(super) fn code_of(error: &TopicError) -> ServerError {
         TopicError::ConsumerAssign(_) => ServerError::ConsumerAssign,
         TopicError::ProducerBusy(_) | TopicError::BadName(_) => ServerError::ProducerBusy,
         TopicError::ProducerFenced(_) => ServerError::ProducerFenced,
+        TopicError::IncompatibleSchema(_) => ServerError::IncompatibleSchema,
+        TopicError::BacklogExceeded(QuotaAction::FailProducers) => ServerError::ProducerBlockedQuotaException,
+        TopicError::BacklogExceeded(_) => ServerError::ProducerBlockedQuota,
         TopicError::NotReady(_) | TopicError::InUse(_) => ServerError::ServiceNotReady,
         TopicError::Terminated(_) => ServerError::TopicTerminated,
         TopicError::NotAllowed(_) => ServerError::NotAllowed,
@@ -98,20 +102,34 @@ pub(super) fn of_first_request(command: &Command, code: ServerError, message: &s
     })
 }
 
-/// GET_SCHEMA_RESPONSE of a topic without schema.
-pub(super) fn no_schema(request_id: u64, topic: &str) -> Command {
+/// GET_SCHEMA_RESPONSE of a topic without schema, or without that version.
+pub(super) fn no_schema(request_id: u64) -> Command {
     Command::GetSchemaResponse(GetSchemaResponse {
         request_id,
         error: Some(ServerError::TopicNotFound as i32),
-        message: Some(format!("topic {topic} has no schema: this broker does not keep schemas")),
+        message: Some("Topic not found or no-schema".to_owned()),
         ..GetSchemaResponse::default()
     })
 }
 
-/// GET_OR_CREATE_SCHEMA_RESPONSE: schemas are accepted, and not kept, so the version is empty.
-pub(super) fn schema_not_kept(request_id: u64) -> Command {
-    let schema_version = Some(bytes::Bytes::new());
-    Command::GetOrCreateSchemaResponse(GetOrCreateSchemaResponse { request_id, schema_version, ..Default::default() })
+/// GET_SCHEMA_RESPONSE that failed.
+pub(super) fn schema(request_id: u64, error: &TopicError) -> Command {
+    Command::GetSchemaResponse(GetSchemaResponse {
+        request_id,
+        error: Some(code_of(error) as i32),
+        message: Some(error.to_string()),
+        ..GetSchemaResponse::default()
+    })
+}
+
+/// GET_OR_CREATE_SCHEMA_RESPONSE that failed.
+pub(super) fn new_schema(request_id: u64, error: &TopicError) -> Command {
+    Command::GetOrCreateSchemaResponse(GetOrCreateSchemaResponse {
+        request_id,
+        error: Some(code_of(error) as i32),
+        message: Some(error.to_string()),
+        ..GetOrCreateSchemaResponse::default()
+    })
 }
 
 /// CONSUMER_STATS_RESPONSE for a consumer that is not there.

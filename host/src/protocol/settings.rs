@@ -23,6 +23,8 @@ pub struct ProtocolSettings {
     pub outgoing_bytes_max: usize,
     /// Requests of one connection that are worked on at a time, before its socket is not read.
     pub requests_max: usize,
+    /// Producers of one connection that may wait for their topics (`WaitForExclusive`).
+    pub queued_producers_max: usize,
 }
 
 impl Default for ProtocolSettings {
@@ -36,6 +38,7 @@ impl Default for ProtocolSettings {
             max_publish_buffer_bytes: 256 * 1024 * 1024,
             outgoing_bytes_max: 8 * 1024 * 1024,
             requests_max: 1000,
+            queued_producers_max: 1000,
         }
     }
 }

@@ -501,8 +501,8 @@ async fn producers_and_consumers_that_are_there_already_are_confirmed() {
     let odd = Subscribe { consumer_id: 3, kind: 9, ..subscribe("odd") };
     peer.send(Command::Subscribe(Box::new(odd))).await;
     assert!(matches!(peer.next().await, Command::Error(error) if error.error == 22));
-    let waiting = Producer { topic: "t".to_owned(), producer_id: 6, access_mode: Some(2), ..Producer::default() };
-    peer.send(Command::Producer(Box::new(waiting))).await;
+    let unknown = Producer { topic: "t".to_owned(), producer_id: 6, access_mode: Some(9), ..Producer::default() };
+    peer.send(Command::Producer(Box::new(unknown))).await;
     assert!(matches!(peer.next().await, Command::Error(error) if error.error == 22));
 }
 
@@ -715,4 +715,117 @@ async fn a_role_without_the_permission_gets_no_producer_and_no_consumer() {
             other => panic!("{other:?}"),
         }
     }
+}
+
+#[tokio::test]
+async fn a_producer_that_waits_is_told_twice() {
+    let kit = kit(TopicSettings::default()).await;
+    let mut peer = peer(&kit).await;
+    let ask = |producer_id, request_id, access_mode| {
+        let topic = "t".to_owned();
+        let producer =
+            Producer { topic, producer_id, request_id, access_mode: Some(access_mode), ..Producer::default() };
+        Command::Producer(Box::new(producer))
+    };
+    let answer = |command| match command {
+        Command::ProducerSuccess(success) => (success.request_id, success.producer_ready(), success.topic_epoch),
+        other => panic!("not a producer: {other:?}"),
+    };
+    peer.send(ask(1, 100, 1)).await;
+    assert_eq!(answer(peer.next().await), (100, true, Some(0)));
+    peer.send(ask(2, 101, 2)).await;
+    assert_eq!(answer(peer.next().await), (101, false, None));
+    peer.send(ask(3, 102, 2)).await;
+    assert_eq!(answer(peer.next().await), (102, false, None));
+    // One that waits may leave.
+    peer.send(Command::CloseProducer(CloseProducer { producer_id: 2, request_id: 103 })).await;
+    assert_eq!(peer.next().await, Command::Success(Success { request_id: 103 }));
+    peer.send(Command::CloseProducer(CloseProducer { producer_id: 1, request_id: 104 })).await;
+    let mut answers = [peer.next().await, peer.next().await];
+    answers.sort_by_key(|answer| matches!(answer, Command::ProducerSuccess(_)));
+    assert_eq!(answers[0], Command::Success(Success { request_id: 104 }));
+    assert_eq!(answer(answers[1].clone()), (102, true, Some(1)));
+}
+
+fn schema(kind: i32, data: &str) -> Schema {
+    Schema { name: "s".to_owned(), data: Bytes::copy_from_slice(data.as_bytes()), kind, properties: Vec::new() }
+}
+
+fn avro(fields: &str) -> Schema {
+    schema(4, &format!(r#"{{"type":"record","name":"R","fields":[{fields}]}}"#))
+}
+
+#[tokio::test]
+async fn schemas_are_kept_by_version_and_told() {
+    let kit = kit(TopicSettings::default()).await;
+    let mut peer = peer(&kit).await;
+    let first = avro(r#"{"name":"a","type":"int"}"#);
+    let second = avro(r#"{"name":"a","type":"int"},{"name":"b","type":"int","default":0}"#);
+    let breaking = avro(r#"{"name":"c","type":"string"}"#);
+    let produce = |producer_id, schema: Option<&Schema>| {
+        let (topic, schema) = ("t".to_owned(), schema.cloned());
+        let producer = Producer { topic, producer_id, request_id: producer_id, schema, ..Producer::default() };
+        Command::Producer(Box::new(producer))
+    };
+    let version = |command| match command {
+        Command::ProducerSuccess(success) => success.schema_version.expect("always there").to_vec(),
+        other => panic!("not a producer: {other:?}"),
+    };
+    for (id, schema, expected) in
+        [(1, Some(&first), vec![0; 8]), (2, Some(&second), vec![0, 0, 0, 0, 0, 0, 0, 1]), (3, Some(&first), vec![0; 8])]
+    {
+        peer.send(produce(id, schema)).await;
+        assert_eq!(version(peer.next().await), expected);
+    }
+    peer.send(produce(4, None)).await;
+    assert_eq!(version(peer.next().await), b"", "a producer of bytes is welcome");
+    peer.send(produce(5, Some(&breaking))).await;
+    assert!(matches!(peer.next().await, Command::Error(error) if error.error == 18));
+
+    let ask = |version: Option<&[u8]>| {
+        let schema_version = version.map(Bytes::copy_from_slice);
+        Command::GetSchema(GetSchema { request_id: 9, topic: "t-partition-3".to_owned(), schema_version })
+    };
+    for (wanted, found) in [(None, &second), (Some(&[0; 8][..]), &first)] {
+        peer.send(ask(wanted)).await;
+        let Command::GetSchemaResponse(response) = peer.next().await else { panic!("not a schema response") };
+        let schema = response.schema.expect("it is known");
+        assert_eq!((schema.name.as_str(), schema.kind, &schema.data), ("public/default/t", 4, &found.data));
+    }
+    for (wanted, code) in [(&b""[..], 18), (&[0, 0, 0, 0, 0, 0, 0, 7], 11), (b"odd", 11)] {
+        peer.send(ask(Some(wanted))).await;
+        let Command::GetSchemaResponse(response) = peer.next().await else { panic!("not a schema response") };
+        assert_eq!(response.error, Some(code), "{wanted:?}");
+    }
+    let create = GetOrCreateSchema { request_id: 3, topic: "t".to_owned(), schema: second.clone() };
+    peer.send(Command::GetOrCreateSchema(create)).await;
+    let Command::GetOrCreateSchemaResponse(response) = peer.next().await else { panic!("not a schema response") };
+    assert_eq!((response.error, response.schema_version.as_deref()), (None, Some(&[0, 0, 0, 0, 0, 0, 0, 1][..])));
+    let create = GetOrCreateSchema { request_id: 3, topic: "absent".to_owned(), schema: second };
+    peer.send(Command::GetOrCreateSchema(create)).await;
+    let Command::GetOrCreateSchemaResponse(response) = peer.next().await else { panic!("not a schema response") };
+    assert_eq!(response.error, Some(11));
+}
+
+#[tokio::test]
+async fn a_consumers_schema_must_read_what_the_topic_has() {
+    let kit = kit(TopicSettings::default()).await;
+    let mut peer = peer(&kit).await;
+    let with = |consumer_id, topic: &str, schema| Subscribe {
+        topic: topic.to_owned(),
+        consumer_id,
+        request_id: consumer_id,
+        schema: Some(schema),
+        ..subscribe(&format!("s{consumer_id}"))
+    };
+    // The first client of an empty topic says what it is.
+    peer.subscribe(with(1, "t", schema(1, ""))).await;
+    peer.subscribe(with(2, "t", schema(1, "null"))).await;
+    peer.subscribe(with(3, "t", schema(21, ""))).await;
+    peer.send(Command::Subscribe(Box::new(with(4, "t", schema(9, ""))))).await;
+    assert!(matches!(peer.next().await, Command::Error(error) if error.error == 18));
+    fill(&kit.topic("full").await, 1).await;
+    peer.send(Command::Subscribe(Box::new(with(5, "full", schema(1, ""))))).await;
+    let Command::Error(error) = peer.next().await else { panic!("a schema where none can be checked") };
+    assert_eq!((error.error, error.message.as_str()), (18, "Topic does not have schema to check"));
 }

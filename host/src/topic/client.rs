@@ -10,6 +10,7 @@ use tokio::sync::Notify;
 
 use super::producer::PublishError;
 use crate::managed_ledger::Position;
+use crate::storage::LedgerId;
 
 /// Who a client is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,8 +43,13 @@ pub struct Receipt {
     pub sequence_id: u64,
     /// As sent.
     pub highest_sequence_id: u64,
-    /// Where it is stored.
+    /// Where it is stored, or [`KNOWN`](Self::KNOWN).
     pub position: Position,
+}
+
+impl Receipt {
+    /// In the place of a position: it was stored before, nobody knows where.
+    pub const KNOWN: Position = Position::new(LedgerId(u64::MAX), u64::MAX);
 }
 
 /// Which consumer of a client, and what its messages carry.

@@ -1,6 +1,7 @@
 //! Why a topic refuses. The protocol and admin rooms turn the kinds into codes of their own.
 
 use super::names::{NameError, NamespaceName, TopicName};
+use super::terms::QuotaAction;
 use crate::managed_ledger::ManagedLedgerError;
 use crate::storage::ReadError;
 
@@ -49,6 +50,12 @@ pub enum TopicError {
     /// An exclusive producer has the topic.
     #[error("{0}")]
     ProducerFenced(String),
+    /// A schema does not fit those of the topic.
+    #[error("{0}")]
+    IncompatibleSchema(String),
+    /// So much waits for consumers that producers are kept out, in this way.
+    #[error("Cannot create producer on topic with backlog quota exceeded")]
+    BacklogExceeded(QuotaAction),
     /// Clients are connected.
     #[error("Topic has {0} connected producers/consumers")]
     InUse(usize),

@@ -2,15 +2,18 @@
 //!
 //! The way in: [`producer`] hands an entry to the managed ledger and awaits the answers in order. The way out:
 //! [`delivery`](subscription) is the task of a subscription; it asks the dispatcher what to read and hands over what it
-//! read; acknowledgements go to the cursor. [`topics`] loads, unloads and deletes; [`operations`] is what operators do.
+//! read; acknowledgements go to the cursor. [`topics`] loads, unloads and deletes; [`operations`] is what operators do,
+//! `upkeep` what is done by the clock.
 //!
 //! The room knows clients as [`client::Client`], namespaces as [`rules::TopicRules`], and where managed ledgers come from as
-//! [`rules::LedgerFactory`]. Durable state belongs to the managed ledger alone; a crash loses what is in flight, which
-//! producers send again and consumers get again.
+//! [`rules::LedgerFactory`]. Durable state belongs to the managed ledger, and to the schema room, alone; a crash loses what is
+//! in flight, which producers send again and consumers get again.
 
+mod access;
 mod acks;
 pub mod client;
 pub mod consumer;
+mod deduplication;
 mod delivery;
 mod dispatcher;
 pub mod error;
@@ -21,9 +24,11 @@ pub mod operations;
 pub mod producer;
 mod producers;
 pub mod rules;
+pub mod schemas;
 pub mod settings;
 pub mod stats;
 pub mod subscription;
+pub mod terms;
 #[cfg(test)]
 pub(crate) mod test_kit;
 #[cfg(test)]
@@ -31,6 +36,7 @@ mod tests;
 #[expect(clippy::module_inception, reason = "a topic is the noun of the room")]
 pub mod topic;
 pub mod topics;
+mod upkeep;
 
 pub use error::TopicError;
 pub use handle::ConsumerHandle;
@@ -38,5 +44,6 @@ pub use names::{Domain, NamespaceName, TopicName};
 pub use operations::{StartAt, StoredEntry};
 pub use rules::{AutoCreate, LedgerFactory, OpenRules, RuleError, TopicRules};
 pub use settings::TopicSettings;
+pub use terms::Terms;
 pub use topic::{SubscribeRequest, Topic};
 pub use topics::{Missing, Topics};

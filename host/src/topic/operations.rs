@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 
@@ -58,8 +59,13 @@ impl Topic {
     /// # Errors
     /// `Read` when entries cannot be read.
     pub async fn first_since(&self, time_ms: u64) -> Result<Position, TopicError> {
+        self.first_since_in(self.ledger().first(), time_ms).await
+    }
+
+    /// Like [`first_since`](Self::first_since), from `first` on.
+    pub(super) async fn first_since_in(&self, first: Position, time_ms: u64) -> Result<Position, TopicError> {
         let ledger = self.ledger();
-        let (first, end) = (ledger.first(), ledger.end());
+        let end = ledger.end();
         let (mut low, mut high) = (0, ledger.count(first, end));
         while low < high {
             let middle = low + (high - low) / 2;
@@ -188,6 +194,31 @@ impl Topic {
             }
             at = self.ledger().nth(at, 1)?;
         }
+    }
+
+    /// Entries of a subscription that are older than `age` count as acknowledged. Answers whether there were any.
+    ///
+    /// # Errors
+    /// `SubscriptionNotFound`, `Read`.
+    pub async fn expire_older(&self, subscription: &str, age: Duration) -> Result<bool, TopicError> {
+        let age_ms = u64::try_from(age.as_millis()).unwrap_or(u64::MAX);
+        let before_ms = self.surroundings.clock.now_ms().saturating_sub(age_ms);
+        self.expire(&*self.known(subscription)?, before_ms).await
+    }
+
+    /// Entries of a subscription up to a place count as acknowledged; `behind` it also the one there. Answers whether there
+    /// were any.
+    ///
+    /// # Errors
+    /// `SubscriptionNotFound`.
+    pub fn expire_through(&self, subscription: &str, last: Position) -> Result<bool, TopicError> {
+        let subscription = self.known(subscription)?;
+        let end = self.ledger().valid_from(last.next());
+        let is_ahead = subscription.cursor().first_unacked() < end;
+        if is_ahead {
+            subscription.expire_to(end);
+        }
+        Ok(is_ahead)
     }
 
     /// Moves a subscription; its consumers come again.

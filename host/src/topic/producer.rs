@@ -5,16 +5,20 @@
 //! What is in flight holds permits of the caller's, which bound it.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use bytes::Bytes;
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 
+pub use super::access::AccessMode;
 use super::client::{Client, Receipt};
+use super::deduplication::{Deduplication, Ticket, Verdict, numbers};
+pub use super::producers::{Admitted, QueuedProducer};
 use super::stats::{Counter, ProducerStats};
 use super::topic::Topic;
 use crate::managed_ledger::{AppendError, Position};
+use crate::schema::Version;
 
 /// Answers that are looked at in one go.
 const SETTLE_BATCH: usize = 256;
@@ -37,15 +41,6 @@ pub enum PublishError {
     NotAllowed(String),
 }
 
-/// How a producer shares its topic.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum AccessMode {
-    /// With others.
-    Shared,
-    /// With nobody; refused if somebody is there.
-    Exclusive,
-}
-
 /// What a client asks for when it makes a producer.
 #[derive(Clone, Debug)]
 pub struct ProducerRequest {
@@ -63,6 +58,8 @@ pub struct ProducerRequest {
     pub metadata: BTreeMap<String, String>,
     /// Shown in stats.
     pub supports_partial: bool,
+    /// The version of its schema, if it has one.
+    pub schema_version: Option<Version>,
     /// A subscription to make beforehand.
     pub initial_subscription: Option<String>,
     /// Entries in flight at most.
@@ -87,10 +84,23 @@ pub struct Publish {
     pub permits: [OwnedSemaphorePermit; 2],
 }
 
+/// Where an entry is counted, and as what.
+type Counted = (Arc<Deduplication>, Ticket);
+
+/// What becomes of an entry in flight.
+enum Fate {
+    /// The log answers; with a ticket where what is sent again is known.
+    Log(oneshot::Receiver<Result<Position, AppendError>>, Option<Counted>),
+    /// It is in the log already.
+    Known,
+    /// It is refused.
+    Refused(PublishError),
+}
+
 struct InFlight {
     sequence_id: u64,
     highest_sequence_id: u64,
-    answer: Result<oneshot::Receiver<Result<Position, AppendError>>, PublishError>,
+    fate: Fate,
     _permits: Option<[OwnedSemaphorePermit; 2]>,
 }
 
@@ -109,6 +119,9 @@ pub(super) struct Producer {
     pub(super) counter: Counter,
     /// Set when the broker closed it, or another took its place.
     pub(super) closed: AtomicBool,
+    /// Whether it was put out. Held from the look at it until the entry has its place in the log.
+    pub(super) fenced: Mutex<bool>,
+    pub(super) schema_version: Option<Version>,
 }
 
 impl Producer {
@@ -118,16 +131,27 @@ impl Producer {
             traffic_in: self.counter.snapshot(),
             producer_id: self.producer_id,
             name: self.name.clone(),
-            access_mode: match self.access {
-                AccessMode::Shared => "Shared",
-                AccessMode::Exclusive => "Exclusive",
-            },
+            access_mode: self.access.as_str(),
             address: info.address.clone(),
             connected_since_ms: self.connected_ms,
             client_version: info.version.clone(),
             metadata: self.metadata.clone(),
             supports_partial: self.supports_partial,
         }
+    }
+
+    /// Puts it out: on return, none of its entries can get a place in the log any more.
+    pub(super) fn fence(&self) {
+        self.close();
+        *self.lock_fenced() = true;
+    }
+
+    fn lock_fenced(&self) -> MutexGuard<'_, bool> {
+        self.fenced.lock().expect("no code panics while a producer sends")
+    }
+
+    fn refuse(&self, sequence_id: u64, error: &PublishError) {
+        self.client.refuse(self.producer_id, sequence_id, error);
     }
 
     /// Has the client come again, unless it was told already.
@@ -164,6 +188,16 @@ impl ProducerHandle {
         &self.producer.name
     }
 
+    /// The version of its schema.
+    pub fn schema_version(&self) -> Option<Version> {
+        self.producer.schema_version
+    }
+
+    /// The highest number that a producer of its name has sent, where the topic knows that.
+    pub fn last_sequence_id(&self) -> Option<u64> {
+        self.topic.deduplication()?.last(&self.producer.name)
+    }
+
     /// The term of an exclusive producer.
     pub fn topic_epoch(&self) -> Option<u64> {
         self.topic_epoch
@@ -178,25 +212,52 @@ impl ProducerHandle {
     pub async fn publish(&self, publish: Publish) {
         let bytes = publish.entry.len() as u64;
         let messages = u64::from(publish.messages);
-        self.producer.counter.add(messages, bytes);
-        self.topic.count_in(messages, bytes, publish.is_chunk);
-        let answer = self.topic.ledger().append(publish.entry);
-        self.put(publish.sequence_id, publish.highest_sequence_id, Ok(answer), Some(publish.permits)).await;
+        let fate = {
+            let fenced = self.producer.lock_fenced();
+            if *fenced {
+                // The client was told, and sends again when it is back.
+                return;
+            }
+            self.hand_over(&publish)
+        };
+        if matches!(fate, Fate::Log(..)) {
+            self.producer.counter.add(messages, bytes);
+            self.topic.count_in(messages, bytes, publish.is_chunk);
+        }
+        self.put(publish.sequence_id, publish.highest_sequence_id, fate, Some(publish.permits)).await;
+    }
+
+    /// Hands an entry to the log, unless the topic knows it.
+    fn hand_over(&self, publish: &Publish) -> Fate {
+        let append = || self.topic.ledger().append(publish.entry.clone());
+        let Some(deduplication) = self.topic.deduplication() else { return Fate::Log(append(), None) };
+        let Publish { sequence_id, highest_sequence_id, is_chunk, ref entry, .. } = *publish;
+        let numbers = numbers(sequence_id, highest_sequence_id, is_chunk, entry);
+        match deduplication.admit(&self.producer.name, numbers, append) {
+            Ok((ticket, answer)) => Fate::Log(answer, Some((deduplication, ticket))),
+            Err(Verdict::Stored) => Fate::Known,
+            // The client comes again, and by then it is known.
+            Err(_) => {
+                let text =
+                    format!("message {sequence_id} was sent before, and it is not known yet whether it is stored");
+                Fate::Refused(PublishError::Storage(text))
+            }
+        }
     }
 
     /// Refuses one entry, in its place among the others.
     pub async fn refuse(&self, sequence_id: u64, highest_sequence_id: u64, error: PublishError) {
-        self.put(sequence_id, highest_sequence_id, Err(error), None).await;
+        self.put(sequence_id, highest_sequence_id, Fate::Refused(error), None).await;
     }
 
     async fn put(
         &self,
         sequence_id: u64,
         highest_sequence_id: u64,
-        answer: Result<oneshot::Receiver<Result<Position, AppendError>>, PublishError>,
+        fate: Fate,
         permits: Option<[OwnedSemaphorePermit; 2]>,
     ) {
-        let in_flight = InFlight { sequence_id, highest_sequence_id, answer, _permits: permits };
+        let in_flight = InFlight { sequence_id, highest_sequence_id, fate, _permits: permits };
         // The task ends only after this handle.
         let _ = self.queue.send(in_flight).await;
     }
@@ -226,44 +287,48 @@ async fn settle(mut queue: mpsc::Receiver<InFlight>, producer: Arc<Producer>, to
     let mut receipts = Vec::with_capacity(SETTLE_BATCH);
     while queue.recv_many(&mut batch, SETTLE_BATCH).await > 0 {
         for in_flight in batch.drain(..) {
-            let result = match in_flight.answer {
-                Ok(mut answer) => match answer.try_recv() {
-                    Ok(result) => Ok(result),
+            let InFlight { sequence_id, highest_sequence_id, fate, _permits } = in_flight;
+            let receipt = |position| Receipt { sequence_id, highest_sequence_id, position };
+            let (answer, counted) = match fate {
+                Fate::Log(mut answer, counted) => match answer.try_recv() {
+                    Ok(result) => (result, counted),
                     Err(_) => {
                         flush(&producer, &mut receipts);
                         // A dropped sender means that the broker stops: the client hears it from the closed connection.
-                        Ok(answer.await.unwrap_or(Err(AppendError::Closed)))
+                        (answer.await.unwrap_or(Err(AppendError::Closed)), counted)
                     }
                 },
-                Err(error) => Err(error),
-            };
-            let refusal = match result {
-                Ok(Ok(position)) => {
-                    receipts.push(Receipt {
-                        sequence_id: in_flight.sequence_id,
-                        highest_sequence_id: in_flight.highest_sequence_id,
-                        position,
-                    });
+                Fate::Known => {
+                    receipts.push(receipt(Receipt::KNOWN));
                     continue;
                 }
-                Ok(Err(AppendError::Terminated)) => PublishError::Terminated,
+                Fate::Refused(error) => {
+                    flush(&producer, &mut receipts);
+                    producer.refuse(sequence_id.max(highest_sequence_id), &error);
+                    continue;
+                }
+            };
+            let error = match answer {
+                Ok(position) => {
+                    if let Some((deduplication, ticket)) = counted {
+                        topic.count_stored(deduplication, &producer.name, ticket, position);
+                    }
+                    receipts.push(receipt(position));
+                    continue;
+                }
                 // The topic is being unloaded: the client comes again, and sends again.
-                Ok(Err(AppendError::Closed)) => {
+                Err(AppendError::Closed) => {
                     producer.close();
                     continue;
                 }
-                Ok(Err(error)) => {
+                Err(AppendError::Terminated) => PublishError::Terminated,
+                Err(error) => {
                     topic.storage_failed(&error);
                     PublishError::Storage(error.to_string())
                 }
-                Err(error) => error,
             };
             flush(&producer, &mut receipts);
-            producer.client.refuse(
-                producer.producer_id,
-                in_flight.sequence_id.max(in_flight.highest_sequence_id),
-                &refusal,
-            );
+            producer.refuse(sequence_id.max(highest_sequence_id), &error);
         }
         flush(&producer, &mut receipts);
     }

@@ -7,6 +7,7 @@ use async_trait::async_trait;
 
 use super::error::TopicError;
 use super::names::{NamespaceName, TopicName};
+use super::terms::Terms;
 use crate::managed_ledger::{ManagedLedger, ManagedLedgerError};
 
 /// What a namespace says when a client uses a topic that is not there.
@@ -50,6 +51,9 @@ pub trait TopicRules: Send + Sync {
     /// What happens when a client uses a topic that is not there.
     async fn auto_create(&self, topic: &TopicName) -> Result<AutoCreate, RuleError>;
 
+    /// The terms under which a topic lives.
+    async fn terms(&self, topic: &TopicName) -> Result<Arc<Terms>, RuleError>;
+
     /// Records a topic as partitioned; a success if it has as many partitions already.
     async fn create_partitioned(&self, topic: &TopicName, partitions: u32) -> Result<(), RuleError>;
 }
@@ -84,12 +88,18 @@ pub trait LedgerFactory: Send + Sync {
 pub struct OpenRules {
     auto_create: AutoCreate,
     partitions: Mutex<BTreeMap<TopicName, u32>>,
+    terms: Mutex<Arc<Terms>>,
 }
 
 impl OpenRules {
     /// Rules that answer `auto_create` for every missing topic.
     pub fn new(auto_create: AutoCreate) -> Self {
-        Self { auto_create, partitions: Mutex::default() }
+        Self { auto_create, partitions: Mutex::default(), terms: Mutex::default() }
+    }
+
+    /// Puts terms in force for topics that are loaded from now on.
+    pub fn set_terms(&self, terms: Terms) {
+        *self.terms.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(terms);
     }
 }
 
@@ -102,6 +112,10 @@ impl TopicRules for OpenRules {
 
     async fn auto_create(&self, _topic: &TopicName) -> Result<AutoCreate, RuleError> {
         Ok(self.auto_create)
+    }
+
+    async fn terms(&self, _topic: &TopicName) -> Result<Arc<Terms>, RuleError> {
+        Ok(self.terms.lock().unwrap_or_else(PoisonError::into_inner).clone())
     }
 
     async fn create_partitioned(&self, topic: &TopicName, partitions: u32) -> Result<(), RuleError> {

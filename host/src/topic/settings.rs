@@ -22,6 +22,32 @@ pub struct TopicSettings {
     /// What names of producers begin with: `<cluster>-<instance>`. It must differ at every start of a broker, since a
     /// producer's name marks its messages for ever.
     pub producer_name_prefix: String,
+    /// How the numbers of producers are kept.
+    pub deduplication: DeduplicationSettings,
+}
+
+/// How the numbers of producers are kept, on topics that know what is sent again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeduplicationSettings {
+    /// Producers of a topic whose numbers are kept: `brokerDeduplicationMaxNumberOfProducers`.
+    pub producers_max: usize,
+    /// Entries after which the numbers are recorded: `brokerDeduplicationEntriesInterval`.
+    pub entries_interval: u64,
+    /// Time after which they are: `brokerDeduplicationSnapshotIntervalSeconds`.
+    pub record_interval: Duration,
+    /// How long a producer is remembered that is gone: `brokerDeduplicationProducerInactivityTimeoutMinutes`.
+    pub producer_gone_max: Duration,
+}
+
+impl Default for DeduplicationSettings {
+    fn default() -> Self {
+        Self {
+            producers_max: 10_000,
+            entries_interval: 1000,
+            record_interval: Duration::from_secs(120),
+            producer_gone_max: Duration::from_secs(360 * 60),
+        }
+    }
 }
 
 impl Default for TopicSettings {
@@ -35,6 +61,7 @@ impl Default for TopicSettings {
             failover_delay: Duration::from_secs(1),
             auto_subscription_creation: true,
             producer_name_prefix: "standalone-0".to_owned(),
+            deduplication: DeduplicationSettings::default(),
         }
     }
 }

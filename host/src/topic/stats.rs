@@ -70,6 +70,16 @@ pub struct TopicStats {
     pub chunk_published: bool,
     /// Connected producers, by name.
     pub producers: Vec<ProducerStats>,
+    /// Producers that wait for the topic.
+    pub waiting_producers: u64,
+    /// The most bytes that may wait for the slowest subscription.
+    pub backlog_bytes_max: Option<u64>,
+    /// The longest that a message may wait.
+    pub backlog_age_max: Option<Duration>,
+    /// Age of the oldest message that waits, where somebody looked.
+    pub oldest_age: Option<Duration>,
+    /// Whether messages that are sent again are known.
+    pub deduplication: bool,
     /// Subscriptions, by name.
     pub subscriptions: BTreeMap<String, SubscriptionStats>,
 }
@@ -83,7 +93,7 @@ pub struct ProducerStats {
     pub producer_id: u64,
     /// Name.
     pub name: String,
-    /// `Shared` or `Exclusive`.
+    /// `Shared`, `Exclusive`, `WaitForExclusive` or `ExclusiveWithFencing`.
     pub access_mode: &'static str,
     /// `/ip:port`.
     pub address: String,
@@ -106,6 +116,10 @@ pub struct SubscriptionStats {
     pub redelivered: Traffic,
     /// Acknowledged messages; bytes are not counted.
     pub acknowledged: Traffic,
+    /// Messages that were not acknowledged in time; bytes are not counted.
+    pub expired: Traffic,
+    /// Last time that some were not.
+    pub last_expired_ms: u64,
     /// Entries not acknowledged.
     pub backlog_entries: u64,
     /// Entries held back until their time.

@@ -69,6 +69,8 @@ pub struct Subscription {
     out: Counter,
     redelivered: Counter,
     acknowledged: Counter,
+    expired: Counter,
+    expired_ms: AtomicU64,
     next_key: AtomicU64,
     state: Mutex<State>,
 }
@@ -148,6 +150,8 @@ impl Subscription {
             out: Counter::default(),
             redelivered: Counter::default(),
             acknowledged: Counter::default(),
+            expired: Counter::default(),
+            expired_ms: AtomicU64::new(0),
             next_key: AtomicU64::new(1),
             state: Mutex::new(State {
                 phase: Phase::Open,
@@ -275,8 +279,9 @@ impl Subscription {
                 Dispatcher::Single(single) => drop(single.remove(key, &topic, scene)),
                 Dispatcher::Multi(multi) => drop(multi.remove(key)),
             }
-            if dispatcher.consumers().is_empty() {
+            if dispatcher.consumers().is_empty() && !matches!(dispatcher, Dispatcher::Idle) {
                 *dispatcher = Dispatcher::Idle;
+                self.cursor.touch(scene.now_ms);
             }
         });
         self.wake.notify_one();
@@ -342,9 +347,17 @@ impl Subscription {
         Ok(moved?)
     }
 
-    /// Acknowledges everything before `end`, for an operator who skips messages.
-    pub(super) fn skip_to(&self, end: Position) {
-        let Some(last) = self.ledger().previous(end) else { return };
+    /// Everything before `end` is too old to be delivered.
+    pub(super) fn expire_to(&self, end: Position) {
+        let entries = self.skip_to(end);
+        self.expired.add(entries, 0);
+        self.expired_ms.store(self.surroundings.clock.now_ms(), Relaxed);
+    }
+
+    /// Acknowledges everything before `end`, for an operator who skips messages. Answers how many entries that were.
+    pub(super) fn skip_to(&self, end: Position) -> u64 {
+        let Some(last) = self.ledger().previous(end) else { return 0 };
+        let before = self.cursor.backlog();
         let mut state = self.lock();
         let State { dispatcher, partial, .. } = &mut *state;
         self.cursor.acknowledge_through(last);
@@ -354,6 +367,7 @@ impl Subscription {
         }
         drop(state);
         self.wake.notify_one();
+        before.saturating_sub(self.cursor.backlog())
     }
 
     /// Closes all consumers, but for one that asked for it and knows, and lets the task end.

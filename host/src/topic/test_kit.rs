@@ -28,6 +28,7 @@ use crate::managed_ledger::{
     ManagedLedger, ManagedLedgerError, ManagedLedgerSettings, ManagedLedgers, OffloadPolicy, Position, Rooms,
 };
 use crate::metadata::memory::MemoryMetadataStore;
+use crate::schema::Schemas;
 use crate::storage::{
     Clock, DriverError, DriverErrorKind, DriverLookup, DriverSettings, Entry, LedgerId, LedgerMetadata, LedgerStore,
     LedgerSummary, OffloadDriver, ReadError, ReadHandle, StoreError,
@@ -214,6 +215,7 @@ impl LedgerFactory for Factory {
 /// Topics over a folder that goes away.
 pub(crate) struct Kit {
     pub(crate) topics: Arc<Topics>,
+    pub(crate) rules: Arc<OpenRules>,
     pub(crate) faults: Arc<Faults>,
     pub(crate) clock: Arc<HandClock>,
     _folder: TempDir,
@@ -230,8 +232,10 @@ pub(crate) async fn kit_with(settings: TopicSettings, auto_create: AutoCreate) -
     let faults = Arc::new(Faults::default());
     let rooms = rooms(folder.path(), clock.clone(), faults.clone()).await;
     let rules = Arc::new(OpenRules::new(auto_create));
-    let topics = Topics::new(Arc::new(Factory(ManagedLedgers::new(rooms))), rules, settings, clock.clone());
-    Kit { topics, faults, clock, _folder: folder }
+    let schemas = Arc::new(Schemas::new(rooms.metadata.clone()));
+    let factory = Arc::new(Factory(ManagedLedgers::new(rooms)));
+    let topics = Topics::new(factory, rules.clone(), settings, clock.clone(), schemas);
+    Kit { topics, rules, faults, clock, _folder: folder }
 }
 
 async fn rooms(folder: &Path, clock: Arc<HandClock>, faults: Arc<Faults>) -> Rooms {
@@ -411,6 +415,7 @@ pub(crate) fn producer_request(client: &Arc<Recorder>, producer_id: u64, name: O
         topic_epoch: None,
         metadata: Default::default(),
         supports_partial: false,
+        schema_version: None,
         initial_subscription: None,
         pending_max: 1000,
         client: client.clone(),

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering::SeqCst;
 
 use super::client::Delivery;
 use super::consumer::SubscriptionKind::{Exclusive, Failover, KeyShared, Shared};
-use super::producer::{AccessMode, PublishError};
+use super::producer::PublishError;
 use super::subscription::Acknowledged;
 use super::test_kit::*;
 use super::*;
@@ -575,31 +575,6 @@ async fn producer_names_are_unique_until_their_holder_is_gone() {
     .into();
     assert_ne!(made[0].name(), made[1].name());
     assert!(made[0].name().starts_with("standalone-0-"));
-}
-
-#[tokio::test]
-async fn exclusive_producers_stand_alone() {
-    let kit = kit(TopicSettings::default()).await;
-    let topic = kit.topic("t").await;
-    let client = Recorder::new(1);
-    let exclusive = |id, epoch| {
-        let mut request = producer_request(&client, id, None);
-        request.access = AccessMode::Exclusive;
-        request.topic_epoch = epoch;
-        request
-    };
-    let alone = topic.add_producer(exclusive(1, None)).await.expect("free");
-    assert_eq!(alone.topic_epoch(), Some(1));
-    let shared = topic.add_producer(producer_request(&client, 2, None)).await.err();
-    assert!(matches!(shared, Some(TopicError::ProducerBusy(_))));
-    let second = topic.add_producer(exclusive(3, None)).await.err();
-    assert!(matches!(second, Some(TopicError::ProducerFenced(_))));
-    drop(alone);
-    let next = topic.add_producer(exclusive(4, None)).await.expect("free");
-    assert_eq!(next.topic_epoch(), Some(2));
-    drop(next);
-    let fenced = topic.add_producer(exclusive(1, Some(1))).await.err();
-    assert!(matches!(fenced, Some(TopicError::ProducerFenced(_))));
 }
 
 #[tokio::test]

@@ -4,14 +4,15 @@
 //! to a topic is in [`super::operations`].
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, MutexGuard, Weak};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, RwLock, Weak};
 use std::time::Duration;
 
 use tokio::sync::watch;
 
 use super::Topics;
 use super::consumer::{ConsumerKey, ConsumerRequest, SubscriptionKind};
+use super::deduplication::Deduplication;
 use super::error::TopicError;
 use super::handle::ConsumerHandle;
 use super::names::TopicName;
@@ -21,12 +22,15 @@ use super::rules::LedgerFactory;
 use super::settings::TopicSettings;
 use super::stats::{Counter, TopicStats};
 use super::subscription::{Subscription, Surroundings};
+use super::terms::Terms;
+use super::upkeep::NO_AGE;
 use crate::managed_ledger::{AppendError, ManagedLedger, Position};
+use crate::schema::Schemas;
 use crate::storage::Clock;
 
 /// Subscriptions whose names belong to the broker.
 const RESERVED_PREFIX: &str = "pulsar.repl";
-const RESERVED_NAME: &str = "pulsar.dedup";
+const RESERVED_NAME: &str = super::deduplication::CURSOR;
 
 /// What a client asks for when it subscribes.
 #[derive(Clone, Debug)]
@@ -66,6 +70,17 @@ pub struct Topic {
     failed: AtomicBool,
     life: watch::Sender<Life>,
     pub(super) registry: Weak<Topics>,
+    pub(super) schemas: Arc<Schemas>,
+    pub(super) terms: RwLock<Arc<Terms>>,
+    /// Taken by whoever puts terms in force: one at a time.
+    pub(super) terms_turn: tokio::sync::Mutex<()>,
+    pub(super) deduplication: RwLock<Option<Arc<Deduplication>>>,
+    /// When it was loaded, milliseconds since 1970.
+    pub(super) loaded_ms: u64,
+    /// When it was seen in use, milliseconds since 1970.
+    pub(super) used_ms: AtomicU64,
+    /// Age of the oldest entry of the backlog when somebody looked last.
+    pub(super) oldest_age_ms: AtomicU64,
 }
 
 impl Topic {
@@ -74,8 +89,10 @@ impl Topic {
         ledger: Arc<ManagedLedger>,
         settings: Arc<TopicSettings>,
         clock: Arc<dyn Clock>,
+        schemas: Arc<Schemas>,
         registry: Weak<Topics>,
     ) -> Arc<Self> {
+        let loaded_ms = clock.now_ms();
         let terminated = AtomicBool::new(ledger.is_terminated());
         let surroundings = Surroundings { topic: name, ledger, settings, clock, out: Counter::default(), terminated };
         let topic = Arc::new(Self {
@@ -88,8 +105,15 @@ impl Topic {
             failed: AtomicBool::new(false),
             life: watch::channel(Life::Open).0,
             registry,
+            schemas,
+            terms: RwLock::default(),
+            terms_turn: tokio::sync::Mutex::new(()),
+            deduplication: RwLock::new(None),
+            loaded_ms,
+            used_ms: AtomicU64::new(loaded_ms),
+            oldest_age_ms: AtomicU64::new(NO_AGE),
         });
-        for cursor in topic.ledger().cursors() {
+        for cursor in topic.ledger().cursors().into_iter().filter(|cursor| cursor.name() != RESERVED_NAME) {
             topic.attach(Subscription::new(topic.surroundings.clone(), cursor, BTreeMap::new()));
         }
         topic
@@ -270,7 +294,7 @@ impl Topic {
     /// Connected producers and consumers.
     pub fn client_count(&self) -> usize {
         let consumers: usize = self.subscriptions().iter().map(|subscription| subscription.consumer_count()).sum();
-        consumers + self.lock_producers().by_name.len()
+        consumers + self.lock_producers().len()
     }
 
     /// Lets nobody in any more.
@@ -322,13 +346,22 @@ impl Topic {
 
     /// Figures now.
     pub fn stats(&self) -> TopicStats {
-        let mut producers: Vec<_> = self.lock_producers().by_name.values().cloned().collect();
+        let (mut producers, waiting_producers) = {
+            let producers = self.lock_producers();
+            (producers.by_name.values().cloned().collect::<Vec<_>>(), producers.waiting_count())
+        };
         producers.sort_by(|a, b| a.name.cmp(&b.name));
+        let terms = self.terms();
         TopicStats {
+            backlog_bytes_max: terms.backlog.bytes.map(|quota| quota.limit),
+            backlog_age_max: terms.backlog.age.map(|quota| quota.limit),
+            oldest_age: Some(self.oldest_age_ms.load(Relaxed)).filter(|age| *age != NO_AGE).map(Duration::from_millis),
+            deduplication: self.deduplication().is_some(),
             traffic_in: self.incoming.snapshot(),
             traffic_out: self.surroundings.out.snapshot(),
             chunk_published: self.chunked.load(Relaxed),
             producers: producers.iter().map(|producer| producer.stats()).collect(),
+            waiting_producers: waiting_producers as u64,
             subscriptions: self.subscriptions().iter().map(|s| (s.name().to_owned(), s.stats())).collect(),
         }
     }

@@ -13,9 +13,11 @@ use tokio::sync::OnceCell;
 use super::error::TopicError;
 use super::names::{Domain, NamespaceName, TopicName};
 use super::rules::{AutoCreate, LedgerFactory, TopicRules};
+use super::schemas::schema_key;
 use super::settings::TopicSettings;
 use super::topic::Topic;
 use crate::managed_ledger::ManagedLedgerError;
+use crate::schema::Schemas;
 use crate::storage::Clock;
 
 /// What happens when a topic that is asked for is not there.
@@ -35,6 +37,7 @@ pub struct Topics {
     rules: Arc<dyn TopicRules>,
     settings: Arc<TopicSettings>,
     clock: Arc<dyn Clock>,
+    pub(super) schemas: Arc<Schemas>,
     slots: Mutex<HashMap<TopicName, Arc<Slot>>>,
     next_producer: AtomicU64,
     own: Weak<Topics>,
@@ -55,12 +58,14 @@ impl Topics {
         rules: Arc<dyn TopicRules>,
         settings: TopicSettings,
         clock: Arc<dyn Clock>,
+        schemas: Arc<Schemas>,
     ) -> Arc<Self> {
         Arc::new_cyclic(|own| Self {
             factory,
             rules,
             settings: Arc::new(settings),
             clock,
+            schemas,
             slots: Mutex::default(),
             next_producer: AtomicU64::new(0),
             own: own.clone(),
@@ -138,8 +143,21 @@ impl Topics {
             result => result?,
         };
         let (settings, clock) = (self.settings.clone(), self.clock.clone());
+        let topic = Topic::new(name.clone(), ledger, settings, clock, self.schemas.clone(), self.own.clone());
+        if let Err(error) = self.put_in_force(&topic).await {
+            topic.close(&*self.factory).await;
+            return Err(error);
+        }
         tracing::info!(topic = %name, "topic loaded");
-        Ok(Topic::new(name.clone(), ledger, settings, clock, self.own.clone()))
+        Ok(topic)
+    }
+
+    /// Puts the terms of its namespace in force on a topic.
+    ///
+    /// # Errors
+    /// `NamespaceNotFound`, `Metadata`, and those of [`Topic::set_terms`].
+    pub async fn put_in_force(&self, topic: &Topic) -> Result<(), TopicError> {
+        topic.set_terms(self.rules.terms(topic.name()).await?).await
     }
 
     async fn check_creation(&self, name: &TopicName, missing: Missing) -> Result<(), TopicError> {
@@ -217,6 +235,18 @@ impl Topics {
     /// # Errors
     /// `NotFound`; `InUse` while clients are connected, unless `force`; `Storage`.
     pub async fn delete(&self, name: &TopicName, force: bool) -> Result<(), TopicError> {
+        self.delete_unless(name, |topic| !force && topic.client_count() > 0).await
+    }
+
+    /// Deletes a topic that its terms give up, unless somebody came meanwhile.
+    ///
+    /// # Errors
+    /// As for [`delete`](Self::delete).
+    pub async fn delete_abandoned(&self, name: &TopicName) -> Result<(), TopicError> {
+        self.delete_unless(name, |topic| !topic.is_abandoned()).await
+    }
+
+    async fn delete_unless(&self, name: &TopicName, is_needed: impl Fn(&Topic) -> bool) -> Result<(), TopicError> {
         let topic = self.load(name, Missing::Refuse).await?;
         let Some(slot) = self.lock().get(name).cloned() else { return Err(TopicError::NotFound(name.clone())) };
         let _leaving = slot.leaving.lock().await;
@@ -224,13 +254,16 @@ impl Topics {
             return Err(TopicError::NotReady(format!("topic {name} is being closed; try again")));
         }
         topic.begin_close();
-        let clients = topic.client_count();
-        if clients > 0 && !force {
+        if is_needed(&topic) {
             topic.reopen();
-            return Err(TopicError::InUse(clients));
+            return Err(TopicError::InUse(topic.client_count()));
         }
         topic.close(&*self.factory).await;
         let deleted = self.factory.delete(&name.managed_ledger()).await;
+        // Partitions share their topic's schemas, which go with it.
+        if deleted.is_ok() && name.partition_index().is_none() {
+            self.schemas.forget(&schema_key(name)).await?;
+        }
         self.lock().remove(name);
         topic.end_close();
         tracing::info!(topic = %name, "topic deleted");

@@ -2,11 +2,14 @@
 
 pub(super) mod brokers;
 pub(super) mod internals;
+pub(super) mod life_policies;
 pub(super) mod messages;
 pub(super) mod namespace_policies;
 pub(super) mod namespaces;
 pub(super) mod offload;
 pub(super) mod permissions;
+pub(super) mod schema_policies;
+pub(super) mod schemas;
 pub(super) mod subscriptions;
 pub(super) mod tenants;
 pub(super) mod topic_policies;

@@ -7,17 +7,12 @@ use super::Shared;
 use crate::admin::AdminState;
 use crate::admin::answer::{Answer, done, json, json_or_null};
 use crate::admin::error::AdminError;
-use crate::admin::model::policies::{RetentionBody, shown_field};
-use crate::admin::request::{Asked, Body, Params};
+use crate::admin::model::policies::RetentionBody;
+use crate::admin::request::{Body, Params};
 use crate::admin::secrets::left_out;
 use crate::namespace::{AutoTopicCreation, OffloadPolicies, Policies};
 
-/// Where quotas are kept among a namespace's policies.
-const QUOTAS: &str = "backlog_quota_map";
-/// The quota that a request means when it names none.
-const DEFAULT_QUOTA: &str = "destination_storage";
-
-async fn read(state: &AdminState, params: &Params) -> Result<Policies, AdminError> {
+pub(super) async fn read(state: &AdminState, params: &Params) -> Result<Policies, AdminError> {
     Ok(state.namespaces.policies(&params.namespace()?).await?)
 }
 
@@ -27,7 +22,7 @@ fn warn_of_no_effect(params: &Params, policy: &str) {
     tracing::warn!(tenant, namespace, policy, "this policy is kept and shown, but has no effect on this broker");
 }
 
-async fn write(state: &AdminState, params: &Params, change: impl Fn(&mut Policies)) -> Answer {
+pub(super) async fn write(state: &AdminState, params: &Params, change: impl Fn(&mut Policies)) -> Answer {
     let namespace = params.namespace()?;
     state.namespaces.update_policies(&namespace, change).await?;
     state.refresh(&namespace).await?;
@@ -168,24 +163,6 @@ pub(in crate::admin) async fn remove_persistence(State(state): Shared, params: P
     write(&state, &params, |policies| policies.persistence = None).await
 }
 
-pub(in crate::admin) async fn message_ttl(State(state): Shared, params: Params) -> Answer {
-    Ok(json_or_null(read(&state, &params).await?.message_ttl_in_seconds))
-}
-
-/// Kept and shown; messages do not expire on this broker.
-pub(in crate::admin) async fn set_message_ttl(State(state): Shared, params: Params, body: Body) -> Answer {
-    let seconds: i64 = body.required("the time to live, a number of seconds,")?;
-    if seconds < 0 {
-        return Err(AdminError::refused("Invalid value for message TTL, message TTL must >= 0"));
-    }
-    warn_of_no_effect(&params, "messageTTL");
-    write(&state, &params, |policies| policies.message_ttl_in_seconds = Some(seconds)).await
-}
-
-pub(in crate::admin) async fn remove_message_ttl(State(state): Shared, params: Params) -> Answer {
-    write(&state, &params, |policies| policies.message_ttl_in_seconds = None).await
-}
-
 pub(in crate::admin) async fn auto_topic_creation(State(state): Shared, params: Params) -> Answer {
     Ok(json_or_null(read(&state, &params).await?.auto_topic_creation))
 }
@@ -204,38 +181,4 @@ pub(in crate::admin) async fn set_auto_topic_creation(State(state): Shared, para
 
 pub(in crate::admin) async fn remove_auto_topic_creation(State(state): Shared, params: Params) -> Answer {
     write(&state, &params, |policies| policies.auto_topic_creation = None).await
-}
-
-pub(in crate::admin) async fn backlog_quotas(State(state): Shared, params: Params) -> Answer {
-    let policies = read(&state, &params).await?;
-    Ok(json(&shown_field(&policies, &state.facts.cluster, QUOTAS)))
-}
-
-/// Kept and shown; this broker does not act on quotas.
-pub(in crate::admin) async fn set_backlog_quota(
-    State(state): Shared,
-    params: Params,
-    asked: Asked,
-    body: Body,
-) -> Answer {
-    let quota: Map<String, Value> = body.required("the backlog quota")?;
-    let kind = asked.text("backlogQuotaType").unwrap_or(DEFAULT_QUOTA);
-    warn_of_no_effect(&params, "backlogQuota");
-    write(&state, &params, |policies| {
-        let quotas = policies.others.entry(QUOTAS).or_insert_with(|| Map::new().into());
-        if let Value::Object(quotas) = quotas {
-            quotas.insert(kind.to_owned(), Value::Object(quota.clone()));
-        }
-    })
-    .await
-}
-
-pub(in crate::admin) async fn remove_backlog_quota(State(state): Shared, params: Params, asked: Asked) -> Answer {
-    let kind = asked.text("backlogQuotaType").unwrap_or(DEFAULT_QUOTA);
-    write(&state, &params, |policies| {
-        if let Some(Value::Object(quotas)) = policies.others.get_mut(QUOTAS) {
-            quotas.remove(kind);
-        }
-    })
-    .await
 }

@@ -10,6 +10,7 @@ use crate::admin::error::AdminError;
 use crate::admin::model::policies::{new_namespace, shown, shown_field};
 use crate::admin::request::{Asked, Body, Params};
 use crate::admin::secrets::left_out;
+use crate::topic::schemas::schema_key;
 use crate::topic::{NamespaceName, TopicError};
 
 pub(in crate::admin) async fn list(State(state): Shared, params: Params) -> Answer {
@@ -67,6 +68,7 @@ async fn delete_topics(state: &AdminState, namespace: &NamespaceName) -> Result<
     }
     for topic in state.namespaces.partitioned_topics(namespace).await? {
         state.namespaces.delete_partitioned_topic(&topic).await?;
+        state.topics.schemas().forget(&schema_key(&topic)).await?;
     }
     Ok(())
 }

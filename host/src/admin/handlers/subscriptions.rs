@@ -2,6 +2,7 @@
 //! each partition's is meant.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use axum::extract::State;
 use serde::Deserialize;
@@ -14,7 +15,7 @@ use crate::admin::error::AdminError;
 use crate::admin::request::{Asked, Body, MessageIdBody, Params};
 use crate::managed_ledger::{Position, WirePosition};
 use crate::storage::LedgerId;
-use crate::topic::{StartAt, TopicName};
+use crate::topic::{StartAt, TopicError, TopicName};
 
 const SUBSCRIPTION: &str = "subscription";
 
@@ -100,6 +101,61 @@ pub(in crate::admin) async fn peek(State(state): Shared, params: Params) -> Answ
     let topic = state.topic(&name).await?;
     let n: u64 = params.number("count")?;
     found(topic.peek(params.text(SUBSCRIPTION), n.max(1)).await?)
+}
+
+/// Where nothing was old enough, the original says so.
+fn nothing_expired(name: &TopicName, subscription: &str) -> AdminError {
+    AdminError::conflict(format!(
+        "Expire message by timestamp not issued on topic {name} for subscription {subscription} due to ongoing message \
+         expiration not finished or subscription almost catch up. If it's performed on a partitioned topic operation might \
+         succeeded on other partitions, please check stats of individual partition."
+    ))
+}
+
+pub(in crate::admin) async fn expire_older(State(state): Shared, params: Params) -> Answer {
+    let (name, age) = (params.topic()?, age(&params)?);
+    let mut expired = false;
+    for part in state.parts(&name).await? {
+        expired |= state.topic(&part).await?.expire_older(params.text(SUBSCRIPTION), age).await?;
+    }
+    if expired { Ok(done()) } else { Err(nothing_expired(&name, params.text(SUBSCRIPTION))) }
+}
+
+pub(in crate::admin) async fn expire_all_older(State(state): Shared, params: Params) -> Answer {
+    let age = age(&params)?;
+    for part in state.parts(&params.topic()?).await? {
+        let topic = state.topic(&part).await?;
+        for subscription in topic.subscriptions() {
+            match topic.expire_older(subscription.name(), age).await {
+                // It may be gone meanwhile.
+                Ok(_) | Err(TopicError::SubscriptionNotFound { .. }) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+    Ok(done())
+}
+
+fn age(params: &Params) -> Result<Duration, AdminError> {
+    Ok(Duration::from_secs(params.number("seconds")?))
+}
+
+/// Up to a message, and that one too unless it is left out.
+pub(in crate::admin) async fn expire_through(State(state): Shared, params: Params, body: Body) -> Answer {
+    let id: MessageIdBody = body.required("the message id")?;
+    let name = not_partitioned(&state, params.topic()?, "Expire message at position").await?;
+    let topic = state.topic(&name).await?;
+    let last = match start_at(MessageIdBody { is_excluded: false, ..id }) {
+        StartAt::Entry(position) if id.is_excluded => topic.ledger().previous(position),
+        StartAt::Entry(position) => Some(position),
+        StartAt::Latest => topic.ledger().last_confirmed(),
+        StartAt::Earliest | StartAt::Time(_) => None,
+    };
+    let expired = match last {
+        Some(last) => topic.expire_through(params.text(SUBSCRIPTION), last)?,
+        None => false,
+    };
+    if expired { Ok(done()) } else { Err(nothing_expired(&name, params.text(SUBSCRIPTION))) }
 }
 
 /// What names a message makes sense on one partition only.

@@ -14,13 +14,13 @@ use crate::namespace::TopicPolicies;
 use crate::namespace::effective::offload_properties;
 use crate::namespace::offload_policies::shown_from_properties;
 
-async fn read(state: &AdminState, params: &Params) -> Result<TopicPolicies, AdminError> {
+pub(super) async fn read(state: &AdminState, params: &Params) -> Result<TopicPolicies, AdminError> {
     let name = params.topic()?;
     require_topic(state, &name).await?;
     Ok(state.namespaces.topic_policies(&name).await?)
 }
 
-async fn write(state: &AdminState, params: &Params, change: impl Fn(&mut TopicPolicies)) -> Answer {
+pub(super) async fn write(state: &AdminState, params: &Params, change: impl Fn(&mut TopicPolicies)) -> Answer {
     let name = params.topic()?;
     require_topic(state, &name).await?;
     state.namespaces.update_topic_policies(&name, change).await?;

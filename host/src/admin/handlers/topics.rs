@@ -14,6 +14,7 @@ use crate::admin::error::AdminError;
 use crate::admin::model::message::message_id;
 use crate::admin::model::stats::StatsBody;
 use crate::admin::request::{Asked, Body, Params};
+use crate::topic::schemas::schema_key;
 use crate::topic::{Missing, Topic, TopicError, TopicName};
 
 /// Partitions of one topic; each is made with the topic, and has a ledger of its own.
@@ -144,6 +145,7 @@ pub(in crate::admin) async fn delete_partitioned(State(state): Shared, params: P
         }
     }
     state.namespaces.delete_partitioned_topic(&name).await?;
+    state.topics.schemas().forget(&schema_key(&name)).await?;
     Ok(done())
 }
 

@@ -224,20 +224,21 @@ impl StatsBody {
             msg_chunk_published: stats.chunk_published,
             storage_size: snapshot.size_bytes,
             backlog_size: durable.map(|subscription| subscription.backlog_size).max().unwrap_or(0),
-            backlog_quota_limit_size: -1,
-            backlog_quota_limit_time: -1,
-            oldest_backlog_message_age_seconds: -1,
+            backlog_quota_limit_size: stats.backlog_bytes_max.map_or(-1, |bytes| bytes as i64),
+            backlog_quota_limit_time: stats.backlog_age_max.map_or(-1, |age| age.as_secs() as i64),
+            oldest_backlog_message_age_seconds: stats.oldest_age.map_or(-1, |age| age.as_secs() as i64),
             offloaded_storage_size: offloaded_bytes(&snapshot),
             last_offload_ledger_id: history.last_ledger_id.map_or(0, |id| id.0),
             last_offload_success_time_stamp: history.last_success_ms.unwrap_or(0),
             last_offload_failure_time_stamp: history.last_failure_ms.unwrap_or(0),
             publishers: stats.producers.into_iter().map(PublisherBody::new).collect(),
+            waiting_publishers: stats.waiting_producers,
             non_contiguous_deleted_messages_ranges: subscriptions
                 .values()
                 .map(|subscription| subscription.non_contiguous_deleted_messages_ranges)
                 .sum(),
             subscriptions,
-            deduplication_status: "Disabled",
+            deduplication_status: if stats.deduplication { "Enabled" } else { "Disabled" },
             owner_broker: Some(owner.to_owned()),
             ..Self::default()
         }
@@ -320,6 +321,9 @@ impl SubscriptionBody {
             unacked_messages: stats.unacked_messages,
             kind: stats.kind,
             active_consumer_name: stats.active_consumer,
+            msg_rate_expired: stats.expired.messages_per_s,
+            total_msg_expired: stats.expired.messages,
+            last_expire_timestamp: stats.last_expired_ms,
             last_consumed_flow_timestamp: stats.last_flow_ms,
             last_consumed_timestamp: stats.last_consumed_ms,
             last_acked_timestamp: stats.last_acked_ms,

@@ -1,5 +1,6 @@
 //! The figures of a subscription.
 
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use super::{Dispatcher, Subscription};
@@ -15,6 +16,8 @@ impl Subscription {
             traffic_out: self.out.snapshot(),
             redelivered: self.redelivered.snapshot(),
             acknowledged: self.acknowledged.snapshot(),
+            expired: self.expired.snapshot(),
+            last_expired_ms: self.expired_ms.load(Relaxed),
             backlog_entries: self.cursor.backlog(),
             kind: state.kind.map(SubscriptionKind::as_str),
             durable: self.cursor.is_durable(),
@@ -60,7 +63,9 @@ impl Subscription {
     }
 
     pub(in crate::topic) fn tick_rates(&self, elapsed: Duration) {
-        [&self.out, &self.redelivered, &self.acknowledged].iter().for_each(|counter| counter.tick(elapsed));
+        [&self.out, &self.redelivered, &self.acknowledged, &self.expired]
+            .iter()
+            .for_each(|counter| counter.tick(elapsed));
         for consumer in self.lock().dispatcher.consumers() {
             [&consumer.out, &consumer.redelivered, &consumer.acknowledged].iter().for_each(|c| c.tick(elapsed));
         }
