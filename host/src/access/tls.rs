@@ -131,7 +131,7 @@ impl Tls {
 
     /// A client's connection, encrypted.
     pub fn accept(&self, socket: TcpStream) -> TlsConnection {
-        TlsConnection::Greeting(TlsAcceptor::from(self.config()).accept(socket))
+        TlsConnection::Greeting(Box::new(TlsAcceptor::from(self.config()).accept(socket)))
     }
 
     /// What new connections get: that of the files if they have changed, else what there was. Files that are wrong meanwhile change
@@ -162,7 +162,7 @@ impl Tls {
 /// A connection that shakes hands when it is first read from or written to.
 pub enum TlsConnection {
     /// Not yet.
-    Greeting(Accept<TcpStream>),
+    Greeting(Box<Accept<TcpStream>>),
     /// Done.
     Open(Box<TlsStream<TcpStream>>),
 }

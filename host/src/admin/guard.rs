@@ -69,6 +69,11 @@ fn wish(method: &Method, path: &str, params: &Params) -> Result<Wish, AdminError
             None => Wish::List(params.namespace()?),
             Some((_, under)) => of_topic(is_get, under, params)?,
         },
+        "schemas" if is_get || rest.ends_with("/compatibility") || rest.ends_with("/version") => {
+            Wish::LookUp(params.topic()?)
+        }
+        "schemas" if *method == Method::POST => Wish::Produce(params.topic()?),
+        "schemas" => Wish::Topic(params.topic()?),
         _ if path.starts_with("/lookup/") => Wish::LookUp(params.topic()?),
         _ => Wish::Look,
     })
@@ -134,6 +139,10 @@ mod tests {
                 "/admin/v2/persistent/{tenant}/{namespace}/{topic}/subscription/{subscription}",
                 Wish::Consume(topic.clone(), Some("s".to_owned())),
             ),
+            (Method::GET, "/admin/v2/schemas/{tenant}/{namespace}/{topic}/schema", Wish::LookUp(topic.clone())),
+            (Method::POST, "/admin/v2/schemas/{tenant}/{namespace}/{topic}/version", Wish::LookUp(topic.clone())),
+            (Method::POST, "/admin/v2/schemas/{tenant}/{namespace}/{topic}/schema", Wish::Produce(topic.clone())),
+            (Method::DELETE, "/admin/v2/schemas/{tenant}/{namespace}/{topic}/schema", Wish::Topic(topic.clone())),
             (Method::GET, "/lookup/v2/topic/{domain}/{tenant}/{namespace}/{topic}", Wish::LookUp(topic)),
             (Method::GET, "", Wish::Look),
         ] {

@@ -11,6 +11,8 @@ use super::connection::{Connection, Outcome};
 use super::consuming::pairs;
 use super::refusal;
 use super::server::Shared;
+use crate::access::Principal;
+use crate::access::rules::Wish;
 use crate::schema::{Definition, Kind, StoredSchema, Version};
 use crate::topic::schemas::schema_key;
 use crate::topic::{Missing, TopicError, TopicName};
@@ -18,10 +20,10 @@ use crate::topic::{Missing, TopicError, TopicName};
 impl Connection {
     /// GET_SCHEMA.
     pub(super) fn get_schema(&mut self, question: GetSchema) {
-        let shared = self.shared.clone();
+        let (shared, principal) = (self.shared.clone(), self.principal.clone());
         self.requests.spawn(async move {
             let request_id = question.request_id;
-            Outcome::Reply(match find(&shared, &question).await {
+            Outcome::Reply(match find(&shared, &principal, &question).await {
                 Ok(Some((name, stored))) => Command::GetSchemaResponse(GetSchemaResponse {
                     request_id,
                     schema: Some(on_wire(&name, &stored.definition)),
@@ -36,10 +38,10 @@ impl Connection {
 
     /// GET_OR_CREATE_SCHEMA.
     pub(super) fn get_or_create_schema(&mut self, question: GetOrCreateSchema) {
-        let shared = self.shared.clone();
+        let (shared, principal) = (self.shared.clone(), self.principal.clone());
         self.requests.spawn(async move {
             let request_id = question.request_id;
-            Outcome::Reply(match register(&shared, question).await {
+            Outcome::Reply(match register(&shared, &principal, question).await {
                 Ok(version) => Command::GetOrCreateSchemaResponse(GetOrCreateSchemaResponse {
                     request_id,
                     schema_version: Some(version_bytes(version)),
@@ -51,8 +53,13 @@ impl Connection {
     }
 }
 
-async fn find(shared: &Shared, question: &GetSchema) -> Result<Option<(String, StoredSchema)>, TopicError> {
+async fn find(
+    shared: &Shared,
+    principal: &Principal,
+    question: &GetSchema,
+) -> Result<Option<(String, StoredSchema)>, TopicError> {
     let topic: TopicName = question.topic.parse()?;
+    shared.allow(principal, Wish::LookUp(topic.clone())).await?;
     let key = schema_key(&topic);
     let schemas = shared.topics.schemas();
     let stored = match &question.schema_version {
@@ -71,8 +78,14 @@ async fn find(shared: &Shared, question: &GetSchema) -> Result<Option<(String, S
     Ok(stored.map(|stored| (name, stored)))
 }
 
-async fn register(shared: &Shared, question: GetOrCreateSchema) -> Result<Option<Version>, TopicError> {
-    let topic = shared.topics.load(&question.topic.parse()?, Missing::Refuse).await?;
+async fn register(
+    shared: &Shared,
+    principal: &Principal,
+    question: GetOrCreateSchema,
+) -> Result<Option<Version>, TopicError> {
+    let name: TopicName = question.topic.parse()?;
+    shared.allow(principal, Wish::Produce(name.clone())).await?;
+    let topic = shared.topics.load(&name, Missing::Refuse).await?;
     let definition = definition(Some(question.schema))?;
     topic.schema_of_producer(definition.as_ref()).await
 }
