@@ -89,6 +89,7 @@ fn policies_of_namespace() -> Routes {
         .route("/offloadThresholdInSeconds", get(on::offload_threshold_seconds).put(on::set_offload_threshold_seconds))
         .route("/offloadDeletionLagMs", get(on::deletion_lag).put(on::set_deletion_lag).delete(on::remove_deletion_lag))
         .route("/offloadPolicies", get(on::offload_policies).post(on::set_offload_policies))
+        .route("/offloadPolicies/explain", get(offload::explain_namespace))
         .route("/removeOffloadPolicies", delete(on::remove_offload_policies))
         .route("/persistence", get(on::persistence).post(on::set_persistence).delete(on::remove_persistence))
         .route(
@@ -148,6 +149,7 @@ fn one_topic() -> Routes {
         .route("/internal-info", get(internals::internal_info))
         .route("/ledgers", get(internals::ledgers))
         .route("/offload", put(offload::start).get(offload::status))
+        .route("/offload/explain", get(offload::explain))
         .route("/unload", put(topics::unload))
         .route("/trim", post(topics::trim))
         .route("/truncate", delete(topics::truncate))

@@ -581,3 +581,35 @@ async fn metrics_of_namespaces_are_the_sums_over_their_topics() {
     assert_eq!(value("brk_ledgeroffloader_read_ledger_latency_count").map(|count| count >= 2.0), Some(true));
     assert_eq!((value("pulsar_storage_backlog_quota_limit"), value("pulsar_average_msg_size")), (None, None));
 }
+
+#[tokio::test]
+async fn it_is_explained_which_level_set_what_and_what_would_be_offloaded() {
+    let desk = Desk::open_configured("managedLedgerOffloadAutoTriggerSizeThresholdBytes=1000000\n").await;
+    desk.fill("persistent://public/default/t", 25).await;
+    let path = "/persistent/public/default/t";
+    let explained = desk.ok("GET", &format!("{path}/offload/explain"), None).await;
+    assert_eq!(explained["summary"], "nothing is to be offloaded now");
+    assert_eq!(explained["ledgers"][0]["offload"], false);
+    assert_eq!(
+        explained["ledgers"][0]["reason"],
+        "it and the newer ones have 1980 bytes, no more than the threshold of 1000000"
+    );
+    assert_eq!(explained["ledgers"][2]["reason"], "it takes entries");
+    desk.ok("PUT", "/namespaces/public/default/offloadThreshold", Some(json!(1000))).await;
+    let explained = desk.ok("GET", &format!("{path}/offload/explain"), None).await;
+    let settings = explained["settings"].as_array().unwrap();
+    let of = |key: &str| settings.iter().find(|setting| setting["key"] == key).unwrap();
+    assert_eq!(
+        of("managedLedgerOffloadThresholdInBytes"),
+        &json!({"key": "managedLedgerOffloadThresholdInBytes", "value": "1000", "unit": "bytes", "level": "namespace",
+            "overruled": [{"level": "broker", "value": "1000000"}]})
+    );
+    assert_eq!(of("managedLedgerOffloadDriver")["level"], "broker");
+    assert_eq!(
+        explained["ledgers"][0]["reason"],
+        "it and the newer ones have 1980 bytes, more than the threshold of 1000"
+    );
+    assert_eq!(explained["wouldOffload"].as_array().unwrap().len(), 1, "{explained}");
+    let namespace = desk.ok("GET", "/namespaces/public/default/offloadPolicies/explain", None).await;
+    assert_eq!(namespace["settings"], explained["settings"]);
+}

@@ -4,6 +4,8 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use super::explain::Level;
+use super::offload_policies::OffloadPolicies;
 use super::policies::{Policies, RetentionPolicies, TopicPolicies};
 use super::terms::TermDefaults;
 use crate::managed_ledger::offload_context::ReadPriority;
@@ -65,12 +67,23 @@ pub fn offload_properties(
     namespace: &Policies,
     topic: &TopicPolicies,
 ) -> BTreeMap<String, String> {
-    let mut merged = defaults.offload_properties.clone();
-    merged.extend(older_fields(namespace));
-    for level in [&namespace.offload_policies, &topic.offload_policies].into_iter().flatten() {
-        merged.extend(level.to_properties());
-    }
-    merged
+    levels(defaults, namespace, topic).into_iter().flat_map(|(_, properties)| properties).collect()
+}
+
+/// What each level says, the weakest first.
+pub(super) fn levels(
+    defaults: &Defaults,
+    namespace: &Policies,
+    topic: &TopicPolicies,
+) -> [(Level, BTreeMap<String, String>); 3] {
+    let of = |policies: &Option<OffloadPolicies>| policies.as_ref().map(OffloadPolicies::to_properties);
+    let mut of_namespace: BTreeMap<String, String> = older_fields(namespace).into_iter().collect();
+    of_namespace.extend(of(&namespace.offload_policies).unwrap_or_default());
+    [
+        (Level::Broker, defaults.offload_properties.clone()),
+        (Level::Namespace, of_namespace),
+        (Level::Topic, of(&topic.offload_policies).unwrap_or_default()),
+    ]
 }
 
 /// The namespace's older fields, which its policies object outranks.
@@ -177,7 +190,6 @@ const CACHE_AGE_MAX_MS: u64 = 1000;
 mod tests {
     use serde_json::json;
 
-    use super::super::offload_policies::OffloadPolicies;
     use super::*;
 
     fn set(value: serde_json::Value) -> Option<OffloadPolicies> {

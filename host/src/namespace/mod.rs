@@ -6,6 +6,7 @@
 
 pub mod effective;
 pub mod error;
+pub mod explain;
 pub mod offload_policies;
 pub mod permissions;
 pub mod policies;

@@ -176,6 +176,11 @@ fn shown(mut set: Map<String, Value>, offloaders_directory: &str) -> Value {
     Value::Object(set)
 }
 
+/// Whether a key's value must never be shown.
+pub fn is_secret(key: &str) -> bool {
+    SECRETS.contains(&key)
+}
+
 /// Whether the original's object has such a field.
 fn is_field(name: &str) -> bool {
     let known = [

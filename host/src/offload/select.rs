@@ -29,23 +29,87 @@ pub fn before(ledgers: &Ledgers, position: Position) -> Option<Prefix> {
 /// What the thresholds ask for, oldest first: the newest closed ledgers whose sizes add up to no more than the byte
 /// threshold stay, and so do those younger than the time threshold. Ledgers that are offloaded count in the sum.
 pub fn beyond_thresholds(ledgers: &Ledgers, policy: &OffloadPolicy, now_ms: u64) -> Vec<LedgerId> {
-    let mut sum = 0;
-    let mut chosen = Vec::new();
-    for (info, closed_ms) in ledgers.by_id.values().rev().filter_map(|info| Some((info, info.closed_ms?))) {
-        sum += info.size_bytes;
-        let by_size = policy.threshold_bytes.is_some_and(|max| sum > max);
-        let by_age = policy.threshold_ms.is_some_and(|age| now_ms.saturating_sub(closed_ms) >= age);
-        if (by_size || by_age) && wants_copy(info) {
-            chosen.push(info.ledger_id);
-        }
-    }
-    chosen.reverse();
-    chosen
+    let verdicts = verdicts(ledgers, policy, now_ms).into_iter();
+    verdicts.filter_map(|(ledger_id, verdict)| verdict.is_chosen().then_some(ledger_id)).collect()
 }
 
-/// A closed ledger with entries, whose hot copy is there and whose cold copy is not, or is damaged.
+/// What the thresholds say of one ledger.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It is copied: it and the newer ones have `sum_bytes`, more than the threshold.
+    BySize {
+        /// Bytes of it and all newer closed ledgers.
+        sum_bytes: u64,
+    },
+    /// It is copied: it was closed so long ago.
+    ByAge {
+        /// Milliseconds since.
+        age_ms: u64,
+    },
+    /// It stays: it takes entries.
+    Open,
+    /// It stays: there is nothing in it.
+    Empty,
+    /// It stays: a sound cold copy is there.
+    Offloaded,
+    /// It stays: there is no hot copy to copy from.
+    NoHotCopy,
+    /// It stays: neither threshold is reached.
+    Below {
+        /// Bytes of it and all newer closed ledgers.
+        sum_bytes: u64,
+        /// Milliseconds since it was closed.
+        age_ms: u64,
+    },
+}
+
+impl Verdict {
+    /// Whether it is copied.
+    pub fn is_chosen(self) -> bool {
+        matches!(self, Self::BySize { .. } | Self::ByAge { .. })
+    }
+}
+
+/// What the thresholds say of each ledger, oldest first.
+pub fn verdicts(ledgers: &Ledgers, policy: &OffloadPolicy, now_ms: u64) -> Vec<(LedgerId, Verdict)> {
+    let mut sum_bytes = 0;
+    let mut verdicts = Vec::with_capacity(ledgers.by_id.len());
+    for info in ledgers.by_id.values().rev() {
+        sum_bytes += info.closed_ms.map_or(0, |_| info.size_bytes);
+        verdicts.push((info.ledger_id, verdict(info, sum_bytes, policy, now_ms)));
+    }
+    verdicts.reverse();
+    verdicts
+}
+
+fn verdict(info: &LedgerInfo, sum_bytes: u64, policy: &OffloadPolicy, now_ms: u64) -> Verdict {
+    let Some(closed_ms) = info.closed_ms else { return Verdict::Open };
+    if let Some(stays) = has_no_need(info) {
+        return stays;
+    }
+    let age_ms = now_ms.saturating_sub(closed_ms);
+    if policy.threshold_bytes.is_some_and(|max| sum_bytes > max) {
+        Verdict::BySize { sum_bytes }
+    } else if policy.threshold_ms.is_some_and(|least| age_ms >= least) {
+        Verdict::ByAge { age_ms }
+    } else {
+        Verdict::Below { sum_bytes, age_ms }
+    }
+}
+
+/// Why a closed ledger is not copied whatever is asked for; `None` for one with entries, whose hot copy is there and whose cold
+/// copy is not, or is damaged.
+fn has_no_need(info: &LedgerInfo) -> Option<Verdict> {
+    match info {
+        LedgerInfo { size_bytes: 0, .. } => Some(Verdict::Empty),
+        info if info.offload.is_sound() => Some(Verdict::Offloaded),
+        info if !info.offload.has_hot() => Some(Verdict::NoHotCopy),
+        _ => None,
+    }
+}
+
 fn wants_copy(info: &LedgerInfo) -> bool {
-    info.closed_ms.is_some() && info.size_bytes > 0 && info.offload.has_hot() && !info.offload.is_sound()
+    info.closed_ms.is_some() && has_no_need(info).is_none()
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! Bodies: what is sent, in the original's spelling, made of other rooms' snapshots. Pure.
 
+pub(super) mod explain;
 pub(super) mod info;
 pub(super) mod internal;
 pub(super) mod ledgers;

@@ -184,6 +184,13 @@ pub(super) static COMMANDS: &[Command<Action>] = &[
         TOPIC,
         offload_status,
     ),
+    run(
+        &["explain-offload"],
+        "Shows which level set each offload setting, and what would be offloaded now and why.",
+        &[],
+        TOPIC,
+        explain_offload,
+    ),
     run(&["terminate"], "Ends a topic: nothing more can be sent, everything can be read.", &[], TOPIC, terminate),
     send(
         &["trim-topic"],
@@ -452,6 +459,32 @@ fn offload_status(session: &Session, matches: &Matches) -> Result<Answer, Failur
         }
     };
     Ok(Answer::said(text, facts))
+}
+
+/// Our own: the original has no word of it.
+fn explain_offload(session: &Session, matches: &Matches) -> Result<Answer, Failure> {
+    let topic = Topic::persistent(matches.argument(0))?;
+    let explained = session.get(&format!("{}/offload/explain", topic.path()))?;
+    if session.as_json {
+        return Ok(Answer::Shown { json: explained, form: Form::Indented });
+    }
+    let list = |key: &str| explained.get(key).map(Json::items).unwrap_or_default();
+    let word = |row: &Json, key: &str| row.get(key).map(Json::bare).unwrap_or_default();
+    let mut text = String::from("settings in force\n");
+    for row in list("settings") {
+        let unit = word(row, "unit");
+        let unit = if unit.is_empty() { unit } else { format!(" {unit}") };
+        text += &format!("  {} = {}{unit}, set by the {}\n", word(row, "key"), word(row, "value"), word(row, "level"));
+        for other in row.get("overruled").map(Json::items).unwrap_or_default() {
+            text += &format!("    overrules {} of the {}\n", word(other, "value"), word(other, "level"));
+        }
+    }
+    text += &format!("now: {}\n", word(&explained, "summary"));
+    for row in list("ledgers") {
+        let verdict = if word(row, "offload") == "true" { "goes" } else { "stays" };
+        text += &format!("  ledger {} {verdict}: {}\n", word(row, "ledgerId"), word(row, "reason"));
+    }
+    Ok(Answer::Text(text))
 }
 
 fn terminate(session: &Session, matches: &Matches) -> Result<Answer, Failure> {
