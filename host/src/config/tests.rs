@@ -160,14 +160,14 @@ fn keys_without_effect_are_info_and_protective_ones_are_louder() {
 #[test]
 fn the_originals_own_file_asks_for_nothing_and_what_is_appended_counts() {
     let appended = "managedLedgerOffloadDriver=aws-s3\n\ns3ManagedLedgerOffloadBucket=\"test-pulsar-offload\"\n\
-                    managedLedgerMaxEntriesPerLedger=5000\nttlDurationDefaultInSeconds=3600\nbrokerDeduplicationEnabled=true";
+                    managedLedgerMaxEntriesPerLedger=5000\nmaxProducersPerTopic=3600\nmaxConsumersPerTopic=9";
     let (config, said) = load(&format!("{}{appended}", include_str!("pulsar-4.0.6.properties"))).unwrap();
     assert_eq!(config.unknown_keys, []);
     assert_eq!((config.offload_driver.as_deref(), config.ledger_entries_max), (Some("aws-s3"), 5000));
     assert_eq!(config.s3_bucket.as_deref(), Some("test-pulsar-offload"));
     let asking: Vec<&str> = said.iter().map(|warning| warning.text.as_str()).filter(|t| t.contains("would")).collect();
-    let want = "keys that would change what Apache Pulsar does, and change nothing here: brokerDeduplicationEnabled=true \
-                (not offered by this broker); ttlDurationDefaultInSeconds=3600 (not offered by this broker)";
+    let want = "keys that would change what Apache Pulsar does, and change nothing here: maxConsumersPerTopic=9 \
+                (not offered by this broker); maxProducersPerTopic=3600 (not offered by this broker)";
     assert_eq!(asking, [want]);
     assert_eq!(said.iter().filter(|warning| warning.text.contains("which is harmless")).count(), 1);
 
