@@ -3,47 +3,46 @@
 //! Start: both ports, plugins, metadata, hot store, what a crash left, namespaces, topics, clients. Stop: clients, topics,
 //! hot store, plugins. A start that fails has changed nothing that the next one would trip over.
 
+mod listeners;
 mod offloaders;
 mod periodic;
 mod plugin_metrics;
+mod settings;
 mod stopped;
 mod topic_ledgers;
 mod wipe;
 
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::access::Access;
-use crate::access::tls::{Tls, TlsSettings};
-use crate::admin::{self, AdminState, BrokerFacts, Detail, StoreHealth};
-use crate::config::{Config, DriverIsolation, DriverPin, OffloadVerify};
-use crate::ledger::{FileLedgerStore, LedgerStoreSettings};
+use crate::admin::{self, AdminState, StoreHealth};
+use crate::config::Config;
+use crate::ledger::FileLedgerStore;
 use crate::managed_ledger::cache::CacheBudget;
 use crate::managed_ledger::factory::LedgerIds;
 use crate::managed_ledger::{ManagedLedgers, Rooms};
 use crate::metadata::store::RedbMetadataStore;
 use crate::metadata::{Expect, MetadataStore};
 use crate::namespace::Namespaces;
-use crate::offload::{OffloadSettings, Offloads, VerifyMode};
-use crate::plugin::admission::AdmissionSettings;
-use crate::plugin::isolation::{Isolation, IsolationSettings};
-use crate::plugin::{Pin, Pins, PluginHost, PluginSettings, PluginState};
-use crate::protocol::{self, ProtocolSettings};
+use crate::offload::Offloads;
+use crate::plugin::{PluginHost, PluginState};
+use crate::protocol;
 use crate::schema::Schemas;
 use crate::storage::{Clock, DriverLookup, DriverSettings, SystemClock};
-use crate::topic::settings::DeduplicationSettings;
-use crate::topic::{TopicSettings, Topics};
+use crate::topic::Topics;
 
+use listeners::{Advertised, OverTls, bind};
 use offloaders::LiveOffloaders;
+pub use settings::plugin_settings;
+use settings::{ledger_store_settings, offload_settings, protocol_settings, topic_settings};
 pub use stopped::StoppedBroker;
 use topic_ledgers::TopicLedgers;
 pub use wipe::wipe;
@@ -186,78 +185,6 @@ impl Broker {
     }
 }
 
-/// The listeners with TLS, as far as they are configured.
-struct OverTls {
-    protocol: Option<(TcpListener, Tls)>,
-    admin: Option<(TcpListener, Tls)>,
-}
-
-impl OverTls {
-    async fn open(config: &Config) -> Result<Self> {
-        let open = async |port: Option<u16>, key: &str| -> Result<Option<(TcpListener, Tls)>> {
-            let Some(port) = port else { return Ok(None) };
-            let tls =
-                Tls::new(TlsSettings::from_config(config)?).with_context(|| format!("listen with TLS ({key})"))?;
-            Ok(Some((bind(&config.bind_address, port, key).await?, tls)))
-        };
-        Ok(Self {
-            protocol: open(config.broker_service_port_tls, "brokerServicePortTls").await?,
-            admin: open(config.web_service_port_tls, "webServicePortTls").await?,
-        })
-    }
-}
-
-/// What clients are told to connect to.
-struct Advertised {
-    service_address: String,
-    web_address: String,
-    service_address_tls: Option<String>,
-    web_address_tls: Option<String>,
-}
-
-impl Advertised {
-    fn new(config: &Config, protocol: SocketAddr, admin: SocketAddr, over_tls: &OverTls) -> Self {
-        let host = config.advertised_address.clone().unwrap_or_else(|| {
-            let name = rustix::system::uname().nodename().to_string_lossy().into_owned();
-            if name.is_empty() { "localhost".to_owned() } else { name }
-        });
-        let encrypted = |listener: &Option<(TcpListener, Tls)>| {
-            let address = listener.as_ref().and_then(|(listener, _)| listener.local_addr().ok())?;
-            Some(format!("{host}:{}", address.port()))
-        };
-        Self {
-            service_address: format!("{host}:{}", protocol.port()),
-            web_address: format!("{host}:{}", admin.port()),
-            service_address_tls: encrypted(&over_tls.protocol),
-            web_address_tls: encrypted(&over_tls.admin),
-        }
-    }
-
-    fn facts(&self, config: &Config) -> BrokerFacts {
-        BrokerFacts {
-            cluster: config.cluster_name.clone(),
-            web_address: self.web_address.clone(),
-            service_address: self.service_address.clone(),
-            web_address_tls: self.web_address_tls.clone(),
-            service_address_tls: self.service_address_tls.clone(),
-            authenticate_metrics: config.authenticate_metrics,
-            offloaders_directory: config.offloaders_directory.clone(),
-            force_delete_namespace_allowed: config.force_delete_namespace_allowed,
-            force_delete_tenant_allowed: config.force_delete_tenant_allowed,
-            extra_offload_drivers: config.extra_offload_drivers.clone(),
-            metrics_detail: Detail::new(config.metrics_by_topic, config.metrics_partition_apart),
-            configuration: config.shown.clone(),
-        }
-    }
-}
-
-async fn bind(address: &str, port: u16, key: &str) -> Result<TcpListener> {
-    let bound = TcpListener::bind((address, port)).await;
-    bound.with_context(|| {
-        format!("open port {port} on {address}; stop what uses it or choose another {key} in the configuration")
-    })
-}
-
 fn data_folder(config: &Config) -> Result<PathBuf> {
     let folder = PathBuf::from(&config.data_directory);
     std::fs::create_dir_all(&folder)
@@ -306,38 +233,6 @@ pub fn offloaders_directory(config: &Config) -> PathBuf {
     }
 }
 
-/// The bounds of plugins.
-pub fn plugin_settings(config: &Config) -> PluginSettings {
-    PluginSettings {
-        call_timeout: Duration::from_millis(config.offloaders_call_timeout_ms),
-        offload_stall_timeout: Duration::from_millis(config.offloaders_stall_timeout_ms),
-        concurrent_calls_max: config.offloaders_concurrent_calls_max as usize,
-        inline_calls_max: config.offloaders_inline_calls_max as usize,
-        runtime_workers: config.offloaders_runtime_workers,
-        degraded_after: config.offloaders_degraded_after,
-        file_bytes_max: config.offloaders_file_bytes_max,
-        ledger_read_bytes_max: config.offloaders_ledger_read_bytes_max,
-        driver_instances_max: config.offloaders_driver_instances_max as usize,
-        drain_timeout: Duration::from_millis(config.offloaders_drain_timeout_ms),
-        retired_bytes_max: config.offloaders_retired_bytes_max,
-        pins: Pins(config.driver_pins.iter().map(|(driver, pin)| (driver.clone(), pin_of(pin))).collect()),
-        admission: admission_settings(config),
-        isolation: isolation_settings(config),
-        about_host: about_host(config),
-        foreign_properties: config.foreign_properties(),
-    }
-}
-
-/// What drivers may keep beside their objects, under the names that the original's have there.
-///
-/// Source: Pulsar `PulsarService` (`pulsarClusterName`, `S3ManagedLedgerOffloaderSoftwareVersion`, in lower case).
-fn about_host(config: &Config) -> BTreeMap<String, String> {
-    let version = concat!("longshore ", env!("CARGO_PKG_VERSION"));
-    [("pulsarclustername", config.cluster_name.as_str()), ("s3managedledgeroffloadersoftwareversion", version)]
-        .map(|(name, value)| (name.to_owned(), value.to_owned()))
-        .into()
-}
-
 /// Only the plugins say which of the file's other keys are theirs.
 fn warn_of_unknown_keys(config: &Config, plugins: &PluginHost) {
     let unknown = config.unknown_keys.iter().filter(|unknown| !plugins.knows_key(&unknown.key));
@@ -345,54 +240,6 @@ fn warn_of_unknown_keys(config: &Config, plugins: &PluginHost) {
     if !unknown.is_empty() {
         tracing::warn!("keys that nothing knows: {}", unknown.join(", "));
     }
-}
-
-/// Which drivers run in processes of their own, and the bounds of those.
-fn isolation_settings(config: &Config) -> IsolationSettings {
-    let home = |isolation: DriverIsolation| match isolation {
-        DriverIsolation::None => Isolation::None,
-        DriverIsolation::Process => Isolation::Process,
-    };
-    IsolationSettings {
-        everywhere: home(config.offloaders_isolation),
-        by_driver: config
-            .isolation_by_driver
-            .iter()
-            .map(|(driver, isolation)| (driver.clone(), home(*isolation)))
-            .collect(),
-        start_timeout: Duration::from_millis(config.isolation_start_timeout_ms),
-        crashes_max: config.isolation_crashes_max,
-        crash_window: Duration::from_secs(config.isolation_crash_window_seconds),
-        restart_pause: Duration::from_millis(config.isolation_restart_pause_ms),
-        probe_pause: Duration::from_secs(config.isolation_probe_seconds),
-        frame_bytes_max: config.isolation_frame_bytes_max as usize,
-        calls_max: config.isolation_calls_max as usize,
-        memory_bytes_max: config.isolation_memory_max_mb << 20,
-        environment: config.isolation_environment.clone(),
-        ..IsolationSettings::default()
-    }
-}
-
-/// Which plugins may be loaded. A file or folder that is nowhere stays as it is given: the policy then refuses and names it.
-fn admission_settings(config: &Config) -> AdmissionSettings {
-    let place = |key: &str, given: &Option<String>| {
-        given.as_ref().map(|given| {
-            let found = crate::config::resolve_existing(key, given, &config.search_folders);
-            found.unwrap_or_else(|_| PathBuf::from(given))
-        })
-    };
-    AdmissionSettings {
-        allow_list: place("offloadersAllowlistFile", &config.offloaders_allowlist_file),
-        keys_directory: place("offloadersSignatureKeysDirectory", &config.offloaders_signature_keys_directory),
-        require_signature: config.offloaders_require_signature,
-        verdicts_directory: place("offloadersVerdictsDirectory", &config.offloaders_verdicts_directory),
-        require_verdict: config.offloaders_require_verdict,
-        allowed_owners: config.offloaders_allowed_owners.clone(),
-    }
-}
-
-fn pin_of(pin: &DriverPin) -> Pin {
-    Pin { plugin: pin.plugin.clone(), version: pin.version.clone() }
 }
 
 /// A driver that nobody claims, or a plugin that is not loaded, never stops the start, unless it is named as required.
@@ -440,29 +287,6 @@ async fn open_ledgers(data: &Path, config: &Config) -> Result<Arc<FileLedgerStor
     Ok(Arc::new(store))
 }
 
-fn ledger_store_settings(config: &Config) -> LedgerStoreSettings {
-    LedgerStoreSettings {
-        sync: config.journal_sync_data,
-        group_bytes_max: config.journal_group_bytes,
-        journal_bytes_max: config.journal_size_max_mb << 20,
-        direct_ledgers_max: config.journal_bypass_ledgers as usize,
-        direct_bytes_min: config.journal_bypass_bytes,
-        index_cache_bytes_max: config.ledger_index_cache_size_mb << 20,
-        files_open_max: config.ledger_files_open_max as usize,
-    }
-}
-
-fn offload_settings(config: &Config) -> OffloadSettings {
-    OffloadSettings {
-        attempts_max: config.offload_threads_max as usize,
-        verify: match config.offload_verify {
-            OffloadVerify::Full => VerifyMode::Full,
-            OffloadVerify::Ends => VerifyMode::Ends,
-        },
-        rate_period_ms: config.ledger_stats_seconds * 1000,
-    }
-}
-
 /// A number that no earlier start had: producers' names begin with it, and mark their messages for ever.
 async fn next_instance(metadata: &dyn MetadataStore) -> Result<u64> {
     const KEY: &str = "broker-instance";
@@ -478,36 +302,6 @@ async fn next_instance(metadata: &dyn MetadataStore) -> Result<u64> {
     Ok(next)
 }
 
-fn topic_settings(config: &Config, instance: u64) -> TopicSettings {
-    TopicSettings {
-        dispatch_read_entries_max: config.dispatcher_read_entries_max as usize,
-        dispatch_read_bytes_max: config.dispatcher_read_size_max_bytes,
-        round_robin_entries_max: config.dispatcher_round_robin_entries_max as usize,
-        unacked_per_consumer_max: config.unacked_messages_per_consumer_max,
-        auto_subscription_creation: config.allow_auto_subscription_creation,
-        producer_name_prefix: format!("{}-{instance}", config.cluster_name),
-        deduplication: DeduplicationSettings {
-            producers_max: config.deduplication_producers_max as usize,
-            entries_interval: config.deduplication_entries_interval,
-            record_interval: Duration::from_secs(config.deduplication_record_seconds),
-            producer_gone_max: Duration::from_secs(config.deduplication_producer_minutes * 60),
-        },
-        ..TopicSettings::default()
-    }
-}
-
-fn protocol_settings(config: &Config, advertised: &Advertised) -> ProtocolSettings {
-    ProtocolSettings {
-        advertised_service_url: format!("pulsar://{}", advertised.service_address),
-        advertised_service_url_tls: advertised.service_address_tls.as_ref().map(|it| format!("pulsar+ssl://{it}")),
-        max_message_size: config.message_size_max_bytes as usize,
-        keep_alive_interval: Duration::from_secs(config.keep_alive_seconds),
-        max_pending_publish_requests: config.pending_publishes_per_connection_max as usize,
-        max_publish_buffer_bytes: (config.publish_buffer_size_max_mb as usize) << 20,
-        ..ProtocolSettings::default()
-    }
-}
-
 /// Makes the configured driver and asks it whether its store can be reached, so that a mistake shows in the log at once and
 /// not at the first offload.
 async fn try_driver(plugins: &dyn DriverLookup, driver: &str, settings: &DriverSettings) {
@@ -521,16 +315,5 @@ async fn try_driver(plugins: &dyn DriverLookup, driver: &str, settings: &DriverS
     tracing::info!(driver = driver.name(), origin = ?driver.origin(), "offload driver");
     if let Err(error) = driver.health().await {
         tracing::error!(%error, "the offload driver does not reach its store; offloads end in error until it does");
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn without_a_word_in_the_file_drivers_apart_get_what_the_host_gives_them() {
-        let (config, _) = Config::from_sources(&[]).unwrap();
-        assert_eq!(isolation_settings(&config).environment, IsolationSettings::default().environment);
     }
 }
