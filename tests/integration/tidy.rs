@@ -78,6 +78,7 @@ fn may_know() -> BTreeMap<&'static str, &'static [&'static str]> {
         (
             "broker",
             &[
+                "access",
                 "admin",
                 "config",
                 "ledger",
