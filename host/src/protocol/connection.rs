@@ -1,4 +1,4 @@
-//! One client's state machine: handshake, frames in order, answers of requests as they come, keep-alive.
+//! One client's state machine: frames in order, answers of requests as they come, keep-alive.
 //!
 //! One task reads and decides; [`super::outgoing`] writes. Requests that wait for storage run as tasks of their own, so that
 //! they hold up neither each other nor messages; their results come back here, where the tables of producers and consumers
@@ -13,15 +13,16 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use bytes::BytesMut;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 use tokio::sync::Semaphore;
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{Instant, Interval, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
-use super::command::{Command, Connect, Connected, Empty, FeatureFlags, ServerError};
+use super::command::{Command, Empty};
 use super::consuming::Subscribed;
 use super::frame::{self, Frame, FrameError};
+use super::greeting::{Greeted, greet};
 use super::outgoing::Outgoing;
 use super::producing::{Produced, Queued};
 use super::refusal;
@@ -31,12 +32,8 @@ use crate::topic::ConsumerHandle;
 use crate::topic::client::ClientInfo;
 use crate::topic::producer::ProducerHandle;
 
-/// Newest protocol version that is spoken.
-const PROTOCOL_VERSION: i32 = 21;
 /// How long a client that is being left has to take what is queued for it.
 const FAREWELL_MAX: Duration = Duration::from_secs(5);
-/// Requests of a client that is not let in that are answered with the reason.
-const REFUSALS_MAX: usize = 8;
 /// Room made for each read from the socket, bytes.
 const READ_BYTES: usize = 64 * 1024;
 
@@ -135,105 +132,6 @@ pub(super) async fn run(
     if tokio::time::timeout(FAREWELL_MAX, &mut writing).await.is_err() {
         writing.abort();
     }
-}
-
-/// Who has connected.
-struct Greeted {
-    /// As the client says.
-    version: String,
-    /// What both speak.
-    protocol_version: i32,
-    principal: Principal,
-}
-
-/// Awaits CONNECT and answers it.
-async fn greet(
-    shared: &Shared,
-    reader: &mut (impl AsyncRead + Unpin),
-    writer: &mut (impl AsyncWrite + Unpin),
-    buffer: &mut BytesMut,
-) -> Result<Greeted, Violation> {
-    let frame = next_frame(shared, reader, buffer).await?;
-    let Some(Command::Connect(connect)) = frame.command.command else {
-        return Err(Violation::Command(format!("command {} came before CONNECT", frame.command.kind)));
-    };
-    let Connect { client_version: version, protocol_version, auth_method_name, auth_data, .. } = *connect;
-    let method = auth_method_name.unwrap_or_default();
-    let principal = shared.access.principal(&method, &auth_data.unwrap_or_default());
-    let protocol_version = protocol_version.unwrap_or(0).min(PROTOCOL_VERSION);
-    let connected = Connected {
-        server_version: concat!("Longshore-", env!("CARGO_PKG_VERSION")).to_owned(),
-        protocol_version: Some(protocol_version),
-        max_message_size: i32::try_from(shared.settings.max_message_size).ok(),
-        feature_flags: Some(FeatureFlags {
-            topic_watchers: Some(false),
-            metadata_without_auto_creation: Some(true),
-            ..FeatureFlags::default()
-        }),
-    };
-    match principal {
-        Ok(principal) => {
-            write(Command::Connected(connected), writer).await?;
-            Ok(Greeted { version, protocol_version, principal })
-        }
-        Err(problem) => {
-            if takes_errors_for_losses(&version) {
-                write(Command::Connected(connected), writer).await?;
-                refuse_first_requests(shared, reader, writer, buffer, &problem).await?;
-            } else {
-                let message = problem.to_string();
-                write(refusal::plain(u64::MAX, ServerError::Authentication, &message), writer).await?;
-            }
-            Err(problem.into())
-        }
-    }
-}
-
-/// The C++ client and those that are built on it take any first answer but CONNECTED for a lost connection, and try again until
-/// they report a timeout. Of their first request's refusal they tell the reason.
-fn takes_errors_for_losses(client_version: &str) -> bool {
-    client_version.contains("CPP") || client_version.contains("Python") || client_version.contains("Node")
-}
-
-/// Answers requests of a client that is not let in with nothing but the reason.
-async fn refuse_first_requests(
-    shared: &Shared,
-    reader: &mut (impl AsyncRead + Unpin),
-    writer: &mut (impl AsyncWrite + Unpin),
-    buffer: &mut BytesMut,
-    problem: &NotLetIn,
-) -> Result<(), Violation> {
-    let message = problem.to_string();
-    for _ in 0..REFUSALS_MAX {
-        let Some(command) = next_frame(shared, reader, buffer).await?.command.command else { continue };
-        if let Some(refusal) = refusal::of_first_request(&command, ServerError::Authentication, &message) {
-            write(refusal, writer).await?;
-        }
-    }
-    Ok(())
-}
-
-async fn next_frame(
-    shared: &Shared,
-    reader: &mut (impl AsyncRead + Unpin),
-    buffer: &mut BytesMut,
-) -> Result<Frame, Violation> {
-    loop {
-        if let Some(frame) = frame::take(buffer, shared.settings.frame_bytes_max())? {
-            return Ok(frame);
-        }
-        if reader.read_buf(buffer).await? == 0 {
-            return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
-        }
-    }
-}
-
-async fn write(command: Command, writer: &mut (impl AsyncWrite + Unpin)) -> io::Result<()> {
-    let mut answer = BytesMut::new();
-    frame::put(command, &mut answer);
-    writer.write_all(&answer).await?;
-    // An encrypted stream keeps what it was not told to send.
-    writer.flush().await
 }
 
 impl Connection {

@@ -10,6 +10,7 @@ pub mod command;
 mod connection;
 mod consuming;
 pub mod frame;
+mod greeting;
 mod outgoing;
 mod producing;
 mod refusal;
