@@ -11,7 +11,7 @@ import urllib.error
 import pulsar
 import pytest
 
-from conftest import Broker, free_port
+from own_broker import Broker, free_port
 
 SECRET = b"a secret of at least thirty-two bytes"
 TOPIC = "persistent://public/default/guarded"
