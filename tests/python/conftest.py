@@ -1,4 +1,6 @@
 """A broker of our own for the unmodified Python client."""
+import time
+
 import pulsar
 import pytest
 
