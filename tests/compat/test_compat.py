@@ -23,7 +23,7 @@ def python(_):
 
 def java(say_left_out):
     home = os.environ.get("PULSAR_HOME")
-    if not home or not shutil.which("java"):
+    if not home or not Path(home, "lib").is_dir() or not shutil.which("java"):
         say_left_out("the Java client: PULSAR_HOME names no distribution of Apache Pulsar, or java is missing")
         pytest.skip("there is no Java client")
     return ["java", "-cp", f"{home}/lib/*", "-Xmx512m", str(HERE / "Scenario.java")]
