@@ -1,6 +1,6 @@
 //! Grammars of command lines that others designed: Apache's tools and pulsarctl.
 //!
-//! Commands, options and arguments are tables ([`Command`], [`Opt`], [`Argument`]); [`parse`] reads a line by them, [`usage`]
+//! Commands, options and arguments are tables ([`Command`], [`Opt`], [`Argument`]); [`mod@parse`] reads a line by them, [`mod@usage`]
 //! tells them, [`suggest`] and [`complete`] help who does not know them by heart. What a command does is the table's
 //! `A`; nothing here knows it. The program's own commands are clap's (`cli::args`); clap cannot read `-oats 1h`, nor
 //! say what the original says of a bad option.
