@@ -2,7 +2,7 @@
 //!
 //! [`memory_driver`] misbehaves on request, [`house`] is the storage half of a broker in a temporary folder, [`broker`]
 //! is the real binary, [`plugins`] finds built plugins, [`c_plugins`] builds those in C, [`c_library`] compiles bad ones,
-//! [`line`] is a network that misbehaves, [`rig`] is what tests of the whole broker share.
+//! [`mod@line`] is a network that misbehaves, [`rig`] is what tests of the whole broker share.
 
 pub mod broker;
 pub mod c_library;
