@@ -243,7 +243,8 @@ pub(crate) async fn a_copy_that_cannot_be_finished_leaves_nothing(behind: Behind
         }
         match copied {
             Err(error) => {
-                assert_told(&behind, &what, &error, &[ErrorCode::Unavailable]);
+                // On a busy machine the second of a request may be over before the line has cut it.
+                assert_told(&behind, &what, &error, &[ErrorCode::Unavailable, ErrorCode::Timeout]);
                 assert_eq!(behind.left(&stored).await, Vec::<String>::new(), "{what}");
             }
             Ok(()) => {
