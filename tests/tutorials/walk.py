@@ -6,7 +6,8 @@ A tutorial is a text with blocks that are carried out in order (`*.md` beside th
     start                  the broker's command; the walk goes on when the broker is healthy
     run [exit=N] [until] [interrupt=SECONDS] [hold|release]
                            commands, one a line. `until` repeats the last one until it prints what is shown; `interrupt` presses
-                           Ctrl-C; `hold` stops the store before the first one, `release` lets it go on
+                           Ctrl-C that long after it printed what `prints` shows; `hold` stops the store before the first one,
+                           `release` lets it go on
     page                   what the original's page shows for the run before it
     prints                 what has to be printed where the page shows nothing
     instead [ours|apache]: REASON
@@ -99,6 +100,10 @@ def shortened(printed):
     if len(lines) <= SHOWN_LINES or "{" in lines[0][:1]:
         return lines
     return [*lines[:3], "…", *lines[-5:]]
+
+
+def said(file):
+    return file.read_text("utf-8", "replace")
 
 
 def link_or_copy(source, to):
@@ -237,7 +242,7 @@ class Walk:
             self.command = command
             end = time.monotonic() + (UNTIL_SECONDS if "until" in words else 0)
             while True:
-                status, self.printed = self.shell(self.typed(command), words.get("interrupt"))
+                status, self.printed = self.shell(self.typed(command), words.get("interrupt"), following)
                 if any(self.holds(block) for block in following) or time.monotonic() >= end:
                     break
                 time.sleep(1)
@@ -247,23 +252,35 @@ class Walk:
             lines += [f"$ {command}", *shortened(self.printed)]
         self.transcript.append("```console\n" + "\n".join(lines) + "\n```\n")
 
-    def shell(self, command, interrupt):
-        process = subprocess.Popen(
-            ["bash", "-c", command], cwd=self.home, env=self.environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT, start_new_session=True,
-        )
+    def shell(self, command, interrupt, following):
+        """Runs a command, and answers its status and what it printed on both streams."""
+        out = self.run / "command.out"
+        with open(out, "wb") as stream:
+            process = subprocess.Popen(
+                ["bash", "-c", command], cwd=self.home, env=self.environment, stdin=subprocess.DEVNULL, stdout=stream,
+                stderr=subprocess.STDOUT, start_new_session=True,
+            )
         try:
-            out = process.communicate(timeout=float(interrupt or COMMAND_SECONDS))[0]
+            if interrupt:
+                self.wait_for_cue(process, out, following)
+                time.sleep(float(interrupt))
+                os.killpg(process.pid, signal.SIGINT)
+            process.wait(COMMAND_SECONDS)
         except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGINT if interrupt else signal.SIGKILL)
-            try:
-                out = process.communicate(timeout=30)[0]
-            except subprocess.TimeoutExpired:
+            raise Differs(f"`{command}` did not end in {COMMAND_SECONDS} s; it printed:\n{said(out)}") from None
+        finally:
+            if process.poll() is None:
                 os.killpg(process.pid, signal.SIGKILL)
-                out = process.communicate()[0]
-            if not interrupt:
-                raise Differs(f"`{command}` did not end in {COMMAND_SECONDS} s; it printed:\n{out.decode()}") from None
-        return process.returncode, out.decode()
+                process.wait()
+        return process.returncode, said(out)
+
+    @staticmethod
+    def wait_for_cue(process, out, following):
+        end = time.monotonic() + COMMAND_SECONDS
+        while not all(has_lines(block[3], said(out)) for block in following if block[1] == "prints"):
+            if process.poll() is not None or time.monotonic() > end:
+                raise Differs(f"it never printed what it has to:\n{said(out)}")
+            time.sleep(0.1)
 
     def holds(self, block):
         if block[1] == "prints":
@@ -371,8 +388,8 @@ def main():
         scripts = [script for script in scripts if script.stem in arguments.tutorials]
     tools = "apache" if arguments.apache else "ours"
     walks = [
-        Walk(script, tools, arguments.package.resolve(), arguments.run.resolve(), arguments.port + PORTS_PER_WALK * number, arguments.apache)
-        for number, script in enumerate(scripts)
+        Walk(script, tools, arguments.package.resolve(), arguments.run.resolve(), port, arguments.apache)
+        for script, port in zip(scripts, itertools.count(arguments.port, PORTS_PER_WALK))
     ]
     with concurrent.futures.ThreadPoolExecutor(len(walks)) as pool:
         held = list(pool.map(Walk.go, walks))
