@@ -32,7 +32,7 @@ pub struct OpenCounters {
     pub last_added_ms: u64,
 }
 
-/// Whether the ledger is full; asked after each entry and by the clock.
+/// Whether the ledger is full; asked after each entry, which is the last one then.
 pub fn is_full(limits: &RolloverLimits, open: &OpenCounters, now_ms: u64) -> bool {
     let age_ms = now_ms.saturating_sub(open.created_ms);
     let space = open.entry_count >= limits.entries_max || open.size_bytes >= limits.size_bytes_max;
@@ -40,10 +40,12 @@ pub fn is_full(limits: &RolloverLimits, open: &OpenCounters, now_ms: u64) -> boo
     (space || aged) && (limits.age_min_ms == 0 || age_ms > limits.age_min_ms)
 }
 
-/// Whether the clock closes the ledger: it has entries, and is full or idle.
+/// Whether the clock closes the ledger: it has entries, and is old or idle. One that has all its entries and reaches the minimum age
+/// waits for one more.
 pub fn is_due(limits: &RolloverLimits, open: &OpenCounters, now_ms: u64) -> bool {
     let idle_ms = now_ms.saturating_sub(open.last_added_ms);
-    open.entry_count > 0 && (is_full(limits, open, now_ms) || limits.idle_max_ms.is_some_and(|max| idle_ms > max))
+    let is_old = now_ms.saturating_sub(open.created_ms) >= limits.age_max_ms && is_full(limits, open, now_ms);
+    open.entry_count > 0 && (is_old || limits.idle_max_ms.is_some_and(|max| idle_ms > max))
 }
 
 #[cfg(test)]
@@ -92,5 +94,12 @@ mod tests {
         assert!(!is_due(&idle, &open(1, 1), 3000));
         assert!(is_due(&idle, &open(1, 1), 3001));
         assert!(!is_due(&limits(), &open(1, 1), 3001));
+    }
+
+    #[test]
+    fn the_clock_closes_what_is_old_and_leaves_what_only_has_its_entries_to_the_next_one() {
+        assert!(is_due(&limits(), &open(1, 0), 240 * MINUTE));
+        assert!(!is_due(&limits(), &open(1000, 0), 2 * MINUTE));
+        assert!(is_full(&limits(), &open(1001, 0), 2 * MINUTE));
     }
 }
