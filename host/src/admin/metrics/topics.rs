@@ -12,8 +12,12 @@ use crate::managed_ledger::{ManagedLedger, Snapshot};
 use crate::measure::Spread;
 use crate::topic::Topic;
 use crate::topic::stats::{SubscriptionStats, TopicStats};
+use crate::topic::terms::BacklogQuotas;
 
 type Value = (&'static Family, f64);
+
+/// What a bound is shown as that nobody set.
+const NO_LIMIT: f64 = -1.0;
 
 /// Families whose values over several topics are not the sum of them: a mean, an age, bounds.
 const NOT_SUMS: [&str; 4] =
@@ -33,7 +37,8 @@ pub(super) fn add(out: &mut Exposition, cluster: &Labels, detail: Detail, loaded
     for topic in loaded {
         let namespace = namespaces.entry(topic.name().namespace().to_string()).or_default();
         namespace.topic_count += 1;
-        let scene = Scene { stats: topic.stats(), snapshot: topic.ledger().snapshot(), ledger: topic.ledger(), now_ms };
+        let (stats, snapshot, backlog) = (topic.stats(), topic.ledger().snapshot(), topic.terms().backlog);
+        let scene = Scene { stats, snapshot, backlog, ledger: topic.ledger(), now_ms };
         match detail.labels(cluster, topic.name()) {
             Some(labels) => add_topic(out, &labels, &scene),
             None => namespace.take_in(&scene),
@@ -60,6 +65,7 @@ impl Namespace {
 struct Scene<'a> {
     stats: TopicStats,
     snapshot: Snapshot,
+    backlog: BacklogQuotas,
     ledger: &'a ManagedLedger,
     now_ms: u64,
 }
@@ -100,9 +106,8 @@ impl Scene<'_> {
             (&of_topic::OFFLOADED_SIZE, offloaded_bytes(snapshot) as f64),
             (&of_topic::BACKLOG_SIZE, backlog_bytes(self.ledger, snapshot, slowest) as f64),
             (&of_topic::BACKLOG_AGE, self.backlog_age_s(slowest)),
-            // Nothing bounds a backlog here.
-            (&of_topic::QUOTA, -1.0),
-            (&of_topic::QUOTA_TIME, -1.0),
+            (&of_topic::QUOTA, self.backlog.bytes.map_or(NO_LIMIT, |quota| quota.limit as f64)),
+            (&of_topic::QUOTA_TIME, self.backlog.age.map_or(NO_LIMIT, |quota| quota.limit.as_secs_f64())),
         ];
         values.extend(written(&self.ledger.figures()));
         values

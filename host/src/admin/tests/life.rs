@@ -44,13 +44,22 @@ async fn policies_are_set_shown_and_removed_on_both_levels() {
         desk.ok("POST", &format!("{level}/backlogQuota"), Some(quota.clone())).await;
         let shown = desk.ok("GET", &format!("{level}/backlogQuotaMap"), None).await;
         assert_eq!(shown, json!({"destination_storage": quota}));
+        assert_eq!(quota_in_metrics(&desk).await, "1000");
         desk.ok("DELETE", &format!("{level}/backlogQuota"), None).await;
         assert_eq!(desk.ok("GET", &format!("{level}/backlogQuotaMap"), None).await, json!({}));
+        assert_eq!(quota_in_metrics(&desk).await, "-1");
     }
     desk.ok("POST", &format!("{TOPIC}/messageTTL?messageTTL=44"), None).await;
     assert_eq!(desk.ok("GET", &format!("{TOPIC}/messageTTL"), None).await, json!(44));
     desk.ok("PUT", &format!("{TOPIC}/schemaCompatibilityStrategy"), Some(json!("forward"))).await;
     assert_eq!(desk.ok("GET", &format!("{TOPIC}/schemaCompatibilityStrategy"), None).await, json!("FORWARD"));
+}
+
+/// The bound of the one topic's backlog, as `/metrics` shows it.
+async fn quota_in_metrics(desk: &Desk) -> String {
+    let text = String::from_utf8(desk.send("GET", "/metrics/", None).await.bytes).unwrap();
+    let line = text.lines().find(|line| line.starts_with("pulsar_storage_backlog_quota_limit{"));
+    line.and_then(|line| line.split(' ').next_back()).unwrap().to_owned()
 }
 
 #[tokio::test]
