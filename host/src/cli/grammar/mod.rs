@@ -14,9 +14,7 @@ mod usage;
 mod values;
 
 pub(super) use complete::{ASK, SHELLS, candidates, script};
-#[cfg(test)]
-use parse::Found;
-pub(super) use parse::{Matches, Stopped, parse};
+pub(super) use parse::{Found, Matches, Stopped, parse};
 use suggest::nearest;
 pub(super) use usage::usage;
 pub(super) use values::{Takes, seconds_of, size_of};

@@ -42,6 +42,13 @@ pub(in crate::cli) struct Matches {
 }
 
 impl Matches {
+    /// What a line says whose words blanks part.
+    #[cfg(test)]
+    pub(in crate::cli) fn of<A>(tool: &'static Command<A>, line: &str) -> Self {
+        let words: Vec<String> = line.split(' ').map(str::to_owned).collect();
+        parse(tool, &words).map(|found| found.matches).map_err(|stopped| format!("{stopped:?}")).unwrap()
+    }
+
     /// The arguments, in order.
     pub(in crate::cli) fn arguments(&self) -> &[String] {
         &self.arguments

@@ -23,7 +23,7 @@ use std::path::Path;
 use answer::say;
 use failure::Failure;
 
-use super::grammar::{Command, Matches, SHELLS, Stopped, candidates, script};
+use super::grammar::{Command, Found, Matches, Opt, SHELLS, Stopped, Takes, candidates, parse, script, value};
 
 /// Version that the tools tell: ours, and the Pulsar whose tools these are like.
 const VERSION: &str = concat!("Longshore ", env!("CARGO_PKG_VERSION"), " (in the manner of Apache Pulsar 4.0.6)\n");
@@ -62,6 +62,26 @@ impl Tool {
             Self::Perf => perf::run_tool(words),
         }
     }
+}
+
+/// How to log in, which every tool is told in the same way.
+const AUTH_PLUGIN: Opt = value(
+    &["--auth-plugin"],
+    "authPluginClassName",
+    Takes::Text,
+    "How to log in: org.apache.pulsar.client.impl.auth.AuthenticationToken.",
+);
+const AUTH_PARAMS: Opt =
+    value(&["--auth-params"], "authParams", Takes::Text, "With what: token:… or file:///path/to/token.");
+
+/// Finds out what `words` ask a tool for; the exit code where that is done already, `wrong` for a line that is wrong.
+fn asked<A>(tool: &'static Command<A>, words: &[String], wrong: u8) -> Result<Found<A>, u8> {
+    if let Some(code) = own_command(tool, words) {
+        return Err(code);
+    }
+    let found = parse(tool, words).map_err(|problem| stopped(problem, wrong))?;
+    note_without_effect(&found.matches);
+    Ok(found)
 }
 
 /// Commands that every tool has beside its own.

@@ -28,9 +28,9 @@ use super::answer::{Answer, Form};
 use super::names::{Topic, encoded, namespace_path};
 use super::session::Session;
 use super::settings::{ClientConf, chosen, token};
-use super::{Failure, note_without_effect, own_command};
+use super::{AUTH_PARAMS, AUTH_PLUGIN, Failure, asked};
 use crate::cli::args::ADMIN_URL_DEFAULT;
-use crate::cli::grammar::{Argument, Command, Does, Matches, Opt, Takes, argument, flag, parse, value};
+use crate::cli::grammar::{Argument, Command, Does, Matches, Opt, Takes, argument, flag, value};
 
 /// What a command does.
 pub(super) enum Action {
@@ -103,13 +103,8 @@ pub(super) static TOOL: Command<Action> = Command {
             Takes::Text,
             "Where the broker's REST API listens; else webServiceUrl of conf/client.conf, else http://localhost:8080.",
         ),
-        value(
-            &["--auth-plugin"],
-            "authPluginClassName",
-            Takes::Text,
-            "How to log in: org.apache.pulsar.client.impl.auth.AuthenticationToken.",
-        ),
-        value(&["--auth-params"], "authParams", Takes::Text, "With what: token:… or file:///path/to/token."),
+        AUTH_PLUGIN,
+        AUTH_PARAMS,
         value(
             &["--request-timeout"],
             "requestTimeout",
@@ -145,14 +140,10 @@ const FAILED: u8 = 1;
 
 /// Does what `words` say; answers the exit code.
 pub(super) fn run_tool(words: &[String]) -> u8 {
-    if let Some(code) = own_command(&TOOL, words) {
-        return code;
-    }
-    let found = match parse(&TOOL, words) {
+    let found = match asked(&TOOL, words, FAILED) {
         Ok(found) => found,
-        Err(stopped) => return super::stopped(stopped, FAILED),
+        Err(code) => return code,
     };
-    note_without_effect(&found.matches);
     let as_json = found.matches.has("--json");
     let done = session(&found.matches).and_then(|session| perform(found.action, &session, &found.matches));
     match done {
@@ -217,8 +208,7 @@ mod tests {
     use super::*;
 
     fn matches(line: &str) -> Matches {
-        let words: Vec<String> = line.split(' ').map(str::to_owned).collect();
-        parse(&TOOL, &words).map(|found| found.matches).map_err(|stopped| format!("{stopped:?}")).unwrap()
+        Matches::of(&TOOL, line)
     }
 
     #[test]

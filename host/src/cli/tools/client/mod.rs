@@ -14,8 +14,8 @@ use anyhow::Context as _;
 
 use super::log::Log;
 use super::settings::{ClientConf, chosen, token};
-use super::{Failure, note_without_effect, own_command, stopped};
-use crate::cli::grammar::{Argument, Command, Does, Matches, Opt, Takes, argument, flag, parse, value};
+use super::{AUTH_PARAMS, AUTH_PLUGIN, Failure, asked};
+use crate::cli::grammar::{Argument, Command, Does, Matches, Opt, Takes, argument, flag, value};
 use crate::client::Client;
 
 const LOG: Log = Log::of("org.apache.pulsar.client.cli.PulsarClientTool");
@@ -73,13 +73,8 @@ pub(super) static TOOL: Command<Action> = Command {
             Takes::Text,
             "Where the broker listens; else brokerServiceUrl of conf/client.conf, else pulsar://localhost:6650.",
         ),
-        value(
-            &["--auth-plugin"],
-            "authPluginClassName",
-            Takes::Text,
-            "How to log in: org.apache.pulsar.client.impl.auth.AuthenticationToken.",
-        ),
-        value(&["--auth-params"], "authParams", Takes::Text, "With what: token:… or file:///path/to/token."),
+        AUTH_PLUGIN,
+        AUTH_PARAMS,
         flag(&["--json"], "Print each message, and the count at the end, as JSON in one line."),
         value(&["--proxy-url"], "proxyServiceURL", Takes::Text, "").hidden(),
         value(&["--proxy-protocol"], "proxyProtocol", Takes::Text, "").hidden(),
@@ -119,14 +114,10 @@ pub(super) static TOOL: Command<Action> = Command {
 
 /// Does what `words` say; answers the exit code.
 pub(super) fn run_tool(words: &[String]) -> u8 {
-    if let Some(code) = own_command(&TOOL, words) {
-        return code;
-    }
-    let found = match parse(&TOOL, words) {
+    let found = match asked(&TOOL, words, WRONG_LINE) {
         Ok(found) => found,
-        Err(problem) => return stopped(problem, WRONG_LINE),
+        Err(code) => return code,
     };
-    note_without_effect(&found.matches);
     let (checked, verbs) = match found.action {
         Action::Produce => (produce::check(&found.matches), ("producing", "produced")),
         Action::Consume => (consume::check(&found.matches, true), ("consuming", "consumed")),

@@ -8,8 +8,8 @@ use serde_json::{Map, Value};
 
 use super::client::runtime;
 use super::log::Log;
-use super::{note_without_effect, own_command, stopped};
-use crate::cli::grammar::{Argument, Command, Does, Matches, Opt, Takes, flag, parse, value};
+use super::{AUTH_PARAMS, AUTH_PLUGIN, asked};
+use crate::cli::grammar::{Argument, Command, Does, Matches, Opt, Takes, flag, value};
 
 const FAILED: u8 = 1;
 
@@ -40,14 +40,6 @@ pub(super) const URL: Opt = value(
     Takes::Text,
     "Where the broker listens; else brokerServiceUrl of conf/client.conf, else pulsar://localhost:6650.",
 );
-const AUTH_PLUGIN: Opt = value(
-    &["--auth-plugin"],
-    "authPluginClassName",
-    Takes::Text,
-    "How to log in: org.apache.pulsar.client.impl.auth.AuthenticationToken.",
-);
-const AUTH_PARAMS: Opt =
-    value(&["--auth-params"], "authParams", Takes::Text, "With what: token:… or file:///path/to/token.");
 const INTERVAL: Opt = value(&["-i", "--stats-interval-seconds"], "statsIntervalSeconds", Takes::Long, "").hidden();
 const TOPIC_COUNT: Opt = value(&["-t", "--num-topics", "--num-topic"], "numTopics", Takes::Int, "How many topics.");
 const DURATION: Opt =
@@ -242,14 +234,10 @@ pub(super) static TOOL: Command<Action> = Command {
 
 /// Does what `words` say; answers the exit code.
 pub(super) fn run_tool(words: &[String]) -> u8 {
-    if let Some(code) = own_command(&TOOL, words) {
-        return code;
-    }
-    let found = match parse(&TOOL, words) {
+    let found = match asked(&TOOL, words, FAILED) {
         Ok(found) => found,
-        Err(problem) => return stopped(problem, FAILED),
+        Err(code) => return code,
     };
-    note_without_effect(&found.matches);
     let (log, kind) = match found.action {
         Action::Produce => (Log::of("org.apache.pulsar.testclient.PerformanceProducer"), "perf producer"),
         Action::Consume => (Log::of("org.apache.pulsar.testclient.PerformanceConsumer"), "performance consumer"),
@@ -365,8 +353,7 @@ mod tests {
     use super::*;
 
     fn matches(line: &str) -> Matches {
-        let words: Vec<String> = line.split(' ').map(str::to_owned).collect();
-        parse(&TOOL, &words).map(|found| found.matches).map_err(|stopped| format!("{stopped:?}")).unwrap()
+        Matches::of(&TOOL, line)
     }
 
     #[test]

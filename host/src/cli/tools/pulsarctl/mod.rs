@@ -17,9 +17,9 @@ use super::json_text::Json;
 use super::names::Topic;
 use super::session::Session;
 use super::settings::{ClientConf, chosen, token, token_in};
-use super::{Failure, note_without_effect, own_command, stopped};
+use super::{Failure, asked};
 use crate::cli::args::ADMIN_URL_DEFAULT;
-use crate::cli::grammar::{Argument, Command, Does, Matches, Opt, Takes, parse, size_of, value};
+use crate::cli::grammar::{Argument, Command, Does, Matches, Opt, Takes, size_of, value};
 
 /// What a command does.
 type Action = fn(&Session, &Matches) -> Result<Answer, Failure>;
@@ -91,14 +91,10 @@ const fn run(
 
 /// Does what `words` say; answers the exit code.
 pub(super) fn run_tool(words: &[String]) -> u8 {
-    if let Some(code) = own_command(&TOOL, words) {
-        return code;
-    }
-    let found = match parse(&TOOL, words) {
+    let found = match asked(&TOOL, words, UNKNOWN_FLAG) {
         Ok(found) => found,
-        Err(problem) => return stopped(problem, UNKNOWN_FLAG),
+        Err(code) => return code,
     };
-    note_without_effect(&found.matches);
     let as_json = found.matches.has("--json");
     match session(&found.matches).and_then(|session| (found.action)(&session, &found.matches)) {
         Ok(answer) => {
@@ -187,6 +183,7 @@ fn done(text: String) -> Result<Answer, Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::grammar::parse;
 
     #[test]
     fn names_stand_in_a_frame() {
