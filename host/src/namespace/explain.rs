@@ -46,18 +46,17 @@ pub struct Overruled {
 
 /// Every offload setting of a topic, by key.
 pub fn explain(defaults: &Defaults, namespace: &Policies, topic: &TopicPolicies) -> Vec<Explained> {
-    let mut by_key: BTreeMap<String, Explained> = BTreeMap::new();
+    let mut by_key: BTreeMap<String, Vec<Overruled>> = BTreeMap::new();
     for (level, properties) in levels(defaults, namespace, topic) {
         for (key, value) in properties {
-            let unit = unit(&key);
-            let explained = Explained { key: key.clone(), value, unit, level, overruled: Vec::new() };
-            let Some(former) = by_key.insert(key.clone(), explained) else { continue };
-            let overruled = &mut by_key.get_mut(&key).expect("it was inserted above").overruled;
-            overruled.push(Overruled { level: former.level, value: former.value });
-            overruled.extend(former.overruled);
+            by_key.entry(key).or_default().insert(0, Overruled { level, value });
         }
     }
-    by_key.into_values().collect()
+    let explained = |(key, mut said): (String, Vec<Overruled>)| {
+        let Overruled { level, value } = said.remove(0);
+        Explained { unit: unit(&key), key, value, level, overruled: said }
+    };
+    by_key.into_iter().map(explained).collect()
 }
 
 /// By the end of a key, as the original spells them.
