@@ -322,7 +322,8 @@ pub(crate) async fn a_crowded_store_gets_fewer_requests(behind: Behind) {
         let all_refused = asked.iter().filter(refused).count();
         assert!(crowds * 20 <= later.len(), "{told}: {crowds} of {} came to a crowd after a second", later.len());
         assert!(
-            asked.len() * 10 <= needed * 14,
+            // How many come before the driver has learned it depends on how busy the machine is.
+            asked.len() <= needed * 2,
             "{told}: {} requests in place of {needed}, {all_refused} refused",
             asked.len()
         );
