@@ -29,7 +29,6 @@ import servers  # noqa: E402
 import tiers  # noqa: E402
 
 MIB = 1 << 20
-MB = 1e6
 KIB = 1 << 10
 TICKS = os.sysconf("SC_CLK_TCK")
 POLL_SECONDS = 0.02

@@ -4,6 +4,7 @@ import hashlib
 import hmac
 import json
 import shutil
+import ssl
 import subprocess
 import time
 import urllib.error
@@ -26,14 +27,19 @@ def token(role, secret=SECRET, **claims):
     return (signed + b"." + part(hmac.new(secret, signed, hashlib.sha256).digest())).decode()
 
 
+def issue(folder):
+    """A certificate that vouches for itself, and its key."""
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost",
+                    "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1", "-keyout", folder / "key.pem",
+                    "-out", folder / "cert.pem"], check=True, capture_output=True)
+
+
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory):
     if not shutil.which("openssl"):
         pytest.skip("openssl is not installed")
     folder = tmp_path_factory.mktemp("tls")
-    subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost",
-                    "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1", "-keyout", folder / "key.pem",
-                    "-out", folder / "cert.pem"], check=True, capture_output=True)
+    issue(folder)
     return folder
 
 
@@ -50,6 +56,7 @@ def guarded(tmp_path_factory, certificate):
         "webServicePortTls": web_tls_port,
         "tlsCertificateFilePath": certificate / "cert.pem",
         "tlsKeyFilePath": certificate / "key.pem",
+        "tlsCertRefreshCheckDurationSec": 0,
     }, token=token("root"))
     broker.tls_url, broker.web_tls_url = f"pulsar+ssl://127.0.0.1:{tls_port}", f"https://127.0.0.1:{web_tls_port}"
     broker.start()
@@ -121,3 +128,17 @@ def test_http_without_a_token_is_refused(guarded):
             guarded.token = root
     assert refused.value.code == 401
     assert json.loads(refused.value.read())["reason"] == "Authentication required"
+
+
+def test_a_renewed_certificate_is_shown_and_a_broken_one_is_not(guarded, certificate):
+    def shown():
+        port = int(guarded.web_tls_url.rsplit(":", 1)[1])
+        return ssl.get_server_certificate(("127.0.0.1", port))
+
+    first = (certificate / "cert.pem").read_text()
+    assert shown().split() == first.split()
+    (certificate / "key.pem").write_text("no key")
+    assert shown().split() == first.split(), "the former one stays"
+    issue(certificate)
+    renewed = (certificate / "cert.pem").read_text()
+    assert renewed != first and shown().split() == renewed.split()
