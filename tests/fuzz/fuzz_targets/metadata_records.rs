@@ -1,16 +1,4 @@
-//! Any bytes as records of the metadata store: what can be read is written, and what was written is read and written as the same.
+//! See `longshore_foreign_bytes::metadata_records`.
 #![no_main]
 
-use libfuzzer_sys::fuzz_target;
-use longshore::managed_ledger::records::{decode_cursor, decode_ledgers, encode_cursor, encode_ledgers};
-
-fuzz_target!(|record: &[u8]| {
-    if let Ok(ledgers) = decode_ledgers(record) {
-        let kept = encode_ledgers(&ledgers);
-        assert_eq!(encode_ledgers(&decode_ledgers(&kept).expect("our own bytes")), kept);
-    }
-    if let Ok(cursor) = decode_cursor(record) {
-        let kept = encode_cursor(&cursor, usize::MAX);
-        assert_eq!(encode_cursor(&decode_cursor(&kept).expect("our own bytes"), usize::MAX), kept);
-    }
-});
+libfuzzer_sys::fuzz_target!(|input: &[u8]| longshore_foreign_bytes::metadata_records::check(input));

@@ -1,9 +1,4 @@
-//! Any bytes as a plugin file: the ELF frame and the identity note.
+//! See `longshore_foreign_bytes::plugin_note`.
 #![no_main]
 
-use libfuzzer_sys::fuzz_target;
-use longshore::plugin::elf::read_note;
-
-fuzz_target!(|file: &[u8]| {
-    let _ = read_note(file);
-});
+libfuzzer_sys::fuzz_target!(|input: &[u8]| longshore_foreign_bytes::plugin_note::check(input));
