@@ -45,7 +45,7 @@ const DIFFERENT: &[(&str, &str)] = &[
 const DIFFERENT_POLICIES: &[(&str, &str)] = &[
     ("pulsar-admin topics grant-permission -r app -a fly public/n2/t", "the synopsis is broken at blanks"),
     ("pulsar-admin namespaces grant-permission public/n2", "the synopsis is broken at blanks"),
-    ("pulsar-admin namespaces get-schema-autoupdate-strategy public/n2", "`null` where the original fails"),
+    ("pulsar-admin namespaces clear-backlog -f public/n2", "the usage follows, in place of a guess"),
     ("pulsar-admin schemas upload -f /no/such/schema.json public/n2/t", "without the name of a Java class"),
 ];
 

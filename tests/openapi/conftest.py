@@ -15,7 +15,7 @@ from own_broker import Broker, wait_for  # noqa: E402
 # What is only read, and what may be changed and deleted.
 KEPT, FREE = "kept", "free"
 RETENTION = {"retentionTimeInMinutes": 60, "retentionSizeInMB": 100}
-OFFLOAD = {"managedLedgerOffloadDriver": "filesystem", "fileSystemURI": "file:///tmp/nowhere", "managedLedgerOffloadThresholdInBytes": -1}
+OFFLOAD = {"managedLedgerOffloadDriver": "filesystem", "managedLedgerOffloadThresholdInBytes": -1}
 AVRO = {"type": "AVRO", "schema": '{"type":"record","name":"R","fields":[{"name":"a","type":"int"}]}', "properties": {"k": "v"}}
 ID = {"ledgerId": -1, "entryId": -1, "partitionIndex": -1}
 QUOTA = {"limitSize": 1 << 40, "limitTime": -1, "policy": "producer_request_hold"}
@@ -53,7 +53,10 @@ class World:
         ledgers = self.broker.ledgers_of(f"/persistent/public/{KEPT}/t")
         self.ledger = ledgers[0]["ledgerId"]
         self.broker.rest("PUT", f"/persistent/public/{KEPT}/t/offload", {"ledgerId": ledgers[-1]["ledgerId"], "entryId": 0})
-        wait_for("the offload", lambda: '"SUCCESS"' in self.broker.rest("GET", f"/persistent/public/{KEPT}/t/offload"))
+        status = wait_for(
+            "the offload", lambda: "RUNNING" not in (text := self.broker.rest("GET", f"/persistent/public/{KEPT}/t/offload")) and text, 120
+        )
+        assert "SUCCESS" in status, status
 
     def ensure(self, method, path, body=None):
         try:
@@ -68,6 +71,8 @@ class World:
             self.ensure("PUT", f"/namespaces/public/{namespace}")
             self.ensure("PUT", f"/persistent/public/{namespace}/t")
             self.ensure("PUT", f"/persistent/public/{namespace}/parts/partitions", 2)
+            for index in range(2):
+                self.ensure("PUT", f"/persistent/public/{namespace}/parts-partition-{index}")
             for topic in ("t", "parts"):
                 self.ensure("PUT", f"/persistent/public/{namespace}/{topic}/subscription/s", ID)
 
@@ -90,7 +95,7 @@ class World:
             process = subprocess.Popen([os.environ["LONGSHORE_BIN"], "perf", *words], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
             self.clients.append(process)
         stats = f"/persistent/public/{KEPT}/parts-partition-0/stats"
-        wait_for("clients", lambda: '"producerName"' in (text := self.broker.rest("GET", stats)) and '"consumerName"' in text)
+        wait_for("clients", lambda: '"producerName"' in (text := self.broker.rest("GET", stats)) and '"consumerName"' in text, 120)
 
     def leave(self):
         for process in self.clients:
