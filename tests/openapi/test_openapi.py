@@ -15,7 +15,7 @@ from schemathesis.specs.openapi import checks
 from conftest import FREE, KEPT
 
 # Of each operation, as many that are right and as many that are wrong.
-EXAMPLES = int(os.environ.get("LONGSHORE_OPENAPI_EXAMPLES", "4"))
+EXAMPLES = int(os.environ.get("LONGSHORE_OPENAPI_EXAMPLES", "3"))
 PARTITIONS_MAX = 10
 # What the original does and this broker does not, where the description says so.
 NOT_OFFERED = 501
