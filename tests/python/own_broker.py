@@ -112,7 +112,10 @@ class Broker:
             raise AssertionError(f"{error}: {self.ledgers(topic)}") from None
 
     def ledgers(self, topic):
-        ledgers = json.loads(self.rest("GET", f"/persistent/public/default/{topic}/ledgers"))
+        return self.ledgers_of(f"/persistent/public/default/{topic}")
+
+    def ledgers_of(self, path):
+        ledgers = json.loads(self.rest("GET", f"{path}/ledgers"))
         return sorted(ledgers, key=lambda ledger: ledger["ledgerId"])
 
     def ledger_with_room(self, topic):

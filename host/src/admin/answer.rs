@@ -43,3 +43,8 @@ pub(super) fn done() -> Response {
 pub(super) fn text(text: impl Into<String>) -> Response {
     ([(CONTENT_TYPE, JSON)], text.into()).into_response()
 }
+
+/// 200 with JSON that is written already.
+pub(super) fn document(text: &str) -> Response {
+    ([(CONTENT_TYPE, JSON)], text.to_owned()).into_response()
+}

@@ -57,14 +57,16 @@ async fn check(
 /// What a request means. `path` is that of the table of routes, with names in braces; it is empty for a path that is unknown.
 fn wish(method: &Method, path: &str, params: &Params) -> Result<Wish, AdminError> {
     let is_get = method == Method::GET;
-    let (root, rest) = path.strip_prefix("/admin/v2/").unwrap_or(path).split_once('/').unwrap_or((path, ""));
+    let under_root = path.strip_prefix("/admin/v2/").unwrap_or(path);
+    let (root, rest) = under_root.split_once('/').unwrap_or((under_root, ""));
     Ok(match root {
         "clusters" if is_get => Wish::Look,
         "brokers" if is_get && rest == "version" => Wish::Look,
-        "tenants" if is_get && !params.text("tenant").is_empty() => Wish::Tenant(params.text("tenant").to_owned()),
-        "clusters" | "brokers" | "tenants" => Wish::Broker,
+        "tenants" if is_get && !rest.is_empty() => Wish::Tenant(params.text("tenant").to_owned()),
+        "clusters" | "brokers" | "broker-stats" | "tenants" => Wish::Broker,
         "namespaces" if is_get && rest.ends_with("/topics") => Wish::List(params.namespace()?),
         "namespaces" => Wish::Tenant(params.text("tenant").to_owned()),
+        "non-persistent" if !rest.contains("{topic}") => Wish::List(params.namespace()?),
         "persistent" => match rest.split_once("{topic}") {
             None => Wish::List(params.namespace()?),
             Some((_, under)) => of_topic(is_get, under, params)?,
@@ -113,7 +115,11 @@ mod tests {
         let (topic, namespace) = (params.topic().unwrap(), params.namespace().unwrap());
         let tenant = || Wish::Tenant("acme".to_owned());
         for (method, path, expected) in [
-            (Method::GET, "/admin/v2/clusters/", Wish::Look),
+            (Method::GET, "/admin/v2/clusters", Wish::Look),
+            (Method::GET, "/admin/v2/tenants", Wish::Broker),
+            (Method::GET, "/admin/v2/brokers", Wish::Broker),
+            (Method::GET, "/admin/v2/broker-stats/topics", Wish::Broker),
+            (Method::GET, "/admin/openapi.json", Wish::Look),
             (Method::PUT, "/admin/v2/clusters/{cluster}", Wish::Broker),
             (Method::GET, "/admin/v2/brokers/version", Wish::Look),
             (Method::GET, "/admin/v2/brokers/health", Wish::Broker),
@@ -123,7 +129,8 @@ mod tests {
             (Method::GET, "/admin/v2/namespaces/{tenant}", tenant()),
             (Method::GET, "/admin/v2/namespaces/{tenant}/{namespace}/topics", Wish::List(namespace.clone())),
             (Method::POST, "/admin/v2/namespaces/{tenant}/{namespace}/retention", tenant()),
-            (Method::GET, "/admin/v2/persistent/{tenant}/{namespace}/partitioned", Wish::List(namespace)),
+            (Method::GET, "/admin/v2/persistent/{tenant}/{namespace}/partitioned", Wish::List(namespace.clone())),
+            (Method::GET, "/admin/v2/non-persistent/{tenant}/{namespace}", Wish::List(namespace)),
             (Method::PUT, "/admin/v2/persistent/{tenant}/{namespace}/{topic}", Wish::Topic(topic.clone())),
             (Method::PUT, "/admin/v2/persistent/{tenant}/{namespace}/{topic}/offload", Wish::Topic(topic.clone())),
             (Method::GET, "/admin/v2/persistent/{tenant}/{namespace}/{topic}/stats", Wish::LookUp(topic.clone())),

@@ -1,7 +1,7 @@
 //! The admin REST API and the metrics: HTTP in, calls of other rooms, JSON out.
 //!
-//! [`routes`] is the table of paths, [`handlers`] the calls, [`model`] the bodies, [`error`] the statuses, [`metrics`] the
-//! Prometheus text. The room owns nothing on disk: every write is one call of the room that owns the record, so a crash
+//! [`routes`] is the table of paths, [`openapi`] its description for others, [`handlers`] the calls, [`model`] the bodies, [`error`]
+//! the statuses, [`metrics`] the Prometheus text. The room owns nothing on disk: every write is one call of the room that owns the record, so a crash
 //! leaves what that room promises. A policy is in force on loaded topics when the answer to its write is sent.
 //!
 //! Paths, bodies and reasons are those of Apache Pulsar 4.0; `brokers/offloaders…` and `…/ledgers` are ours.
@@ -14,6 +14,7 @@ mod handlers;
 pub mod health;
 mod metrics;
 mod model;
+mod openapi;
 mod request;
 mod routes;
 mod secrets;

@@ -20,6 +20,7 @@ use crate::managed_ledger::WirePosition;
 use crate::topic::names::{Domain, NamespaceName, TopicName};
 
 /// The names that the route took from the path, percent-decoded exactly once; a `+` stays a `+`.
+#[derive(Clone)]
 pub(super) struct Params {
     by_name: HashMap<String, String>,
 }

@@ -1,6 +1,7 @@
 //! Requests over HTTP against a whole server. Where the original's answer was recorded (tests/fixtures/admin), the very
 //! request is sent and the whole answer compared, but for times, random ids and what another broker counts otherwise.
 
+mod described;
 mod life;
 
 use std::path::PathBuf;

@@ -1,5 +1,7 @@
 //! What is recorded of tenants, namespaces and topics: plain data in the original's JSON spelling.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -133,6 +135,12 @@ pub struct Policies {
     /// What roles were granted.
     #[serde(skip_serializing_if = "AuthPolicies::is_empty")]
     pub auth_policies: AuthPolicies,
+    /// Its clusters, where they were said; there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub replication_clusters: Option<Vec<String>>,
+    /// What operators wrote on it.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub properties: BTreeMap<String, String>,
     /// Whatever else a client sent: kept and shown.
     #[serde(flatten)]
     pub others: Map<String, Value>,
@@ -159,6 +167,8 @@ impl Default for Policies {
             schema_validation_enforced: None,
             persistence: None,
             auth_policies: AuthPolicies::default(),
+            replication_clusters: None,
+            properties: BTreeMap::new(),
             others: Map::new(),
         }
     }
@@ -195,6 +205,15 @@ pub struct TopicPolicies {
     /// Whether producers without a schema are kept out once there is one.
     #[serde(rename = "schemaValidationEnforced", skip_serializing_if = "Option::is_none")]
     pub schema_validation_enforced: Option<bool>,
+    /// The original's settings for bookies, kept and shown.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub persistence: Option<Value>,
+    /// What operators and clients wrote on it.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub properties: BTreeMap<String, String>,
+    /// Policies that nothing here follows: kept and shown.
+    #[serde(flatten)]
+    pub others: Map<String, Value>,
 }
 
 /// A partitioned topic.

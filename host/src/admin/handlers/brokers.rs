@@ -1,17 +1,20 @@
 //! The broker itself: health, version, configuration, plugins; and where a topic is served, which is here.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use axum::extract::State;
+use axum::http::StatusCode;
 use serde_json::json;
 
 use super::Shared;
 use crate::admin::COMPATIBLE_VERSION;
 use crate::admin::answer::{Answer, json, text};
 use crate::admin::error::AdminError;
+use crate::admin::model::policies::bundle_of;
 use crate::admin::request::Params;
 use crate::admin::secrets::starred;
-use axum::http::StatusCode;
+use crate::topic::{Domain, TopicName};
 
 /// Time in which a healthy broker answers.
 const HEALTH_TIMEOUT: Duration = Duration::from_secs(10);
@@ -72,8 +75,61 @@ pub(in crate::admin) async fn rescan_offloaders(State(state): Shared) -> Answer 
     Ok(json(&state.offloaders.rescan().await))
 }
 
+/// Every key is read at the start.
+pub(in crate::admin) async fn refuse_configuration(params: Params) -> Answer {
+    let key = params.text("key");
+    Err(AdminError::refused(format!(
+        "Can't update non-dynamic configuration: {key} is read at the start; change the configuration file and start again"
+    )))
+}
+
+/// The original tells where its metadata store and its bookies are, for tools that go there past the broker.
+pub(in crate::admin) async fn internal_configuration() -> Answer {
+    let text = "this broker keeps metadata and ledgers in files of its own: there is no store that others could go to";
+    Err(AdminError::new(StatusCode::NOT_IMPLEMENTED, text))
+}
+
+/// The bundles of the topics that are loaded.
+pub(in crate::admin) async fn owned_namespaces(State(state): Shared, params: Params) -> Answer {
+    if params.text("cluster") != state.facts.cluster {
+        return Err(AdminError::not_found("Cluster does not exist"));
+    }
+    let broker = params.text("broker");
+    if broker != state.facts.web_address {
+        return Err(AdminError::not_found(format!(
+            "there is no broker {broker}; this one is {}",
+            state.facts.web_address
+        )));
+    }
+    let mut owned = BTreeMap::new();
+    for topic in state.topics.loaded() {
+        let namespace = topic.name().namespace();
+        let Ok(policies) = state.namespaces.policies(namespace).await else { continue };
+        let status = json!({ "broker_assignment": "shared", "is_controlled": false, "is_active": true });
+        owned.insert(format!("{namespace}/{}", bundle_of(&policies, &topic.name().to_string())), status);
+    }
+    Ok(json(&owned))
+}
+
+/// The topic that a lookup names, of either domain.
+fn looked_up(params: &Params) -> Result<TopicName, AdminError> {
+    match params.text("domain") {
+        "persistent" => params.topic_in(Domain::Persistent),
+        "non-persistent" => params.topic_in(Domain::NonPersistent),
+        other => {
+            Err(AdminError::refused(format!("Invalid topic domain: '{other}'; allowed: persistent, non-persistent")))
+        }
+    }
+}
+
+pub(in crate::admin) async fn bundle(State(state): Shared, params: Params) -> Answer {
+    let topic = looked_up(&params)?;
+    let policies = state.namespaces.policies(topic.namespace()).await?;
+    Ok(text(bundle_of(&policies, &topic.to_string())))
+}
+
 pub(in crate::admin) async fn lookup(State(state): Shared, params: Params) -> Answer {
-    params.topic()?;
+    looked_up(&params)?;
     let mut found = json!({
         "brokerUrl": state.facts.service_url(),
         "httpUrl": state.facts.web_url(),

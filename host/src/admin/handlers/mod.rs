@@ -1,7 +1,10 @@
 //! Handlers: each turns a request into calls of other rooms and their answer into a body. They decide nothing else.
 
+pub(super) mod backlogs;
+pub(super) mod broker_stats;
 pub(super) mod brokers;
 pub(super) mod internals;
+pub(super) mod kept_policies;
 pub(super) mod life_policies;
 pub(super) mod messages;
 pub(super) mod namespace_policies;

@@ -4,6 +4,7 @@ use axum::extract::State;
 use serde_json::{Map, Value};
 
 use super::Shared;
+use super::kept_policies::{checked_persistence, noted};
 use crate::admin::AdminState;
 use crate::admin::answer::{Answer, done, json, json_or_null};
 use crate::admin::error::AdminError;
@@ -14,12 +15,6 @@ use crate::namespace::{AutoTopicCreation, OffloadPolicies, Policies};
 
 pub(super) async fn read(state: &AdminState, params: &Params) -> Result<Policies, AdminError> {
     Ok(state.namespaces.policies(&params.namespace()?).await?)
-}
-
-/// Says in the log that a policy is kept and shown, but that nothing here follows it.
-fn warn_of_no_effect(params: &Params, policy: &str) {
-    let (tenant, namespace) = (params.text("tenant"), params.text("namespace"));
-    tracing::warn!(tenant, namespace, policy, "this policy is kept and shown, but has no effect on this broker");
 }
 
 pub(super) async fn write(state: &AdminState, params: &Params, change: impl Fn(&mut Policies)) -> Answer {
@@ -146,17 +141,9 @@ pub(in crate::admin) async fn persistence(State(state): Shared, params: Params) 
 
 /// Kept and shown; the broker keeps one copy of each hot ledger, whatever the quorums.
 pub(in crate::admin) async fn set_persistence(State(state): Shared, params: Params, body: Body) -> Answer {
-    let object: Map<String, Value> = body.required("persistence")?;
-    let number = |name: &str| object.get(name).and_then(Value::as_i64).unwrap_or(0);
-    let (ensemble, write_quorum, ack) =
-        (number("bookkeeperEnsemble"), number("bookkeeperWriteQuorum"), number("bookkeeperAckQuorum"));
-    if ensemble < write_quorum || write_quorum < ack || ack < 0 {
-        return Err(AdminError::bad_request(format!(
-            "Bookkeeper Ensemble ({ensemble}) >= WriteQuorum ({write_quorum}) >= AckQuoru ({ack})"
-        )));
-    }
-    warn_of_no_effect(&params, "persistence");
-    write(&state, &params, |policies| policies.persistence = Some(Value::Object(object.clone()))).await
+    let wanted = checked_persistence(&body)?;
+    let written = write(&state, &params, |policies| policies.persistence = Some(wanted.clone())).await;
+    noted(&params, "persistence", written)
 }
 
 pub(in crate::admin) async fn remove_persistence(State(state): Shared, params: Params) -> Answer {

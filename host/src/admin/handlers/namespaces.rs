@@ -1,15 +1,19 @@
 //! Namespaces: their life, their topics, their bundles.
 
+use std::collections::BTreeMap;
+
 use axum::extract::State;
+use axum::http::StatusCode;
 use serde_json::{Map, Value};
 
 use super::Shared;
 use crate::admin::AdminState;
-use crate::admin::answer::{Answer, done, json};
+use crate::admin::answer::{Answer, done, json, null, text};
 use crate::admin::error::AdminError;
 use crate::admin::model::policies::{new_namespace, shown, shown_field};
 use crate::admin::request::{Asked, Body, Params};
 use crate::admin::secrets::left_out;
+use crate::namespace::Policies;
 use crate::topic::schemas::schema_key;
 use crate::topic::{NamespaceName, TopicError};
 
@@ -104,4 +108,52 @@ pub(in crate::admin) async fn replication(State(state): Shared, params: Params) 
 async fn field(state: &AdminState, params: &Params, field: &str) -> Answer {
     let policies = state.namespaces.policies(&params.namespace()?).await?;
     Ok(json(&shown_field(&policies, &state.facts.cluster, field)))
+}
+
+/// A standalone broker is its cluster, and a namespace is on that one.
+pub(in crate::admin) async fn set_replication(State(state): Shared, params: Params, body: Body) -> Answer {
+    let clusters: Vec<String> = body.required("the list of clusters")?;
+    if clusters.is_empty() {
+        return Err(AdminError::refused("Clusters can not be empty"));
+    }
+    if let Some(other) = clusters.iter().find(|cluster| **cluster != state.facts.cluster) {
+        return Err(AdminError::new(StatusCode::FORBIDDEN, format!("Invalid cluster id: {other}")));
+    }
+    change(&state, &params, |policies| policies.replication_clusters = Some(clusters.clone())).await
+}
+
+pub(in crate::admin) async fn properties(State(state): Shared, params: Params) -> Answer {
+    Ok(json(&state.namespaces.policies(&params.namespace()?).await?.properties))
+}
+
+pub(in crate::admin) async fn set_properties(State(state): Shared, params: Params, body: Body) -> Answer {
+    let more: BTreeMap<String, String> = body.required("the properties")?;
+    change(&state, &params, |policies| policies.properties.extend(more.clone())).await
+}
+
+pub(in crate::admin) async fn clear_properties(State(state): Shared, params: Params) -> Answer {
+    change(&state, &params, |policies| policies.properties.clear()).await
+}
+
+pub(in crate::admin) async fn property(State(state): Shared, params: Params) -> Answer {
+    let mut policies = state.namespaces.policies(&params.namespace()?).await?;
+    Ok(policies.properties.remove(params.text("key")).map_or_else(null, text))
+}
+
+pub(in crate::admin) async fn set_property(State(state): Shared, params: Params) -> Answer {
+    let (key, value) = (params.text("key"), params.text("value"));
+    change(&state, &params, |policies| drop(policies.properties.insert(key.to_owned(), value.to_owned()))).await
+}
+
+/// Answers what the value was.
+pub(in crate::admin) async fn remove_property(State(state): Shared, params: Params) -> Answer {
+    let removed = property(State(state.clone()), params.clone()).await?;
+    change(&state, &params, |policies| drop(policies.properties.remove(params.text("key")))).await?;
+    Ok(removed)
+}
+
+/// A change that no topic follows.
+async fn change(state: &AdminState, params: &Params, change: impl Fn(&mut Policies)) -> Answer {
+    state.namespaces.update_policies(&params.namespace()?, change).await?;
+    Ok(done())
 }

@@ -2,6 +2,7 @@
 
 use axum::extract::State;
 
+use super::kept_policies::{checked_persistence, noted};
 use super::namespace_policies::checked_offload_policies;
 use super::{Shared, require_topic};
 use crate::admin::AdminState;
@@ -65,4 +66,23 @@ pub(in crate::admin) async fn set_offload_policies(State(state): Shared, params:
 
 pub(in crate::admin) async fn remove_offload_policies(State(state): Shared, params: Params) -> Answer {
     write(&state, &params, |policies| policies.offload_policies = None).await
+}
+
+pub(in crate::admin) async fn persistence(State(state): Shared, params: Params, asked: Asked) -> Answer {
+    let own = read(&state, &params).await?.persistence;
+    if own.is_some() || !asked.flag("applied") {
+        return Ok(json_or_null(own));
+    }
+    Ok(json_or_null(state.namespaces.policies(&params.namespace()?).await?.persistence))
+}
+
+/// Kept and shown, as a namespace's.
+pub(in crate::admin) async fn set_persistence(State(state): Shared, params: Params, body: Body) -> Answer {
+    let wanted = checked_persistence(&body)?;
+    let written = write(&state, &params, |policies| policies.persistence = Some(wanted.clone())).await;
+    noted(&params, "persistence", written)
+}
+
+pub(in crate::admin) async fn remove_persistence(State(state): Shared, params: Params) -> Answer {
+    write(&state, &params, |policies| policies.persistence = None).await
 }

@@ -7,7 +7,7 @@ use axum::http::StatusCode;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::Shared;
+use super::{Shared, topic_policies};
 use crate::admin::AdminState;
 use crate::admin::answer::{Answer, done, json, null};
 use crate::admin::error::AdminError;
@@ -16,6 +16,9 @@ use crate::admin::model::stats::StatsBody;
 use crate::admin::request::{Asked, Body, Params};
 use crate::topic::schemas::schema_key;
 use crate::topic::{Missing, Topic, TopicError, TopicName};
+
+/// What a topic carries.
+type Properties = BTreeMap<String, String>;
 
 /// Partitions of one topic; each is made with the topic, and has a ledger of its own.
 const PARTITIONS_MAX: i64 = 10_000;
@@ -34,12 +37,14 @@ fn texts(names: &[TopicName]) -> Vec<String> {
     names.iter().map(ToString::to_string).collect()
 }
 
-pub(in crate::admin) async fn create(State(state): Shared, params: Params) -> Answer {
+pub(in crate::admin) async fn create(State(state): Shared, params: Params, body: Body) -> Answer {
     let name = params.topic()?;
+    let properties = body.json::<Properties>()?.unwrap_or_default();
     state.namespaces.policies(name.namespace()).await?;
     check_parent(&state, &name).await?;
     refuse_existing(&state, &name).await?;
     state.topics.load(&name, Missing::Create).await?;
+    keep_properties(&state, &name, properties).await?;
     Ok(done())
 }
 
@@ -72,23 +77,28 @@ pub(in crate::admin) async fn delete(State(state): Shared, params: Params, asked
 #[serde(untagged)]
 enum PartitionCount {
     Bare(i64),
-    Metadata { partitions: i64 },
+    Metadata {
+        partitions: i64,
+        #[serde(default)]
+        properties: Option<Properties>,
+    },
 }
 
-fn partition_count(body: &Body) -> Result<u32, AdminError> {
-    let count = match body.required("the number of partitions")? {
-        PartitionCount::Bare(count) | PartitionCount::Metadata { partitions: count } => count,
+fn partition_count(body: &Body) -> Result<(u32, Properties), AdminError> {
+    let (count, properties) = match body.required("the number of partitions")? {
+        PartitionCount::Bare(count) => (count, None),
+        PartitionCount::Metadata { partitions, properties } => (partitions, properties),
     };
     if count > PARTITIONS_MAX {
         let text = format!("Number of partitions should be less than or equal to {PARTITIONS_MAX}");
         return Err(AdminError::new(StatusCode::NOT_ACCEPTABLE, text));
     }
     // Whatever is too small is refused as 0 is.
-    Ok(u32::try_from(count).unwrap_or(0))
+    Ok((u32::try_from(count).unwrap_or(0), properties.unwrap_or_default()))
 }
 
 pub(in crate::admin) async fn create_partitioned(State(state): Shared, params: Params, body: Body) -> Answer {
-    let (name, count) = (params.topic()?, partition_count(&body)?);
+    let (name, (count, properties)) = (params.topic()?, partition_count(&body)?);
     if name.partition_index().is_some() {
         return Err(AdminError::refused(format!("Partitioned Topic Name should not contain '-partition-': {name}")));
     }
@@ -96,11 +106,12 @@ pub(in crate::admin) async fn create_partitioned(State(state): Shared, params: P
         return Err(AdminError::conflict("This topic already exists"));
     }
     state.namespaces.create_partitioned_topic(&name, count).await?;
+    keep_properties(&state, &name, properties).await?;
     make_partitions(&state, &name).await
 }
 
 pub(in crate::admin) async fn add_partitions(State(state): Shared, params: Params, body: Body) -> Answer {
-    let (name, count) = (params.topic()?, partition_count(&body)?);
+    let (name, (count, _)) = (params.topic()?, partition_count(&body)?);
     state.namespaces.update_partitions(&name, count).await?;
     make_partitions(&state, &name).await
 }
@@ -207,13 +218,52 @@ pub(super) async fn partitions_or_absent(state: &AdminState, name: &TopicName) -
     partitions.ok_or_else(|| AdminError::not_found(format!("Partitioned Topic {name} not found")))
 }
 
-fn stats_of(state: &AdminState, topic: &Topic) -> StatsBody {
+pub(super) fn stats_of(state: &AdminState, topic: &Topic) -> StatsBody {
     let history = state.offloads.history(topic.ledger());
     StatsBody::new(topic.ledger(), topic.stats(), history, &state.facts.web_address)
 }
 
-/// Topics have no properties here.
 pub(in crate::admin) async fn properties(State(state): Shared, params: Params) -> Answer {
+    Ok(json(&topic_policies::read(&state, &params).await?.properties))
+}
+
+pub(in crate::admin) async fn set_properties(State(state): Shared, params: Params, body: Body) -> Answer {
+    let more: Properties = body.required("the properties")?;
+    topic_policies::write(&state, &params, |policies| policies.properties.extend(more.clone())).await
+}
+
+/// One, or all of them where none is named.
+pub(in crate::admin) async fn remove_property(State(state): Shared, params: Params, asked: Asked) -> Answer {
+    let key = asked.text("key");
+    topic_policies::write(&state, &params, |policies| {
+        policies.properties.retain(|known, _| key.is_some_and(|key| key != known));
+    })
+    .await
+}
+
+/// What a new topic carries from the start.
+async fn keep_properties(state: &AdminState, name: &TopicName, properties: Properties) -> Result<(), AdminError> {
+    if !properties.is_empty() {
+        state.namespaces.update_topic_policies(name, |policies| policies.properties.extend(properties.clone())).await?;
+    }
+    Ok(())
+}
+
+/// No topic was ever compacted.
+pub(in crate::admin) async fn compaction(State(state): Shared, params: Params) -> Answer {
     super::require_topic(&state, &params.topic()?).await?;
-    Ok(json(&json!({})))
+    Ok(json(&json!({ "status": "NOT_RUN", "lastError": "" })))
+}
+
+pub(in crate::admin) async fn compact(State(state): Shared, params: Params) -> Answer {
+    let name = params.topic()?;
+    super::require_topic(&state, &name).await?;
+    let text = format!("this broker does not compact topics: {name} keeps every message until it is trimmed");
+    Err(AdminError::new(StatusCode::NOT_IMPLEMENTED, text))
+}
+
+/// Topics of the other domain: there are none.
+pub(in crate::admin) async fn list_none(State(state): Shared, params: Params) -> Answer {
+    state.namespaces.policies(&params.namespace()?).await?;
+    Ok(json(&[(); 0]))
 }

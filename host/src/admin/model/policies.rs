@@ -116,6 +116,16 @@ fn even_bundles(count: u64) -> Value {
     json!({ "boundaries": boundaries, "numBundles": count })
 }
 
+/// The bundle that a topic is in, by the CRC-32 of its full name, as in the original: `0x40000000_0x80000000`.
+pub(in crate::admin) fn bundle_of(policies: &Policies, topic: &str) -> String {
+    let chosen = policies.others.get(BUNDLES).and_then(|bundles| bundles.get("numBundles")).and_then(Value::as_u64);
+    let count = chosen.unwrap_or(DEFAULT_BUNDLES).clamp(1, BUNDLES_MAX);
+    let size = (1_u64 << 32) / count;
+    let part = (u64::from(crc32fast::hash(topic.as_bytes())) / size).min(count - 1);
+    let end = if part + 1 == count { u64::from(u32::MAX) } else { (part + 1) * size };
+    format!("{:#010x}_{end:#010x}", part * size)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

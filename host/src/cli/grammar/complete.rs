@@ -1,6 +1,6 @@
 //! Completion in shells: a short script for each shell, which asks the tool itself for what may come next.
 
-use super::{Command, Does, Takes};
+use super::{Command, Takes};
 
 /// Shells that have a script.
 pub(in crate::cli) const SHELLS: &[&str] = &["bash", "zsh", "fish"];
@@ -42,7 +42,7 @@ pub(in crate::cli) fn candidates<A>(tool: &'static Command<A>, words: &[String])
         if word.starts_with('-') {
             let takes_value = |takes: Takes| takes != Takes::Nothing && !word.contains('=');
             pending = options.find(|option| option.answers_to(word)).filter(|option| takes_value(option.takes));
-        } else if let Some(command) = inner.commands().iter().find(|command| command.names.contains(&word.as_str())) {
+        } else if let Some(command) = inner.commands().find(|command| command.names.contains(&word.as_str())) {
             commands.push(command);
         }
     }
@@ -54,10 +54,10 @@ pub(in crate::cli) fn candidates<A>(tool: &'static Command<A>, words: &[String])
             let told = commands.iter().rev().flat_map(|command| command.options).filter(|option| !option.is_hidden);
             told.flat_map(|option| option.names.iter().copied()).chain(["--help"]).collect()
         }
-        None => match &commands[commands.len() - 1].does {
-            Does::Group(inner) => inner.iter().filter(|command| !command.is_hidden).map(Command::name).collect(),
-            Does::Run(_) => Vec::new(),
-        },
+        None => {
+            let inner = commands[commands.len() - 1].commands();
+            inner.filter(|command| !command.is_hidden).map(Command::name).collect()
+        }
     };
     all.into_iter().filter(|word| word.starts_with(typed)).collect()
 }

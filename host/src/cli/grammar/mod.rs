@@ -39,6 +39,8 @@ pub(super) struct Command<A: 'static> {
 pub(super) enum Does<A: 'static> {
     /// Commands under a common name.
     Group(&'static [Command<A>]),
+    /// The same, of several tables.
+    Tables(&'static [&'static [Command<A>]]),
     /// Something that is done.
     Run(A),
 }
@@ -53,6 +55,15 @@ impl<A> Command<A> {
         Self { names, about, options: &[], arguments: &[], does: Does::Group(commands), is_hidden: false }
     }
 
+    /// Commands of several tables under a common name.
+    pub(super) const fn tables(
+        names: &'static [&'static str],
+        about: &'static str,
+        tables: &'static [&'static [Command<A>]],
+    ) -> Self {
+        Self { names, about, options: &[], arguments: &[], does: Does::Tables(tables), is_hidden: false }
+    }
+
     /// Not told of.
     pub(super) const fn hidden(mut self) -> Self {
         self.is_hidden = true;
@@ -64,12 +75,19 @@ impl<A> Command<A> {
         self.names[0]
     }
 
+    /// Whether it is a group.
+    fn is_group(&self) -> bool {
+        !matches!(self.does, Does::Run(_))
+    }
+
     /// The commands of a group.
-    pub(super) fn commands(&self) -> &'static [Command<A>] {
-        match &self.does {
-            Does::Group(commands) => commands,
-            Does::Run(_) => &[],
-        }
+    pub(super) fn commands(&self) -> impl Iterator<Item = &'static Command<A>> + use<A> {
+        let (one, many): (&'static [Self], &'static [&'static [Self]]) = match &self.does {
+            Does::Group(commands) => (commands, &[]),
+            Does::Tables(tables) => (&[], tables),
+            Does::Run(_) => (&[], &[]),
+        };
+        one.iter().chain(many.iter().copied().flatten())
     }
 }
 

@@ -118,14 +118,15 @@ impl Matches {
 /// Finds the command in `words`, which do not name the tool, and what is given to it.
 pub(in crate::cli) fn parse<A>(tool: &'static Command<A>, words: &[String]) -> Result<Found<A>, Stopped> {
     let mut line = Line::new(tool, words);
-    while let Does::Group(commands) = &line.command().does {
+    while line.command().is_group() {
         line.options_before_a_command()?;
         let Some(name) = line.next() else {
             return Err(line.wrong("Missing required subcommand".to_owned()));
         };
-        match commands.iter().find(|command| command.names.contains(&name)) {
+        let group = line.command();
+        match group.commands().find(|command| command.names.contains(&name)) {
             Some(command) => line.enter(command),
-            None => return Err(line.unknown_command(name, commands)),
+            None => return Err(line.unknown_command(name, group)),
         }
     }
     line.options_and_arguments()?;
@@ -292,7 +293,7 @@ impl<'a, A> Line<'a, A> {
         let usage = usage(&self.commands);
         match &self.command().does {
             Does::Run(action) => Ok(Found { action, matches: self.matches, usage }),
-            Does::Group(_) => Err(self.wrong("Missing required subcommand".to_owned())),
+            Does::Group(_) | Does::Tables(_) => Err(self.wrong("Missing required subcommand".to_owned())),
         }
     }
 
@@ -347,14 +348,14 @@ impl<'a, A> Line<'a, A> {
         self.wrong(message + &self.hint())
     }
 
-    fn unknown_command(&self, name: &str, commands: &'static [Command<A>]) -> Stopped {
+    fn unknown_command(&self, name: &str, group: &'static Command<A>) -> Stopped {
         let index = self.at - 1;
         let words: Vec<String> = self.words[index..].iter().map(|word| format!("'{word}'")).collect();
         let unmatched = match words.len() {
             1 => format!("Unmatched argument at index {index}: {}", words[0]),
             _ => format!("Unmatched arguments from index {index}: {}", words.join(", ")),
         };
-        let near = nearest(name, commands.iter().filter(|command| !command.is_hidden).map(Command::name));
+        let near = nearest(name, group.commands().filter(|command| !command.is_hidden).map(Command::name));
         if near.is_empty() {
             return self.wrong(unmatched);
         }

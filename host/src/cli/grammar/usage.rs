@@ -1,6 +1,6 @@
 //! Usage texts, laid out as the original's: a synopsis, what the command is for, its arguments and options, its commands.
 
-use super::{Command, Does, Opt, Takes};
+use super::{Command, Opt, Takes};
 
 /// Columns of a line.
 const WIDTH: usize = 80;
@@ -20,9 +20,9 @@ pub(in crate::cli) fn usage<A>(commands: &[&'static Command<A>]) -> String {
         text += &format!("{line}\n");
     }
     text += &table(&rows(command));
-    if let Does::Group(commands) = &command.does {
+    if command.is_group() {
         text += "Commands:\n";
-        text += &command_table(commands);
+        text += &command_table(command);
     }
     text
 }
@@ -67,7 +67,7 @@ fn synopsis_parts<A>(command: &Command<A>) -> Vec<String> {
         let more = if argument.may_repeat { "..." } else { "" };
         parts.push(format!("<{}>{more}", argument.label));
     }
-    if matches!(command.does, Does::Group(_)) {
+    if command.is_group() {
         parts.push("[COMMAND]".to_owned());
     }
     parts
@@ -141,8 +141,8 @@ fn table(rows: &[Row]) -> String {
     text
 }
 
-fn command_table<A>(commands: &'static [Command<A>]) -> String {
-    let told = || commands.iter().filter(|command| !command.is_hidden);
+fn command_table<A>(group: &'static Command<A>) -> String {
+    let told = || group.commands().filter(|command| !command.is_hidden);
     let names: Vec<String> = told().map(|command| command.names.join(", ")).collect();
     let column = 2 + names.iter().map(String::len).max().unwrap_or(0) + 2;
     let mut text = String::new();

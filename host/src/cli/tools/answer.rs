@@ -75,12 +75,20 @@ impl Form {
         match (self, json) {
             (Self::Lines, Json::List(items)) => items.iter().map(|item| format!("{}\n", item.bare())).collect(),
             (Self::Pairs, Json::Object(pairs)) => {
-                pairs.iter().map(|(key, value)| format!("{key}    {}\n", value.bare())).collect()
+                pairs.iter().map(|(key, value)| format!("{key}    {}\n", in_a_pair(value))).collect()
             }
             (Self::Indented, json) => format!("{}\n", json.indented()),
             (_, Json::Text(text)) => format!("{text}\n"),
             (_, json) => format!("{}\n", json.jackson()),
         }
+    }
+}
+
+/// A value beside its key: lists as Java prints them.
+fn in_a_pair(value: &Json) -> String {
+    match value {
+        Json::List(items) => format!("[{}]", items.iter().map(Json::bare).collect::<Vec<_>>().join(", ")),
+        value => value.bare(),
     }
 }
 
@@ -103,6 +111,7 @@ mod tests {
         assert_eq!(Form::Lines.lay_out(&of(r#"["b","a"]"#)), "b\na\n");
         assert_eq!(Form::Lines.lay_out(&of("[]")), "");
         assert_eq!(Form::Pairs.lay_out(&of(r#"{"k":"v","n":1}"#)), "k    v\nn    1\n");
+        assert_eq!(Form::Pairs.lay_out(&of(r#"{"role":["produce","consume"]}"#)), "role    [produce, consume]\n");
         assert_eq!(Form::Jackson.lay_out(&of(r#""4.0.6""#)), "4.0.6\n");
         assert_eq!(Form::Jackson.lay_out(&Json::Null), "null\n");
         assert_eq!(Form::Jackson.lay_out(&of(r#"{"a":1}"#)), "{\n  \"a\" : 1\n}\n");

@@ -73,8 +73,18 @@ impl Topic {
 
     /// `/persistent/tenant/namespace/topic`.
     pub(in crate::cli) fn path(&self) -> String {
+        format!("/{}{}", self.domain, self.path_without_domain())
+    }
+
+    /// `/tenant/namespace/topic`.
+    pub(in crate::cli) fn path_without_domain(&self) -> String {
         let (tenant, namespace) = self.namespace.split_once('/').unwrap_or_default();
-        format!("/{}/{}/{}/{}", self.domain, encoded(tenant), encoded(namespace), encoded(&self.local))
+        format!("/{}/{}/{}", encoded(tenant), encoded(namespace), encoded(&self.local))
+    }
+
+    /// The name within its namespace.
+    pub(in crate::cli) fn local(&self) -> &str {
+        &self.local
     }
 }
 

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 use ureq::http::Method;
+use ureq::http::header::WARNING;
 
 use super::Failure;
 use super::json_text::Json;
@@ -46,7 +47,11 @@ impl Session {
 
     /// Makes a change and answers what the broker says to it.
     pub(in crate::cli) fn send(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Json, Failure> {
-        self.json(&self.reply(method, path, body)?.body)
+        let reply = self.reply(method, path, body)?;
+        if let Some(note) = reply.headers.get(WARNING).and_then(|value| value.to_str().ok()) {
+            eprintln!("note: {}", warned(note));
+        }
+        self.json(&reply.body)
     }
 
     fn reply(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Reply, Failure> {
@@ -60,5 +65,21 @@ impl Session {
             // Some answers are plain text: a version, `ok`.
             text => Ok(serde_json::from_str(text).unwrap_or_else(|_| Json::Text(text.to_owned()))),
         }
+    }
+}
+
+/// The words of a header `Warning`: `299 - "words"`.
+fn warned(header: &str) -> &str {
+    header.split_once('"').and_then(|(_, rest)| rest.rsplit_once('"')).map_or(header, |(words, _)| words)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_warning_is_repeated_in_its_words() {
+        assert_eq!(warned("299 - \"kept, but \\\"quiet\\\"\""), "kept, but \\\"quiet\\\"");
+        assert_eq!(warned("something else"), "something else");
     }
 }

@@ -22,6 +22,9 @@ const ORDER: &[&str] = &[
     "brokerClientSslFactoryPlugin",
     "adminRoles",
     "allowedClusters",
+    // What is recorded of schemas.
+    "info",
+    "index",
     // All policies of a namespace.
     "auth_policies",
     "namespace_auth",

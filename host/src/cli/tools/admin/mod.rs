@@ -6,14 +6,19 @@
 mod brokers;
 mod clusters;
 mod field_order;
+mod limits;
 mod messages;
+mod namespace_life;
 mod namespace_policies;
 mod namespaces;
 mod offload_policies;
 mod positions;
+mod schemas;
 mod subscriptions;
 mod tenants;
+mod topic_life;
 mod topic_policies;
+mod topic_upkeep;
 mod topics;
 
 pub(super) use namespace_policies::retention_body;
@@ -122,14 +127,15 @@ pub(super) static TOOL: Command<Action> = Command {
         Command::group(&["tenants"], "Tenants: who may use which namespaces.", tenants::COMMANDS),
         Command::group(&["clusters"], "Clusters: this broker is one.", clusters::COMMANDS),
         Command::group(&["brokers"], "The broker itself: its health, version and configuration.", brokers::COMMANDS),
-        Command::group(
+        Command::tables(
             &["namespaces"],
             "Namespaces and the policies that hold for all of their topics.",
-            namespaces::COMMANDS,
+            namespaces::TABLES,
         ),
-        Command::group(&["topics"], "Topics, their ledgers, their tiers and their subscriptions.", topics::COMMANDS),
-        Command::group(&["topicPolicies"], "Policies of single topics.", topic_policies::COMMANDS),
-        Command::group(&["persistent"], "The old name of topics.", topics::COMMANDS).hidden(),
+        Command::tables(&["topics"], "Topics, their ledgers, their tiers and their subscriptions.", topics::TABLES),
+        Command::tables(&["topicPolicies"], "Policies of single topics.", topic_policies::TABLES),
+        Command::group(&["schemas"], "What messages of a topic look like.", schemas::COMMANDS),
+        Command::tables(&["persistent"], "The old name of topics.", topics::TABLES).hidden(),
     ]),
     is_hidden: false,
 };
@@ -184,7 +190,7 @@ fn perform(action: &Action, session: &Session, matches: &Matches) -> Result<Answ
     }
 }
 
-/// `path` with what stands in braces filled in: `{namespace}`, `{topic}` or `{name}` from the first argument, `{--option}`
+/// `path` with what stands in braces filled in: `{namespace}`, `{topic}`, `{local}` (a topic without its domain) or `{name}` from the first argument, `{--option}`
 /// from an option: its value, or whether it is there.
 fn filled(path: &str, matches: &Matches) -> Result<String, Failure> {
     let mut text = String::with_capacity(path.len() + 32);
@@ -195,6 +201,7 @@ fn filled(path: &str, matches: &Matches) -> Result<String, Failure> {
         text.push_str(&match name {
             "namespace" => namespace_path(matches.argument(0))?,
             "topic" => Topic::new(matches.argument(0))?.path(),
+            "local" => Topic::new(matches.argument(0))?.path_without_domain(),
             "name" => encoded(matches.argument(0)),
             option => matches.text(option).map_or("false".to_owned(), encoded),
         });
@@ -243,7 +250,7 @@ mod tests {
                     continue;
                 };
                 for name in path.split('{').skip(1).filter_map(|rest| rest.split('}').next()) {
-                    let is_known = ["namespace", "topic", "name"].contains(&name) || names.contains(name);
+                    let is_known = ["namespace", "topic", "local", "name"].contains(&name) || names.contains(name);
                     assert!(is_known, "{}: {{{name}}}", command.name());
                 }
             }

@@ -153,7 +153,8 @@ pub(super) const BACKLOG_QUOTA: &[Opt] = &[
     QUOTA_TYPE.or("destination_storage"),
 ];
 
-pub(super) fn set_backlog_quota(session: &Session, matches: &Matches) -> Result<Answer, Failure> {
+/// The type of quota that a line means, and what is sent.
+pub(super) fn backlog_quota(matches: &Matches) -> Result<(&str, Value), Failure> {
     let policy = matches.text("-p").unwrap_or_default();
     if !QUOTA_POLICIES.contains(&policy) {
         let valid = QUOTA_POLICIES.join(", ");
@@ -173,16 +174,25 @@ pub(super) fn set_backlog_quota(session: &Session, matches: &Matches) -> Result<
         }
         _ => {}
     }
-    let path = format!("/namespaces{}/backlogQuota?backlogQuotaType={kind}", namespace_path(matches.argument(0))?);
     let bytes = bytes.unwrap_or(-1);
     let body = json!({ "limit": bytes, "limitSize": bytes, "limitTime": seconds.unwrap_or(-1), "policy": policy });
+    Ok((kind, body))
+}
+
+pub(super) fn set_backlog_quota(session: &Session, matches: &Matches) -> Result<Answer, Failure> {
+    let (kind, body) = backlog_quota(matches)?;
+    let path = format!("/namespaces{}/backlogQuota?backlogQuotaType={kind}", namespace_path(matches.argument(0))?);
     session.send(Method::POST, &path, Some(&body))?;
     Ok(Answer::Done)
 }
 
 pub(super) fn get_backlog_quotas(session: &Session, matches: &Matches) -> Result<Answer, Failure> {
-    let path = format!("/namespaces{}/backlogQuotaMap", namespace_path(matches.argument(0))?);
-    let quotas = session.get(&path)?;
+    shown_backlog_quotas(session, &format!("/namespaces{}/backlogQuotaMap", namespace_path(matches.argument(0))?))
+}
+
+/// The quotas of a namespace or a topic, each on a line.
+pub(super) fn shown_backlog_quotas(session: &Session, path: &str) -> Result<Answer, Failure> {
+    let quotas = session.get(path)?;
     if session.as_json {
         return Ok(Answer::Shown { json: quotas, form: Form::Pairs });
     }

@@ -4,11 +4,17 @@ use serde_json::{Value, json};
 use ureq::http::Method;
 
 use super::namespace_policies as policy;
-use super::{Action, Answer, Failure, Form, NAMESPACE, Session, TENANT, nothing, offload_policies, run, send, show};
+use super::{
+    Action, Answer, Failure, Form, NAMESPACE, Session, TENANT, limits, namespace_life, nothing, offload_policies, run,
+    send, show,
+};
 use crate::cli::grammar::{Command, Matches, Takes, flag, value};
 use crate::cli::tools::names::{encoded, namespace_path};
 
-pub(super) static COMMANDS: &[Command<Action>] = &[
+/// All that are there.
+pub(super) static TABLES: &[&[Command<Action>]] = &[COMMANDS, namespace_life::COMMANDS, limits::OF_NAMESPACES];
+
+static COMMANDS: &[Command<Action>] = &[
     show(&["list"], "Lists a tenant's namespaces.", &[], TENANT, "/namespaces/{name}", Form::Lines),
     run(
         &["topics"],

@@ -2,21 +2,24 @@
 
 use ureq::http::Method;
 
-use super::{Action, Form, TOPIC, namespace_policies, nothing, offload_policies, send, show};
+use super::{Action, Form, TOPIC, limits, namespace_policies, nothing, offload_policies, send, show, topic_life};
 use crate::cli::grammar::{Command, Opt, flag};
 
-const APPLIED: Opt = flag(&["-ap", "--applied"], "What holds, wherever it was set.");
-const GLOBAL: Opt = flag(&["--global", "-g"], "Kept for all clusters; there is one.");
+pub(super) const APPLIED: Opt = flag(&["-ap", "--applied"], "What holds, wherever it was set.");
+pub(super) const GLOBAL: Opt = flag(&["--global", "-g"], "Kept for all clusters; there is one.");
 const RETENTION: &[Opt] = {
     let [size, time] = namespace_policies::RETENTION else { panic!("retention has a size and a time") };
     &[copy(size), copy(time), GLOBAL]
 };
 
-const fn copy(option: &Opt) -> Opt {
+pub(super) const fn copy(option: &Opt) -> Opt {
     Opt { ..*option }
 }
 
-pub(super) static COMMANDS: &[Command<Action>] = &[
+/// All that are there.
+pub(super) static TABLES: &[&[Command<Action>]] = &[COMMANDS, topic_life::COMMANDS, limits::OF_TOPICS];
+
+static COMMANDS: &[Command<Action>] = &[
     show(
         &["get-offload-policies"],
         "Shows where and when a topic's ledgers are offloaded.",

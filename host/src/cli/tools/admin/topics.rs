@@ -5,7 +5,7 @@ use ureq::http::Method;
 
 use super::{
     Action, Answer, Failure, Form, NAMESPACE, Session, TOPIC, messages, namespace_policies, nothing, offload_policies,
-    run, send, show, subscriptions,
+    run, send, show, subscriptions, topic_upkeep,
 };
 use crate::cli::grammar::{Command, Matches, Opt, Takes, argument, flag, value};
 use crate::cli::tools::json_text::Json;
@@ -22,7 +22,10 @@ const EARLIEST: Opt =
 const APPLIED: Opt = flag(&["-ap", "--applied"], "What holds, wherever it was set.");
 const SYSTEM: Opt = flag(&["-ist", "--include-system-topic"], "The system's topics as well.");
 
-pub(super) static COMMANDS: &[Command<Action>] = &[
+/// All that are there.
+pub(super) static TABLES: &[&[Command<Action>]] = &[COMMANDS, topic_upkeep::COMMANDS];
+
+static COMMANDS: &[Command<Action>] = &[
     run(
         &["list"],
         "Lists a namespace's topics, partitions one by one.",
