@@ -1,7 +1,9 @@
 //! Requests over HTTP against a whole server. Where the original's answer was recorded (tests/fixtures/admin), the very
 //! request is sent and the whole answer compared, but for times, random ids and what another broker counts otherwise.
 
+mod healthy;
 mod life;
+mod slow;
 
 use std::path::PathBuf;
 
