@@ -45,6 +45,7 @@ async fn kill_again_and_again(stage: Stage) -> Result<()> {
         tally += work::live_and_die(&stage, broker, &mut model, seed, life).await.with_context(told)?;
         broker = stage.start().with_context(told)?;
         check(&stage, &broker, &mut model).await.with_context(told)?;
+        eprintln!("kill {kill}, seed {seed}, after {life:?}: {} messages", model.acknowledged_count());
     }
     let told = || format!("after the last of {kills} kills from seed {first}; the folder: {}", stage.keep());
     check_the_end(&stage, &broker, &mut model, &mut tally).await.with_context(told)?;
