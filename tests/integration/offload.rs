@@ -1,17 +1,19 @@
 //! Offload, read-back and removal over the real hot store and a memory driver that misbehaves on request: a copy counts
 //! only when it is complete and right, and the hot copy goes only after that.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use anyhow::{Result, bail};
-use longshore::managed_ledger::offload_context::{OffloadState, ReadPriority};
+use anyhow::{Result, bail, ensure};
+use longshore::managed_ledger::offload_context::{Attempt, OffloadState, ReadPriority};
 use longshore::managed_ledger::trim::DeletionLag;
 use longshore::managed_ledger::{ManagedLedger, WirePosition};
 use longshore::metadata::memory::MemoryMetadataStore;
 use longshore::offload::OffloadStatus;
-use longshore::storage::{DriverSettings, LedgerStore};
+use longshore::storage::{DriverSettings, LedgerStore, OffloadDriver};
 use longshore_tests::house::{Ground, House, check_all, fill};
 use longshore_tests::memory_driver::Fault;
+use uuid::Uuid;
 
 async fn start(change: impl FnOnce(&Ground)) -> Result<(Ground, House, Arc<ManagedLedger>)> {
     let ground = Ground::new()?;
@@ -253,4 +255,35 @@ async fn deleting_a_topic_removes_its_cold_copies() -> Result<()> {
     ledger.close().await?;
     house.managed.delete(ledger.name(), &DriverSettings::default()).await?;
     eventually("the copies are gone", || ground.driver.ledgers().is_empty()).await
+}
+
+/// What was removed while the driver still works, it would make again, with no record that names it.
+#[tokio::test]
+async fn a_copy_in_the_making_whose_ledger_leaves_is_removed_when_the_attempt_ends() -> Result<()> {
+    let (ground, house, ledger) = start(|_| ()).await?;
+    fill(&ledger, 0..25).await?;
+    let first = *ledger.snapshot().ledgers.by_id.keys().next().expect("there are ledgers");
+    let attempt = Attempt { uid: Uuid::new_v4(), driver: "memory".to_owned(), driver_metadata: BTreeMap::new() };
+    let stored = ledger.stored_ledger(first, &attempt);
+    let under_way = ledger.begin_attempt(attempt.uid);
+    ledger.prepare_offload(first, attempt).await?;
+    let hot = ledger.hot_copy(first).await?;
+    ground.driver.offload(hot, stored).await?;
+
+    // The ledger goes; the driver may still be at work.
+    ledger.truncate().await?;
+    ensure!(!ledger.snapshot().ledgers.by_id.contains_key(&first), "it was to leave");
+    tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    let intents = async || house.metadata.keys("").await.map(|keys| keys.iter().any(|key| key.contains("removal")));
+    ensure!(ground.driver.ledgers() == [first] && intents().await?, "the removal was not left to the attempt's end");
+    // However it ends: a crash finds the intent.
+    drop(under_way);
+    eventually("the copy is removed", || ground.driver.ledgers().is_empty()).await?;
+    for _ in 0..500 {
+        if !intents().await? {
+            return house.stop(ledger).await;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+    bail!("the intent is never cleared")
 }

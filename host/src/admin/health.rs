@@ -1,12 +1,16 @@
-//! Whether the broker can do its work: a record and an entry are written, read and removed.
+//! Whether the broker can do its work: a record is written and read, and a message goes through a topic of its own and back.
+//!
+//! The topic is the original's: `persistent://pulsar/<host>:<port>/healthcheck`, of a namespace that no list shows. It is kept
+//! like any topic, so that a check costs one entry; retention takes the entries with their ledger, and nothing of it is
+//! offloaded.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use async_trait::async_trait;
-use bytes::Bytes;
 
 use crate::metadata::{Expect, MetadataStore};
-use crate::storage::{LedgerId, LedgerStore};
+use crate::topic::{Domain, NamespaceName, TopicName, Topics};
 
 /// Tells whether the broker can do its work.
 #[async_trait]
@@ -17,79 +21,74 @@ pub trait HealthCheck: Send + Sync {
 
 /// The record that a check writes.
 const KEY: &str = "health";
-/// The ledger that a check makes and deletes. The counter of ledgers never gets there; what a crash leaves of it is removed
-/// at the next start like any ledger that no record names.
-const LEDGER: LedgerId = LedgerId(i64::MAX as u64);
-/// The entry that it holds.
-const ENTRY: &[u8] = b"health";
+/// What is in it.
+const VALUE: &[u8] = b"health";
+/// The topic in the namespace of the broker's own.
+const TOPIC: &str = "healthcheck";
 
-/// Writes to both stores and reads back.
-pub struct StoreHealth {
+/// Writes to the metadata store and to a topic, and reads back.
+pub struct BrokerHealth {
     metadata: Arc<dyn MetadataStore>,
-    store: Arc<dyn LedgerStore>,
-    /// One check at a time: they share a ledger.
+    topics: Arc<Topics>,
+    topic: TopicName,
+    checks: AtomicU64,
+    /// One check at a time, however many ask.
     turn: tokio::sync::Mutex<()>,
 }
 
-impl StoreHealth {
-    /// Over the stores that the broker works with.
-    pub fn new(metadata: Arc<dyn MetadataStore>, store: Arc<dyn LedgerStore>) -> Self {
-        Self { metadata, store, turn: tokio::sync::Mutex::default() }
+impl BrokerHealth {
+    /// Of the broker whose REST API is told to be at `web_address`, `host:port`.
+    pub fn new(metadata: Arc<dyn MetadataStore>, topics: Arc<Topics>, web_address: &str) -> Self {
+        Self { metadata, topics, topic: topic_of(web_address), checks: AtomicU64::new(0), turn: Default::default() }
     }
 
     async fn check_metadata(&self) -> Result<(), String> {
         let failed = |error| format!("the metadata store does not answer: {error}");
-        self.metadata.put(KEY, ENTRY.to_vec(), Expect::Anything).await.map_err(failed)?;
+        self.metadata.put(KEY, VALUE.to_vec(), Expect::Anything).await.map_err(failed)?;
         match self.metadata.get(KEY).await.map_err(failed)? {
-            Some(record) if record.value == ENTRY => Ok(()),
+            Some(record) if record.value == VALUE => Ok(()),
             _ => Err(format!("the metadata store lost record `{KEY}` that was just written")),
         }
     }
 
-    async fn check_hot_store(&self) -> Result<(), String> {
-        let failed = |error: &dyn std::fmt::Display| format!("the hot store does not answer: {error}");
-        self.store.delete(LEDGER).await.map_err(|error| failed(&error))?;
-        self.store.create(LEDGER, KEY, 0).await.map_err(|error| failed(&error))?;
-        let appended = self.store.append(LEDGER, 0, Bytes::from_static(ENTRY)).await;
-        appended.map_err(|_| failed(&"it has stopped"))?.map_err(|error| failed(&error))?;
-        let handle = self.store.open(LEDGER).await.map_err(|error| failed(&error))?;
-        let entries = handle.read(0, 0, u64::MAX).await.map_err(|error| failed(&error))?;
-        self.store.seal(LEDGER).await.map_err(|error| failed(&error))?;
-        self.store.delete(LEDGER).await.map_err(|error| failed(&error))?;
-        match entries.first() {
-            Some(entry) if entry.payload == ENTRY => Ok(()),
-            _ => Err("the hot store lost an entry that was just written".to_owned()),
-        }
+    async fn check_topic(&self) -> Result<(), String> {
+        let word = self.checks.fetch_add(1, Relaxed).to_string();
+        let beaten = self.topics.beat(&self.topic, &word).await;
+        beaten.map_err(|error| format!("a message did not go through {} and back: {error}", self.topic))
     }
 }
 
+/// An address of letters that no namespace may have, such as `[::1]:8080`, has others in their place.
+fn topic_of(web_address: &str) -> TopicName {
+    let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | ':' | '.');
+    let local: String = web_address.chars().map(|c| if allowed(c) { c } else { '-' }).collect();
+    let namespace = NamespaceName::new("pulsar", &local).expect("its letters were seen to above");
+    TopicName::new(Domain::Persistent, namespace, TOPIC).expect("the local name is one word")
+}
+
 #[async_trait]
-impl HealthCheck for StoreHealth {
+impl HealthCheck for BrokerHealth {
     async fn check(&self) -> Result<(), String> {
         let _turn = self.turn.lock().await;
         self.check_metadata().await?;
-        self.check_hot_store().await
+        self.check_topic().await
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ledger::{FileLedgerStore, LedgerStoreSettings};
-    use crate::metadata::memory::MemoryMetadataStore;
-    use crate::storage::SystemClock;
 
-    #[tokio::test]
-    async fn a_check_leaves_nothing_and_names_the_store_that_does_not_answer() {
-        let folder = tempfile::tempdir().unwrap();
-        let (store, _) = FileLedgerStore::open(folder.path(), LedgerStoreSettings::default()).await.unwrap();
-        let store = Arc::new(store);
-        let health = StoreHealth::new(Arc::new(MemoryMetadataStore::new(Arc::new(SystemClock))), store.clone());
-        assert_eq!(health.check().await, Ok(()));
-        assert_eq!(health.check().await, Ok(()));
-        assert!(store.ledgers().is_empty());
-        store.close().await.unwrap();
-        let problem = health.check().await.unwrap_err();
-        assert!(problem.starts_with("the hot store does not answer: "), "{problem}");
+    #[test]
+    fn any_address_has_a_topic_in_a_namespace_of_health_checks() {
+        for (address, want) in [
+            ("broker-1.example:8080", "persistent://pulsar/broker-1.example:8080/healthcheck"),
+            ("[::1]:8080", "persistent://pulsar/-::1-:8080/healthcheck"),
+            ("under_score:1", "persistent://pulsar/under-score:1/healthcheck"),
+        ] {
+            let topic = topic_of(address);
+            assert_eq!(topic.to_string(), want);
+            assert!(topic.namespace().is_of_health_checks(), "{topic}");
+        }
     }
 }

@@ -1,8 +1,9 @@
 //! The admin REST API and the metrics: HTTP in, calls of other rooms, JSON out.
 //!
-//! [`routes`] is the table of paths, [`openapi`] its description for others, [`handlers`] the calls, [`model`] the bodies, [`error`]
-//! the statuses, [`metrics`] the Prometheus text. The room owns nothing on disk: every write is one call of the room that owns the record, so a crash
-//! leaves what that room promises. A policy is in force on loaded topics when the answer to its write is sent.
+//! [`server`] takes clients in, [`routes`] is the table of paths, [`openapi`] its description for others, [`handlers`] the calls,
+//! [`model`] the bodies, [`error`] the statuses, [`metrics`] the Prometheus text. The room owns nothing on disk: every write is one
+//! call of the room that owns the record, so a crash leaves what that room promises. A policy is in force on loaded topics when the
+//! answer to its write is sent.
 //!
 //! Paths, bodies and reasons are those of Apache Pulsar 4.0; `brokers/offloaders…` and `…/ledgers` are ours.
 
@@ -18,6 +19,7 @@ mod openapi;
 mod request;
 mod routes;
 mod secrets;
+mod server;
 #[cfg(test)]
 mod test_desk;
 #[cfg(test)]
@@ -25,23 +27,18 @@ mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::Duration;
 
 use async_trait::async_trait;
-use tokio::net::TcpListener;
-use tokio_util::sync::CancellationToken;
 
 pub use error::AdminError;
-pub use health::{HealthCheck, StoreHealth};
+pub use health::{BrokerHealth, HealthCheck};
 #[cfg(test)]
 pub(crate) use metrics::page as metrics_page;
 pub use metrics::{Detail, Kind, MetricFamily, MetricSeries, MetricValue};
 pub use routes::router;
-
-use connections::BoundedListener;
+pub use server::{HttpLimits, serve};
 
 use crate::access::Access;
-use crate::access::tls::Tls;
 use crate::managed_ledger::ManagedLedgers;
 use crate::managed_ledger::cache::CacheBudget;
 use crate::namespace::Namespaces;
@@ -121,6 +118,8 @@ pub struct AdminState {
     pub access: Arc<Access>,
     /// About this broker.
     pub facts: BrokerFacts,
+    /// What clients may take.
+    pub http: HttpLimits,
     /// Tenants, namespaces, policies.
     pub namespaces: Arc<Namespaces>,
     /// Topics.
@@ -133,7 +132,7 @@ pub struct AdminState {
     pub cache_budget: Arc<CacheBudget>,
     /// Plugins.
     pub offloaders: Arc<dyn OffloaderReport>,
-    /// Whether the stores answer.
+    /// Whether it can do its work.
     pub health: Arc<dyn HealthCheck>,
     /// The time.
     pub clock: Arc<dyn Clock>,
@@ -171,35 +170,5 @@ impl AdminState {
             self.topics.put_in_force(topic).await?;
         }
         Ok(())
-    }
-}
-
-/// Connections at a time; the original's `maxHttpServerConnections`.
-const CONNECTIONS_MAX: usize = 2048;
-/// How long requests that run may take when the broker stops.
-const STOP_MAX: Duration = Duration::from_secs(10);
-
-/// Answers requests, over TLS where there is one, until `stop`; those that run then are finished, within bounds.
-///
-/// # Errors
-/// Those of the listener.
-pub async fn serve(
-    listener: TcpListener,
-    tls: Option<Tls>,
-    state: Arc<AdminState>,
-    stop: CancellationToken,
-) -> std::io::Result<()> {
-    let listener = BoundedListener::new(listener, tls, CONNECTIONS_MAX);
-    let serving = axum::serve(listener, router(state)).with_graceful_shutdown(stop.clone().cancelled_owned());
-    let too_late = async {
-        stop.cancelled().await;
-        tokio::time::sleep(STOP_MAX).await;
-    };
-    tokio::select! {
-        served = serving => served,
-        () = too_late => {
-            tracing::warn!(seconds = STOP_MAX.as_secs(), "admin requests were given up: they did not end in time");
-            Ok(())
-        }
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::fmt::Display;
 use std::str::FromStr;
-use std::time::Duration;
+use std::sync::Arc;
 
 use axum::body::HttpBody;
 use axum::extract::{FromRequest, FromRequestParts, Query, RawPathParams, Request};
@@ -15,6 +15,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use tokio::time::timeout;
 
+use super::AdminState;
 use super::error::AdminError;
 use crate::managed_ledger::WirePosition;
 use crate::topic::names::{Domain, NamespaceName, TopicName};
@@ -80,16 +81,13 @@ const BODY_BYTES_MAX: usize = 1 << 20;
 /// client's system forget the answer: the client sees a broken pipe and no reason.
 const BODY_BYTES_READ_MAX: usize = 16 << 20;
 
-/// How long that may take.
-const BODY_READ_MAX: Duration = Duration::from_secs(10);
-
 /// The body's bytes, no more than the server takes.
 pub(super) struct Body(Bytes);
 
-impl<S: Send + Sync> FromRequest<S> for Body {
+impl FromRequest<Arc<AdminState>> for Body {
     type Rejection = AdminError;
 
-    async fn from_request(request: Request, _state: &S) -> Result<Self, AdminError> {
+    async fn from_request(request: Request, state: &Arc<AdminState>) -> Result<Self, AdminError> {
         let announced = request.body().size_hint().lower();
         let mut frames = request.into_body().into_data_stream();
         let (mut body, mut len) = (Vec::new(), 0_usize);
@@ -108,7 +106,7 @@ impl<S: Send + Sync> FromRequest<S> for Body {
         };
         // Nothing of a body is waited for that is going to be too long anyway.
         if announced <= BODY_BYTES_READ_MAX as u64 {
-            let read = timeout(BODY_READ_MAX, all).await;
+            let read = timeout(state.http.body, all).await;
             read.unwrap_or_else(|_| Err(AdminError::new(StatusCode::REQUEST_TIMEOUT, "the body does not end")))?;
         }
         if len > BODY_BYTES_MAX || announced > BODY_BYTES_MAX as u64 {

@@ -12,7 +12,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use super::{AdminState, BrokerFacts, OffloaderReport, StoreHealth, serve};
+use super::{AdminState, BrokerFacts, BrokerHealth, HttpLimits, OffloaderReport, serve};
 use crate::access::Access;
 use crate::config::{Config, Source};
 use crate::ledger::{FileLedgerStore, LedgerStoreSettings};
@@ -51,6 +51,7 @@ pub(super) struct Desk {
     pub(super) state: Arc<AdminState>,
     pub(super) web_address: String,
     pub(super) driver: Arc<HeldDriver>,
+    pub(super) store: Arc<FileLedgerStore>,
     agent: ureq::Agent,
     _stop: DropGuard,
     _folder: tempfile::TempDir,
@@ -73,20 +74,25 @@ impl Got {
 
 impl Desk {
     pub(super) async fn open() -> Self {
-        Self::open_as("", super::Detail::Topics).await
+        Self::open_as("", super::Detail::Topics, HttpLimits::default()).await
+    }
+
+    /// One that gives its clients so much.
+    pub(super) async fn open_limited(http: HttpLimits) -> Self {
+        Self::open_as("", super::Detail::Topics, http).await
     }
 
     /// With further lines of configuration.
     pub(super) async fn open_configured(more: &str) -> Self {
-        Self::open_as(more, super::Detail::Topics).await
+        Self::open_as(more, super::Detail::Topics, HttpLimits::default()).await
     }
 
     /// One whose metrics tell topics apart as `metrics_detail` says.
     pub(super) async fn open_with(metrics_detail: super::Detail) -> Self {
-        Self::open_as("", metrics_detail).await
+        Self::open_as("", metrics_detail, HttpLimits::default()).await
     }
 
-    async fn open_as(more: &str, metrics_detail: super::Detail) -> Self {
+    async fn open_as(more: &str, metrics_detail: super::Detail, http: HttpLimits) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let text = format!("{CONFIGURATION}{more}");
         let (config, _) = Config::from_sources(&[Source::text("test", &text)]).unwrap();
@@ -132,19 +138,20 @@ impl Desk {
                 metrics_detail,
                 configuration: [("managedLedgerMaxEntriesPerLedger".to_owned(), "10".to_owned())].into(),
             },
+            http,
             namespaces,
-            topics,
+            topics: topics.clone(),
             managed_ledgers: managed,
             offloads,
             cache_budget,
             offloaders: Arc::new(OnlyReport),
-            health: Arc::new(StoreHealth::new(metadata, store)),
+            health: Arc::new(BrokerHealth::new(metadata, topics.clone(), &web_address)),
             clock,
         });
         let stop = CancellationToken::new();
         tokio::spawn(serve(listener, None, state.clone(), stop.clone()));
         let agent = ureq::Agent::config_builder().http_status_as_error(false).max_redirects(0).build().into();
-        Self { state, web_address, driver, agent, _stop: stop.drop_guard(), _folder: folder }
+        Self { state, web_address, driver, store, agent, _stop: stop.drop_guard(), _folder: folder }
     }
 
     /// Sends a request; `body` as the bytes that they are.

@@ -2,7 +2,9 @@
 //! request is sent and the whole answer compared, but for times, random ids and what another broker counts otherwise.
 
 mod described;
+mod healthy;
 mod life;
+mod slow;
 
 use std::path::PathBuf;
 

@@ -56,6 +56,11 @@ impl Advertised {
         }
     }
 
+    /// `host:port` of the REST API.
+    pub(super) fn web_address(&self) -> &str {
+        &self.web_address
+    }
+
     pub(super) fn facts(&self, config: &Config) -> BrokerFacts {
         BrokerFacts {
             cluster: config.cluster_name.clone(),

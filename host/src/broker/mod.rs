@@ -23,7 +23,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::access::Access;
-use crate::admin::{self, AdminState, StoreHealth};
+use crate::admin::{self, AdminState, BrokerHealth};
 use crate::config::Config;
 use crate::ledger::FileLedgerStore;
 use crate::managed_ledger::cache::CacheBudget;
@@ -42,7 +42,7 @@ use crate::topic::Topics;
 use listeners::{Advertised, OverTls, bind};
 use offloaders::LiveOffloaders;
 pub use settings::plugin_settings;
-use settings::{ledger_store_settings, offload_settings, protocol_settings, topic_settings};
+use settings::{http_limits, ledger_store_settings, offload_settings, protocol_settings, topic_settings};
 pub use stopped::StoppedBroker;
 use topic_ledgers::TopicLedgers;
 pub use wipe::wipe;
@@ -141,23 +141,20 @@ impl Broker {
         let state = Arc::new(AdminState {
             access,
             facts: advertised.facts(&config),
+            http: http_limits(&config),
             namespaces: namespaces.clone(),
             topics: topics.clone(),
             managed_ledgers: managed.clone(),
             offloads: offloads.clone(),
             cache_budget,
             offloaders: live_offloaders,
-            health: Arc::new(StoreHealth::new(metadata, store.clone())),
+            health: Arc::new(BrokerHealth::new(metadata, topics.clone(), advertised.web_address())),
             clock,
         });
         let admin_listeners = over_tls.admin.map(|(listener, tls)| (listener, Some(tls)));
         for (listener, tls) in admin_listeners.into_iter().chain([(admin_listener, None)]) {
             let (state, stop) = (state.clone(), stop.clone());
-            servers.spawn(async move {
-                if let Err(error) = admin::serve(listener, tls, state, stop).await {
-                    tracing::error!(%error, "the REST API has stopped");
-                }
-            });
+            servers.spawn(admin::serve(listener, tls, state, stop));
         }
         if let Some(driver) = config.offload_driver.clone() {
             let (plugins, settings) = (plugins.clone(), namespaces.defaults().driver_settings());

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::listeners::Advertised;
+use crate::admin::HttpLimits;
 use crate::config::{Config, DriverIsolation, DriverPin, OffloadVerify};
 use crate::ledger::LedgerStoreSettings;
 use crate::offload::{OffloadSettings, VerifyMode};
@@ -133,6 +134,16 @@ pub(super) fn topic_settings(config: &Config, instance: u64) -> TopicSettings {
             producer_gone_max: Duration::from_secs(config.deduplication_producer_minutes * 60),
         },
         ..TopicSettings::default()
+    }
+}
+
+/// What clients of the REST API may take.
+pub(super) fn http_limits(config: &Config) -> HttpLimits {
+    HttpLimits {
+        connections_max: config.http_connections_max as usize,
+        head_bytes_max: config.http_head_size_max_bytes as usize,
+        idle: Duration::from_millis(config.http_idle_timeout_ms),
+        body: Duration::from_millis(config.http_body_timeout_ms),
     }
 }
 

@@ -105,6 +105,15 @@ settings! {
         bind_address: String = Key::text("bindAddress", "0.0.0.0");
         /// Host name or address that clients are told to connect to; unset, the machine's host name.
         advertised_address: Option<String> = Key::text("advertisedAddress", "").shipped("localhost");
+        /// Connections to the REST API at a time, of each of its ports; more wait until one leaves.
+        http_connections_max: u64 = Key::number("maxHttpServerConnections", "2048", "connections", 1, 1_000_000);
+        /// Longest head of a request to the REST API, a token in it included.
+        http_head_size_max_bytes: u64 = Key::number("httpMaxRequestHeaderSize", "8192", "bytes", 8_192, 1 << 20);
+        /// How long a client of the REST API may be silent before and within the head of a request, or leave an answer where it
+        /// is; then its connection is closed.
+        http_idle_timeout_ms: u64 = Key::number("longshoreHttpIdleTimeoutMs", "30000", "milliseconds", 1, INT_MAX);
+        /// How long the body of a request to the REST API may take.
+        http_body_timeout_ms: u64 = Key::number("longshoreHttpBodyTimeoutMs", "10000", "milliseconds", 1, INT_MAX);
         /// Name of the cluster, which tenants and metrics carry.
         cluster_name: String = Key::text("clusterName", "standalone");
     }

@@ -139,7 +139,8 @@ fn place(cursor: &SourceCursor, first: Position) -> StoredCursor {
     let first_unacked = cursor.first_unacked.unwrap_or(first).max(first);
     let mut acked = cursor.acked.clone();
     acked.forget_before(first_unacked);
-    StoredCursor { first_unacked, acked, properties: BTreeMap::new(), last_active_ms: 0 }
+    let (properties, labels) = (BTreeMap::new(), BTreeMap::new());
+    StoredCursor { first_unacked, acked, properties, last_active_ms: 0, labels }
 }
 
 /// Holds a plan against what is recorded under the topic's name.

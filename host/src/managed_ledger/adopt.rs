@@ -83,7 +83,13 @@ mod tests {
 
     fn cursor(id: u64) -> StoredCursor {
         let first_unacked = Position::new(LedgerId(id), 1);
-        StoredCursor { first_unacked, acked: AckedRanges::default(), properties: BTreeMap::new(), last_active_ms: 0 }
+        StoredCursor {
+            first_unacked,
+            acked: AckedRanges::default(),
+            properties: BTreeMap::new(),
+            last_active_ms: 0,
+            labels: BTreeMap::new(),
+        }
     }
 
     #[tokio::test]

@@ -20,6 +20,8 @@ pub struct Cursor {
     name: String,
     durable: bool,
     ledger: Weak<ManagedLedger>,
+    /// What the subscription was made with.
+    labels: BTreeMap<String, String>,
     state: Mutex<CursorState>,
     /// Held across a write of the record, so that an older state never overwrites a newer one.
     writing: tokio::sync::Mutex<()>,
@@ -57,11 +59,12 @@ pub struct CursorSnapshot {
 
 impl Cursor {
     pub(super) fn new(name: &str, durable: bool, ledger: Weak<ManagedLedger>, stored: StoredCursor) -> Self {
-        let StoredCursor { first_unacked, acked, properties, last_active_ms } = stored;
+        let StoredCursor { first_unacked, acked, properties, last_active_ms, labels } = stored;
         Self {
             name: name.to_owned(),
             durable,
             ledger,
+            labels,
             state: Mutex::new(CursorState {
                 first_unacked,
                 acked,
@@ -78,6 +81,11 @@ impl Cursor {
     /// The subscription's name.
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// What its subscription was made with; nothing here acts on it.
+    pub fn labels(&self) -> &BTreeMap<String, String> {
+        &self.labels
     }
 
     /// Whether it survives a restart and holds ledgers back.
@@ -205,6 +213,7 @@ impl Cursor {
                 acked: state.acked.clone(),
                 properties: state.properties.clone(),
                 last_active_ms: state.last_active_ms,
+                labels: self.labels.clone(),
             }
         };
         let value = encode_cursor(&stored, ledger.settings().cursor_ranges_max);
@@ -267,7 +276,8 @@ fn swallow(state: &mut CursorState, ledgers: &Ledgers) {
 }
 
 impl ManagedLedger {
-    /// Opens a durable cursor: an existing one keeps its place, a new one begins at `start` and is durable on return.
+    /// Opens a durable cursor: an existing one keeps its place and its labels, a new one begins at `start` with these and is
+    /// durable on return.
     ///
     /// # Errors
     /// Those of the metadata store.
@@ -275,15 +285,15 @@ impl ManagedLedger {
         self: &Arc<Self>,
         name: &str,
         start: Position,
-        properties: BTreeMap<String, u64>,
+        labels: BTreeMap<String, String>,
     ) -> Result<Arc<Cursor>, ManagedLedgerError> {
         let (cursor, is_new) = {
             let mut cursors = self.cursors.lock().expect("no code panics while it holds the cursors");
             if let Some(cursor) = cursors.get(name) {
                 (cursor.clone(), false)
             } else {
-                let stored =
-                    StoredCursor { first_unacked: start, acked: AckedRanges::default(), properties, last_active_ms: 0 };
+                let (acked, properties) = (AckedRanges::default(), BTreeMap::new());
+                let stored = StoredCursor { first_unacked: start, acked, properties, last_active_ms: 0, labels };
                 let cursor = Arc::new(Cursor::new(name, true, Arc::downgrade(self), stored));
                 cursors.insert(name.to_owned(), cursor.clone());
                 (cursor, true)
@@ -298,8 +308,8 @@ impl ManagedLedger {
 
     /// Opens a non-durable cursor at `start`; it holds nothing back and is gone when it is deleted.
     pub fn open_reader(self: &Arc<Self>, name: &str, start: Position) -> Arc<Cursor> {
-        let (acked, properties) = (AckedRanges::default(), BTreeMap::new());
-        let stored = StoredCursor { first_unacked: start, acked, properties, last_active_ms: 0 };
+        let (acked, properties, labels) = (AckedRanges::default(), BTreeMap::new(), BTreeMap::new());
+        let stored = StoredCursor { first_unacked: start, acked, properties, last_active_ms: 0, labels };
         let cursor = Arc::new(Cursor::new(name, false, Arc::downgrade(self), stored));
         self.cursors.lock().expect("no code panics while it holds the cursors").insert(name.to_owned(), cursor.clone());
         cursor

@@ -31,6 +31,7 @@ pub mod removal;
 pub mod rollover;
 pub mod settings;
 pub mod trim;
+mod under_way;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, RwLock};
@@ -85,6 +86,7 @@ pub struct ManagedLedger {
     cursors: Mutex<BTreeMap<String, Arc<Cursor>>>,
     cache: EntryCache,
     copies: read::Copies,
+    attempts: under_way::Attempts,
     counters: figures::LedgerCounters,
 }
 

@@ -103,6 +103,7 @@ impl ManagedLedger {
             cursors: Mutex::new(BTreeMap::new()),
             cache: EntryCache::new(rooms.cache_budget.clone()),
             copies: read::Copies::default(),
+            attempts: Default::default(),
             counters: LedgerCounters::default(),
             rooms,
         });

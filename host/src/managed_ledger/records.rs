@@ -118,6 +118,9 @@ struct CursorRecord {
     properties: Vec<LongProperty>,
     #[prost(int64, optional, tag = "6")]
     last_active: Option<i64>,
+    /// The original's `StringProperty` has its fields as a `KeyValue` has them.
+    #[prost(message, repeated, tag = "8")]
+    cursor_properties: Vec<KeyValue>,
 }
 
 /// A managed ledger's record.
@@ -223,6 +226,8 @@ pub struct StoredCursor {
     pub properties: BTreeMap<String, u64>,
     /// When somebody used it last, milliseconds since 1970; 0 where nobody noted that.
     pub last_active_ms: u64,
+    /// What the subscription was made with, for whoever looks at it.
+    pub labels: BTreeMap<String, String>,
 }
 
 /// A cursor's record; at most `ranges_max` ranges of individual acknowledgements are kept, the first ones.
@@ -244,6 +249,7 @@ pub fn encode_cursor(cursor: &StoredCursor, ranges_max: usize) -> Vec<u8> {
             .map(|(name, value)| LongProperty { name: name.clone(), value: *value as i64 })
             .collect(),
         last_active: (cursor.last_active_ms > 0).then_some(cursor.last_active_ms as i64),
+        cursor_properties: key_values(&cursor.labels),
     }
     .encode_to_vec()
 }
@@ -273,6 +279,7 @@ pub fn decode_cursor(bytes: &[u8]) -> Result<StoredCursor, BadRecord> {
         acked,
         properties: record.properties.into_iter().map(|p| (p.name, p.value as u64)).collect(),
         last_active_ms: record.last_active.and_then(|ms| u64::try_from(ms).ok()).unwrap_or(0),
+        labels: record.cursor_properties.into_iter().map(|pair| (pair.key, pair.value)).collect(),
     })
 }
 
@@ -326,6 +333,7 @@ mod tests {
             acked,
             properties: [("n".to_owned(), 3)].into(),
             last_active_ms: 17,
+            labels: [("team".to_owned(), "billing".to_owned())].into(),
         };
         assert_eq!(decode_cursor(&encode_cursor(&cursor, 100)).unwrap(), cursor);
         let cut = decode_cursor(&encode_cursor(&cursor, 3)).unwrap();

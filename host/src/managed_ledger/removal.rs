@@ -22,6 +22,8 @@ use crate::storage::{DriverError, DriverSettings, LedgerId, StoredLedger};
 
 /// Tries to remove one cold copy before it is left to the next start.
 const REMOVAL_TRIES: u32 = 5;
+/// Plans of one trim: a ledger that an attempt was prepared for after the plan was made leaves in the next one.
+const TRIM_ROUNDS_MAX: usize = 10;
 /// Pause after the first failed try; it doubles.
 const REMOVAL_PAUSE: Duration = Duration::from_millis(500);
 
@@ -140,48 +142,62 @@ impl ManagedLedger {
 
     async fn trim_with(&self, retention: Retention, truncate: bool) -> Result<(), ManagedLedgerError> {
         let _trimming = self.trimming.lock().await;
-        let slowest = self.slowest_cursor();
-        let (plan, leaving) = {
-            let state = self.lock();
-            let plan = plan(&TrimInput {
-                ledgers: &state.ledgers,
-                end: state.end,
-                open_size_bytes: state.open.map_or(0, |open| open.durable_bytes),
-                slowest,
-                retention,
-                lag: self.settings().offload.deletion_lag,
-                now_ms: self.rooms.clock.now_ms(),
-                truncate,
-            });
-            let leaving = state.ledgers.by_id.values().filter(|info| plan.delete.contains(&info.ledger_id));
-            let leaving: Vec<LedgerInfo> = leaving.cloned().collect();
-            (plan, leaving)
-        };
-        if plan != TrimPlan::default() {
-            self.carry_out(&plan, leaving).await?;
+        for _ in 0..TRIM_ROUNDS_MAX {
+            let (plan, leaving) = self.plan_trim(retention, truncate);
+            if plan == TrimPlan::default() || self.carry_out(&plan, leaving).await? {
+                break;
+            }
         }
         Ok(())
     }
 
-    async fn carry_out(&self, plan: &TrimPlan, leaving: Vec<LedgerInfo>) -> Result<(), ManagedLedgerError> {
+    /// What leaves now, and how it is recorded.
+    fn plan_trim(&self, retention: Retention, truncate: bool) -> (TrimPlan, Vec<LedgerInfo>) {
+        let slowest = self.slowest_cursor();
+        let state = self.lock();
+        let plan = plan(&TrimInput {
+            ledgers: &state.ledgers,
+            end: state.end,
+            open_size_bytes: state.open.map_or(0, |open| open.durable_bytes),
+            slowest,
+            retention,
+            lag: self.settings().offload.deletion_lag,
+            now_ms: self.rooms.clock.now_ms(),
+            truncate,
+        });
+        let leaving = state.ledgers.by_id.values().filter(|info| plan.delete.contains(&info.ledger_id));
+        let leaving = leaving.cloned().collect();
+        (plan, leaving)
+    }
+
+    /// Answers whether all has left that was to leave.
+    async fn carry_out(&self, plan: &TrimPlan, leaving: Vec<LedgerInfo>) -> Result<bool, ManagedLedgerError> {
         for info in &leaving {
             if let Some(attempt) = info.offload.attempt() {
                 self.intend_removal(info.ledger_id, attempt).await?;
             }
         }
-        let hot_gone = self
+        let (hot_gone, gone) = self
             .record(|ledgers| {
-                for ledger_id in &plan.delete {
+                // One that an attempt was prepared for since the plan was made has no intent yet: it leaves in the next round.
+                let uid_of = |info: &LedgerInfo| info.offload.attempt().map(|attempt| attempt.uid);
+                let as_planned = leaving.iter().filter(|planned| {
+                    ledgers.by_id.get(&planned.ledger_id).is_some_and(|info| uid_of(info) == uid_of(planned))
+                });
+                let gone: Vec<LedgerId> = as_planned.map(|planned| planned.ledger_id).collect();
+                for ledger_id in &gone {
                     ledgers.by_id.remove(ledger_id);
                 }
                 // A copy may have been found damaged since the plan was made: its hot twin stays.
                 let may_go =
                     |id: &&LedgerId| ledgers.by_id.get_mut(*id).is_some_and(|info| info.offload.delete_hot().is_ok());
-                plan.delete_hot.iter().filter(may_go).copied().collect::<Vec<_>>()
+                (plan.delete_hot.iter().filter(may_go).copied().collect::<Vec<_>>(), gone)
             })
             .await?;
+        let (leaving, staying): (Vec<_>, Vec<_>) =
+            leaving.into_iter().partition(|info| gone.binary_search(&info.ledger_id).is_ok());
         self.move_cursors_behind(&leaving);
-        tracing::info!(managed_ledger = self.name, deleted = ?plan.delete, hot_copies_deleted = ?hot_gone, "trimmed");
+        tracing::info!(managed_ledger = self.name, deleted = ?gone, hot_copies_deleted = ?hot_gone, "trimmed");
         for ledger_id in leaving.iter().filter(|info| info.offload.has_hot()).map(|info| info.ledger_id).chain(hot_gone)
         {
             self.copies.invalidate(ledger_id);
@@ -193,7 +209,7 @@ impl ManagedLedger {
                 self.remove_later(info.ledger_id, attempt.clone());
             }
         }
-        Ok(())
+        Ok(staying.is_empty())
     }
 
     /// No cursor stays before the first entry that is left.
@@ -215,8 +231,9 @@ impl ManagedLedger {
         Ok(Removal::new(&self.name, ledger_id, attempt).intend(&self.rooms).await?)
     }
 
-    /// Removes an intended cold copy in the background.
+    /// Removes an intended cold copy in the background, after an attempt at it that is under way.
     pub(super) fn remove_later(&self, ledger_id: LedgerId, attempt: Attempt) {
+        let Some(attempt) = self.attempts.leave(ledger_id, attempt) else { return };
         let removal = Removal::new(&self.name, ledger_id, &attempt);
         let settings = self.settings().offload.driver_settings.clone();
         let rooms = self.rooms.clone();

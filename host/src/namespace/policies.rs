@@ -21,6 +21,14 @@ pub struct Tenant {
     pub allowed_clusters: Vec<String>,
 }
 
+impl Policies {
+    /// Of the namespace of a broker's health checks: nothing is kept, and no producer is remembered.
+    pub(super) fn of_health_checks() -> Self {
+        let none = RetentionPolicies { retention_time_in_minutes: 0, retention_size_in_mb: 0 };
+        Self { retention_policies: Some(none), deduplication: Some(false), ..Self::default() }
+    }
+}
+
 /// How much acknowledged data is kept; -1 is no limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 use super::effective::{Defaults, managed_ledger_settings};
 use super::error::NamespaceError;
 use super::policies::{AutoTopicCreation, PartitionedTopic, Policies, Tenant, TopicPolicies};
-use crate::managed_ledger::ManagedLedgerSettings;
+use crate::managed_ledger::{ManagedLedgerSettings, OffloadPolicy};
 use crate::metadata::{Expect, MetadataError, MetadataStore};
 use crate::topic::names::{NamespaceName, TopicName};
 
@@ -155,7 +155,8 @@ impl Namespaces {
     /// # Errors
     /// `NotFound`.
     pub async fn policies(&self, namespace: &NamespaceName) -> Result<Policies, NamespaceError> {
-        self.get(&namespace_key(namespace)).await?.ok_or_else(no_namespace)
+        let unrecorded = || namespace.is_of_health_checks().then(Policies::of_health_checks);
+        self.get(&namespace_key(namespace)).await?.or_else(unrecorded).ok_or_else(no_namespace)
     }
 
     /// Makes a namespace.
@@ -220,7 +221,11 @@ impl Namespaces {
     pub async fn settings(&self, topic: &TopicName) -> Result<Arc<ManagedLedgerSettings>, NamespaceError> {
         let namespace = self.policies(topic.namespace()).await?;
         let own = self.topic_policies(topic).await?;
-        Ok(Arc::new(managed_ledger_settings(&self.defaults, &namespace, &own)))
+        let mut settings = managed_ledger_settings(&self.defaults, &namespace, &own);
+        if topic.namespace().is_of_health_checks() {
+            settings.offload = OffloadPolicy::default();
+        }
+        Ok(Arc::new(settings))
     }
 
     /// Partitioned topics of a namespace, ascending.

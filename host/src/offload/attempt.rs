@@ -64,6 +64,8 @@ pub(super) async fn attempt(
     let attempt =
         Attempt { uid: Uuid::new_v4(), driver: driver.name().to_owned(), driver_metadata: driver.driver_metadata() };
     let stored = ledger.stored_ledger(info.ledger_id, &attempt);
+    // Kept until the driver is done: a trim meanwhile leaves the removal of the copy to the end of this.
+    let _under_way = ledger.begin_attempt(attempt.uid);
     ledger.prepare_offload(info.ledger_id, attempt).await?;
     let copied = tokio::select! {
         biased;

@@ -13,7 +13,7 @@ use bytes::{Buf, Bytes};
 use prost::encoding::{WireType, decode_key, decode_varint};
 
 const MAGIC_BROKER_ENTRY: u16 = 0x0e02;
-const MAGIC_CHECKSUM: u16 = 0x0e01;
+pub(super) const MAGIC_CHECKSUM: u16 = 0x0e01;
 const MAGIC_BYTES: usize = 2;
 const SIZE_BYTES: usize = 4;
 

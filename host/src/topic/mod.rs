@@ -3,7 +3,7 @@
 //! The way in: [`producer`] hands an entry to the managed ledger and awaits the answers in order. The way out:
 //! [`delivery`](subscription) is the task of a subscription; it asks the dispatcher what to read and hands over what it
 //! read; acknowledgements go to the cursor. [`topics`] loads, unloads and deletes; [`operations`] is what operators do,
-//! `upkeep` what is done by the clock.
+//! `upkeep` what is done by the clock, `heartbeat` what tells that it works.
 //!
 //! The room knows clients as [`client::Client`], namespaces as [`rules::TopicRules`], and where managed ledgers come from as
 //! [`rules::LedgerFactory`]. Durable state belongs to the managed ledger, and to the schema room, alone; a crash loses what is
@@ -18,6 +18,7 @@ mod delivery;
 mod dispatcher;
 pub mod error;
 pub mod handle;
+mod heartbeat;
 pub mod message;
 pub mod names;
 pub mod operations;

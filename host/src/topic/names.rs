@@ -68,6 +68,12 @@ impl NamespaceName {
         &self.namespace
     }
 
+    /// Whether it is that of a broker's health checks, `pulsar/<host>:<port>`, which needs no record.
+    pub fn is_of_health_checks(&self) -> bool {
+        let port = self.namespace.rsplit_once(':').filter(|(host, _)| !host.is_empty()).map(|(_, port)| port);
+        self.tenant == "pulsar" && port.is_some_and(|port| port.parse::<u16>().is_ok())
+    }
+
     /// What the names of its managed ledgers begin with.
     pub fn managed_ledger_prefix(&self) -> String {
         format!("{self}/{}/", Domain::Persistent.as_str())

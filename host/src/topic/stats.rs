@@ -80,6 +80,10 @@ pub struct TopicStats {
     pub oldest_age: Option<Duration>,
     /// Whether messages that are sent again are known.
     pub deduplication: bool,
+    /// How often its backlog was cut since it was loaded, since it held too much.
+    pub evicted_by_size: u64,
+    /// The same, since something in it was too old.
+    pub evicted_by_age: u64,
     /// Subscriptions, by name.
     pub subscriptions: BTreeMap<String, SubscriptionStats>,
 }

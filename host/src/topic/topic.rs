@@ -23,7 +23,7 @@ use super::settings::TopicSettings;
 use super::stats::{Counter, TopicStats};
 use super::subscription::{Subscription, Surroundings};
 use super::terms::Terms;
-use super::upkeep::NO_AGE;
+use super::upkeep::{Evicted, NO_AGE};
 use crate::managed_ledger::{AppendError, ManagedLedger, Position};
 use crate::schema::Schemas;
 use crate::storage::Clock;
@@ -81,6 +81,7 @@ pub struct Topic {
     pub(super) used_ms: AtomicU64,
     /// Age of the oldest entry of the backlog when somebody looked last.
     pub(super) oldest_age_ms: AtomicU64,
+    pub(super) evicted: Evicted,
 }
 
 impl Topic {
@@ -112,9 +113,11 @@ impl Topic {
             loaded_ms,
             used_ms: AtomicU64::new(loaded_ms),
             oldest_age_ms: AtomicU64::new(NO_AGE),
+            evicted: Evicted::default(),
         });
         for cursor in topic.ledger().cursors().into_iter().filter(|cursor| cursor.name() != RESERVED_NAME) {
-            topic.attach(Subscription::new(topic.surroundings.clone(), cursor, BTreeMap::new()));
+            let properties = cursor.labels().clone();
+            topic.attach(Subscription::new(topic.surroundings.clone(), cursor, properties));
         }
         topic
     }
@@ -246,7 +249,7 @@ impl Topic {
             return Ok((found, false));
         }
         let cursor = if durable {
-            self.ledger().open_cursor(name, place, BTreeMap::new()).await?
+            self.ledger().open_cursor(name, place, properties.clone()).await?
         } else {
             self.ledger().open_reader(name, place)
         };
@@ -357,6 +360,8 @@ impl Topic {
             backlog_age_max: terms.backlog.age.map(|quota| quota.limit),
             oldest_age: Some(self.oldest_age_ms.load(Relaxed)).filter(|age| *age != NO_AGE).map(Duration::from_millis),
             deduplication: self.deduplication().is_some(),
+            evicted_by_size: self.evicted.by_size.load(Relaxed),
+            evicted_by_age: self.evicted.by_age.load(Relaxed),
             traffic_in: self.incoming.snapshot(),
             traffic_out: self.surroundings.out.snapshot(),
             chunk_published: self.chunked.load(Relaxed),

@@ -2,7 +2,7 @@
 //! or keeps producers out, an abandoned topic is found. [`super::terms`] decides.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use super::deduplication::{self, Deduplication, Ticket};
@@ -18,6 +18,13 @@ const RETURN_MAX: Duration = Duration::from_secs(60);
 
 /// In [`Topic::oldest_age_ms`]: nothing waits, or nobody has looked.
 pub(super) const NO_AGE: u64 = u64::MAX;
+
+/// How often a topic's backlog was cut, by the quota that was exceeded, since it was loaded.
+#[derive(Debug, Default)]
+pub(super) struct Evicted {
+    pub(super) by_size: AtomicU64,
+    pub(super) by_age: AtomicU64,
+}
 
 fn ms(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
@@ -136,7 +143,7 @@ impl Topic {
     pub async fn keep_backlog_quotas(&self) {
         let quotas = self.terms().backlog;
         if let Some(bytes) = quotas.bytes_kept(self.backlog_bytes()) {
-            self.evict_to(self.ledger().tail_of(bytes), "size");
+            self.evict_to(self.ledger().tail_of(bytes), "size", &self.evicted.by_size);
         }
         if quotas.age.is_some() {
             if let Err(error) = self.look_at_age().await {
@@ -168,20 +175,24 @@ impl Topic {
         let Some(from) = self.slowest() else { return };
         let before_ms = self.surroundings.clock.now_ms().saturating_sub(ms(age));
         match self.first_since_in(self.ledger().valid_from(from), before_ms).await {
-            Ok(end) => self.evict_to(end, "age"),
+            Ok(end) => self.evict_to(end, "age", &self.evicted.by_age),
             Err(error) => {
                 tracing::warn!(topic = %self.name(), %error, "the backlog was not cut; it will be tried again")
             }
         }
     }
 
-    fn evict_to(&self, end: Position, quota: &'static str) {
+    /// `count` is of evictions, as the original has it: times that a backlog was cut, not entries.
+    fn evict_to(&self, end: Position, quota: &'static str, count: &AtomicU64) {
+        let mut evicted = false;
         let durable = self.subscriptions().into_iter().filter(|subscription| subscription.cursor().is_durable());
         for subscription in durable.filter(|subscription| subscription.cursor().first_unacked() < end) {
             let entries = subscription.skip_to(end);
+            evicted = true;
             tracing::warn!(topic = %self.name(), subscription = subscription.name(), entries, quota,
                 "the backlog is over its quota; its oldest entries count as acknowledged");
         }
+        count.fetch_add(u64::from(evicted), Relaxed);
     }
 
     /// Deletes subscriptions that nobody used for as long as the terms say.

@@ -24,7 +24,7 @@ pub(in crate::admin) async fn health(State(state): Shared) -> Answer {
     match tokio::time::timeout(HEALTH_TIMEOUT, state.health.check()).await {
         Ok(Ok(())) => Ok(text("ok")),
         Ok(Err(why)) => Err(unhealthy(why)),
-        Err(_) => Err(unhealthy(format!("the stores did not answer within {} s", HEALTH_TIMEOUT.as_secs()))),
+        Err(_) => Err(unhealthy(format!("the health check did not end within {} s", HEALTH_TIMEOUT.as_secs()))),
     }
 }
 

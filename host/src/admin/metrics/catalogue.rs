@@ -144,6 +144,8 @@ pub(super) mod topic {
             "The most bytes of a topic's backlog; -1 is no limit.";
         QUOTA_TIME = Gauge "pulsar_storage_backlog_quota_limit_time" "seconds":
             "The greatest age of a topic's backlog, in seconds; -1 is no limit.";
+        EVICTIONS = Counter "pulsar_storage_backlog_quota_exceeded_evictions_total" ["quota_type"] "":
+            "How often a topic's backlog was cut since the topic was loaded; quota_type is the quota that was exceeded, size or time.";
         WRITE_RATE = Gauge "pulsar_storage_write_rate" "entries/s": "Entries that were stored, a second.";
         READ_RATE = Gauge "pulsar_storage_read_rate" "entries/s": "Entries that were read, a second.";
         MISSES_RATE = Gauge "pulsar_storage_read_cache_misses_rate" "entries/s":
@@ -190,6 +192,12 @@ pub(super) mod subscription {
         RATE_REDELIVER = Gauge "pulsar_subscription_msg_rate_redeliver" "messages/s":
             "Messages that were delivered again, a second.";
         RATE_ACK = Gauge "pulsar_subscription_msg_ack_rate" "messages/s": "Messages that were acknowledged, a second.";
+        RATE_EXPIRED = Gauge "pulsar_subscription_msg_rate_expired" "entries/s":
+            "Entries that were too old to be delivered, a second.";
+        EXPIRED = Gauge "pulsar_subscription_total_msg_expired" "entries":
+            "Entries that were too old to be delivered, since the topic was loaded.";
+        LAST_EXPIRED = Gauge "pulsar_subscription_last_expire_timestamp" "ms since 1970":
+            "When entries were last found to be too old, in milliseconds since 1970; 0 for never.";
         LAST_FLOW = Gauge "pulsar_subscription_last_consumed_flow_timestamp" "ms since 1970":
             "When a consumer last had room for more, in milliseconds since 1970; 0 for never.";
         LAST_CONSUMED = Gauge "pulsar_subscription_last_consumed_timestamp" "ms since 1970":

@@ -74,6 +74,9 @@ fn add_topic(out: &mut Exposition, labels: &Labels, scene: &Scene) {
     for (family, value) in scene.topic_values() {
         out.sample(family, labels, value);
     }
+    for (quota, count) in [("size", scene.stats.evicted_by_size), ("time", scene.stats.evicted_by_age)] {
+        out.sample(&of_topic::EVICTIONS, &labels.with("quota_type", quota), count as f64);
+    }
     for (name, subscription) in &scene.stats.subscriptions {
         let labels = labels.with("subscription", name);
         for (family, value) in scene.subscription_values(name, subscription).into_iter().chain(sent(subscription)) {
@@ -139,6 +142,9 @@ impl Scene<'_> {
             (&of_subscription::THROUGHPUT_OUT, subscription.traffic_out.bytes_per_s),
             (&of_subscription::RATE_REDELIVER, subscription.redelivered.messages_per_s),
             (&of_subscription::RATE_ACK, subscription.acknowledged.messages_per_s),
+            (&of_subscription::RATE_EXPIRED, subscription.expired.messages_per_s),
+            (&of_subscription::EXPIRED, subscription.expired.messages as f64),
+            (&of_subscription::LAST_EXPIRED, subscription.last_expired_ms as f64),
             (&of_subscription::LAST_FLOW, subscription.last_flow_ms as f64),
             (&of_subscription::LAST_CONSUMED, subscription.last_consumed_ms as f64),
             (&of_subscription::LAST_ACKED, subscription.last_acked_ms as f64),

@@ -195,3 +195,18 @@ async fn a_deleted_topic_takes_its_schemas_along() {
     desk.ok("DELETE", TOPIC, None).await;
     assert_eq!(refused(&desk, "GET", &format!("{SCHEMAS}/schema/0"), None).await.0, 404);
 }
+
+#[tokio::test]
+async fn a_subscription_keeps_its_properties_when_the_topic_is_loaded_again() {
+    let desk = Desk::open().await;
+    desk.fill("t", 1).await;
+    let path = format!("{TOPIC}/subscription/labelled");
+    let body = json!({"ledgerId": -1, "entryId": -1, "properties": {"team": "billing", "": "\u{e9}"}});
+    desk.ok("PUT", &path, Some(body)).await;
+    for _ in 0..2 {
+        let stats = desk.ok("GET", &format!("{TOPIC}/stats"), None).await;
+        let shown = &stats["subscriptions"]["labelled"]["subscriptionProperties"];
+        assert_eq!(*shown, json!({"team": "billing", "": "\u{e9}"}));
+        desk.ok("PUT", &format!("{TOPIC}/unload"), None).await;
+    }
+}
