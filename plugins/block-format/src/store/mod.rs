@@ -4,9 +4,11 @@
 //! | to understand | read |
 //! |---|---|
 //! | the requests | this file |
+//! | what is written | `body` |
 //! | how each is tried again, limited and timed | `requests` |
 //! | a store in memory | [`memory`] |
 
+mod body;
 pub mod memory;
 pub(crate) mod requests;
 
@@ -18,6 +20,7 @@ use longshore_plugin_api::Result;
 
 use crate::user_metadata::UserMetadata;
 
+pub use body::Body;
 pub use requests::RequestOptions;
 
 /// One bucket of an object store, as one configuration reaches it.
@@ -34,7 +37,7 @@ pub trait BlobStore: Send + Sync + 'static {
     fn limits(&self) -> StoreLimits;
 
     /// Writes a whole object, in place of one of this key.
-    async fn put(&self, key: &str, body: Bytes, attributes: &ObjectAttributes) -> Result<()>;
+    async fn put(&self, key: &str, body: Body, attributes: &ObjectAttributes) -> Result<()>;
 
     /// Begins an object that is written in parts. Nobody sees it before it is completed.
     async fn begin_multipart(&self, key: &str, attributes: &ObjectAttributes) -> Result<UploadId>;
@@ -44,7 +47,7 @@ pub trait BlobStore: Send + Sync + 'static {
     ///
     /// # Errors
     /// `NotFound` where there is no such upload any more.
-    async fn put_part(&self, key: &str, upload: &UploadId, number: u32, body: Bytes, crc32c: u32) -> Result<PartTag>;
+    async fn put_part(&self, key: &str, upload: &UploadId, number: u32, body: Body, crc32c: u32) -> Result<PartTag>;
 
     /// Makes the object of these parts, in this order, visible.
     ///

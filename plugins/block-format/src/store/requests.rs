@@ -13,13 +13,12 @@ use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use bytes::Bytes;
 use longshore_plugin_api::{Error, ErrorCode, Result};
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::{
-    BlobStore, Fetched, ListPage, ListRequest, ObjectAttributes, ObjectHead, OpenMultipart, PartTag, StoreLimits,
+    BlobStore, Body, Fetched, ListPage, ListRequest, ObjectAttributes, ObjectHead, OpenMultipart, PartTag, StoreLimits,
     UploadId,
 };
 
@@ -99,7 +98,7 @@ impl Requests {
         self.store.limits()
     }
 
-    pub(crate) async fn put(&self, key: &str, body: Bytes, attributes: &ObjectAttributes) -> Result<()> {
+    pub(crate) async fn put(&self, key: &str, body: Body, attributes: &ObjectAttributes) -> Result<()> {
         let what = || format!("write {key}");
         self.run(what, self.allowed(body.len() as u64), || self.store.put(key, body.clone(), attributes)).await
     }
@@ -114,8 +113,15 @@ impl Requests {
         Ok(BegunUpload { upload, may_have_twin: attempts > 1 })
     }
 
-    pub(crate) async fn put_part(&self, key: &str, upload: &UploadId, number: u32, body: Bytes) -> Result<PartTag> {
-        let crc = crc32c::crc32c(&body);
+    /// `crc` is the CRC32C of what the body should be.
+    pub(crate) async fn put_part(
+        &self,
+        key: &str,
+        upload: &UploadId,
+        number: u32,
+        body: Body,
+        crc: u32,
+    ) -> Result<PartTag> {
         let what = || format!("write part {number} of {key}");
         let put = || self.store.put_part(key, upload, number, body.clone(), crc);
         self.run(what, self.allowed(body.len() as u64), put).await

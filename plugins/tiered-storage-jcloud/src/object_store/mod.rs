@@ -7,7 +7,7 @@
 //! | what can go wrong | `failure`, `refusal` |
 //! | objects in parts | `multiparts`, `xml_multiparts` |
 //! | what else opendal does not do | `own_requests` |
-//! | memory for what is read | `spare` |
+//! | memory for what is written and read | `pieces`, `spare` |
 //! | addresses, and what stands beside an object | `endpoint`, `user_metadata` |
 //!
 //! Each method is one request. Nothing is tried again, limited or timed here: the engine does that.
@@ -17,6 +17,7 @@ pub(crate) mod failure;
 pub(crate) mod http;
 pub(crate) mod multiparts;
 pub(crate) mod own_requests;
+mod pieces;
 pub(crate) mod refusal;
 mod silence;
 mod spare;
@@ -31,14 +32,14 @@ use std::sync::Arc;
 use ::http::StatusCode;
 use async_trait::async_trait;
 use block_format::store::{
-    BlobStore, Fetched, ListPage, ListRequest, ListedObject, ObjectAttributes, ObjectHead, OpenMultipart, PartTag,
-    StoreLimits, UploadId,
+    BlobStore, Body, Fetched, ListPage, ListRequest, ListedObject, ObjectAttributes, ObjectHead, OpenMultipart,
+    PartTag, StoreLimits, UploadId,
 };
 use block_format::user_metadata::UserMetadata;
 use bytes::Bytes;
 use futures_util::TryStreamExt;
 use longshore_plugin_api::{Error, Result};
-use opendal::{HttpTransporter, Metadata, OperationContext, Operator};
+use opendal::{Buffer, HttpTransporter, Metadata, OperationContext, Operator};
 
 use failure::Failure;
 use own_requests::OwnRequests;
@@ -122,10 +123,11 @@ impl BlobStore for ObjectBucket {
         StoreLimits { verifies_crc32c, ..self.limits }
     }
 
-    async fn put(&self, key: &str, body: Bytes, attributes: &ObjectAttributes) -> Result<()> {
+    async fn put(&self, key: &str, body: Body, attributes: &ObjectAttributes) -> Result<()> {
         if let Some(own) = &self.own.put {
             return own.put(key, body, attributes).await;
         }
+        let body: Buffer = body.pieces().to_vec().into();
         let write = self.operator.write_with(key, body);
         let write = write.content_type(attributes.content_type);
         let write = write.user_metadata(user_metadata::encode(&attributes.user_metadata));
@@ -136,7 +138,7 @@ impl BlobStore for ObjectBucket {
         self.own.multiparts.begin(key, attributes).await
     }
 
-    async fn put_part(&self, key: &str, upload: &UploadId, number: u32, body: Bytes, crc32c: u32) -> Result<PartTag> {
+    async fn put_part(&self, key: &str, upload: &UploadId, number: u32, body: Body, crc32c: u32) -> Result<PartTag> {
         self.own.multiparts.put_part(key, upload, number, body, crc32c).await
     }
 
