@@ -4,7 +4,7 @@
 //! |---|---|
 //! | one read | this file, then `run` |
 //! | what is known of an open copy, and for how long | `open_copy` |
-//! | bytes that were fetched, and who waits for which | `extents` |
+//! | bytes that were fetched, and who waits for which | `extents`, then `fetch`, `spare` |
 //! | how much is fetched | `run`, `read_ahead` |
 //! | the original's objects, whose index is sparse | `approach`, `search`, `learned` |
 //!
@@ -13,11 +13,13 @@
 
 mod approach;
 mod extents;
+mod fetch;
 mod learned;
 mod open_copy;
 mod read_ahead;
 mod run;
 mod search;
+mod spare;
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -39,7 +41,8 @@ const ENTRY_BYTES_MAX_DEFAULT: u64 = (5 << 20) + (64 << 10);
 /// How copies are read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ReadOptions {
-    /// Bytes of data objects that are kept, those on their way included. A sequential reader takes up to three quarters.
+    /// Bytes of data objects that are kept, those on their way included. A sequential reader takes up to two thirds, and
+    /// asks for half of that at once.
     pub extents_bytes_max: u64,
     /// Bytes of indexes that are kept, with what reads learned of them.
     pub indexes_bytes_max: u64,
@@ -51,7 +54,7 @@ pub struct ReadOptions {
 
 impl Default for ReadOptions {
     fn default() -> Self {
-        Self { extents_bytes_max: 96 << 20, indexes_bytes_max: 16 << 20, entry_bytes_max: ENTRY_BYTES_MAX_DEFAULT }
+        Self { extents_bytes_max: 48 << 20, indexes_bytes_max: 16 << 20, entry_bytes_max: ENTRY_BYTES_MAX_DEFAULT }
     }
 }
 
@@ -100,7 +103,7 @@ impl ReadHandle for CopyHandle {
     async fn read(&self, first: u64, last: u64, max_bytes: u64) -> Result<Vec<Entry>> {
         check_range(self.metadata(), first, last)?;
         let mut run = Run::begin(&self.shared, &self.copy, first, last, max_bytes);
-        let window_max = 2 * self.shared.extents.extent_bytes_max();
+        let window_max = 2 * self.shared.extents.request_bytes_max();
         let window = self.streams().begin(first, run.demand_bytes(), window_max);
         run.widen(window);
         let entries = run.entries().await?;

@@ -9,8 +9,8 @@ use bytes::Bytes;
 use longshore_plugin_api::{Error, ErrorCode, Result};
 
 use super::{
-    BlobStore, Body, Fetched, ListPage, ListRequest, ListedObject, ObjectAttributes, ObjectHead, OpenMultipart, PartTag,
-    StoreLimits, UploadId,
+    BlobStore, Body, Fetched, ListPage, ListRequest, ListedObject, ObjectAttributes, ObjectHead, OpenMultipart,
+    PartTag, StoreLimits, UploadId,
 };
 
 /// The bucket.

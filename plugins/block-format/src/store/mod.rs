@@ -16,6 +16,7 @@ use std::ops::Range;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use futures_util::stream::{self, BoxStream, StreamExt};
 use longshore_plugin_api::Result;
 
 use crate::user_metadata::UserMetadata;
@@ -67,6 +68,15 @@ pub trait BlobStore: Send + Sync + 'static {
     /// # Errors
     /// `NotFound` where there is no such object.
     async fn get(&self, key: &str, range: Range<u64>) -> Result<Fetched>;
+
+    /// The same, chunk by chunk as it comes, for ranges that are too long to be waited for. By default all at once.
+    ///
+    /// # Errors
+    /// `NotFound` where there is no such object.
+    async fn get_chunks(&self, key: &str, range: Range<u64>) -> Result<Chunks> {
+        let Fetched { bytes, object_bytes, user_metadata } = self.get(key, range).await?;
+        Ok(Chunks { chunks: stream::iter([Ok(bytes)]).boxed(), object_bytes, user_metadata })
+    }
 
     /// What is known of an object without its bytes.
     ///
@@ -130,6 +140,16 @@ pub struct OpenMultipart {
 pub struct Fetched {
     /// Its bytes.
     pub bytes: Bytes,
+    /// The whole object's length, where the answer tells.
+    pub object_bytes: Option<u64>,
+    /// What stands beside the object, where the answer tells.
+    pub user_metadata: Option<UserMetadata>,
+}
+
+/// A range of an object on its way.
+pub struct Chunks {
+    /// Its bytes, in their order. An error ends them.
+    pub chunks: BoxStream<'static, Result<Bytes>>,
     /// The whole object's length, where the answer tells.
     pub object_bytes: Option<u64>,
     /// What stands beside the object, where the answer tells.

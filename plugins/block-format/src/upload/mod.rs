@@ -161,7 +161,8 @@ impl Copy {
     async fn copy(&self) -> Result<()> {
         let EncodedCopy { index, data_crc } = self.copy_data().await?;
         let written = verify::Written { bytes: index.data_bytes(), crc32c: data_crc };
-        verify::data(&self.requests, self.options.verify, &self.keys.data, &written, &self.ledger).await?;
+        let at_once = self.options.parts_in_flight_max.max(1);
+        verify::data(&self.requests, self.options.verify, &self.keys.data, &written, &self.ledger, at_once).await?;
         let index = Bytes::from(index.encode()?);
         self.requests.put(&self.keys.index, index.clone().into(), &self.index_attributes).await?;
         verify::index(&self.requests, &self.keys.index, &index).await
