@@ -2,6 +2,7 @@
 //! open, what was learned is kept, weighed by what it takes; the store is asked again before it counts.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 
 use bytes::Bytes;
 use longshore_plugin_api::{Error, ErrorCode, Result};
@@ -30,6 +31,8 @@ pub(crate) struct OpenCopy {
     pub(crate) data_key: String,
     pub(crate) index: Index,
     pub(super) learned: Arc<LearnedPlaces>,
+    /// How many handles there are of it.
+    pub(super) handles: AtomicUsize,
 }
 
 impl OpenCopy {
@@ -42,7 +45,7 @@ impl OpenCopy {
             let message = format!("{} is the index of the copy with uid {other}", keys.index);
             return Err(Error::new(ErrorCode::Corrupt, message));
         }
-        Ok(Arc::new(Self { id, data_key: keys.data, index, learned }))
+        Ok(Arc::new(Self { id, data_key: keys.data, index, learned, handles: AtomicUsize::new(0) }))
     }
 
     /// Whether an entry is found by walking through long granules.

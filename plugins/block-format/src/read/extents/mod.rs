@@ -6,7 +6,8 @@
 //!
 //! A fetch is a task of its own ([`arrivals`]): a reader that leaves disturbs nobody, and what it asked for is kept. Extents that
 //! were read make room first, the one that was not read for longest before the others; then those that nobody came for yet.
-//! Those are fetched ahead only while they take no more than two thirds of the room. What nobody reads for [`KEPT_UNREAD`] is let go.
+//! Those are fetched ahead only while they take no more than two thirds of the room. What nobody reads for [`KEPT_UNREAD`] is
+//! let go, and what a single sequential reader has passed is at once.
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -211,6 +212,15 @@ impl Extents {
         for start in starts {
             state.remove((copy, start));
         }
+    }
+
+    /// Lets go what was read of a copy and ends at or before an offset.
+    pub(crate) fn leave_behind(&self, copy: CopyId, offset: u64) {
+        let mut state = self.state();
+        let passed = state.slots.range((copy, 0)..(copy, offset));
+        let is_left = |slot: &Slot| slot.end <= offset && !slot.unread && matches!(slot.content, Content::Here(..));
+        let left: Vec<_> = passed.filter(|(_, slot)| is_left(slot)).map(|(key, _)| *key).collect();
+        left.into_iter().for_each(|key| state.remove(key));
     }
 
     /// Bytes that are here or for which room was made.

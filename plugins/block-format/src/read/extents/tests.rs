@@ -61,6 +61,22 @@ async fn what_came_of_a_request_counts_though_the_rest_failed() {
 }
 
 #[tokio::test]
+async fn what_was_passed_is_left_behind_and_nothing_else() {
+    let extents = Arc::new(Extents::new(1 << 20));
+    for at in [0, 10, 20] {
+        extents.get(COPY, at, at..at + 10, &Whole(bytes_of)).await.unwrap();
+    }
+    extents.fetch_ahead(COPY, 30..40, &Whole(bytes_of));
+    while extents.held_bytes() < 40 {
+        tokio::task::yield_now().await;
+    }
+    extents.leave_behind(COPY, 25);
+    assert_eq!(extents.held_bytes(), 20);
+    extents.leave_behind(COPY, 40);
+    assert_eq!(extents.held_bytes(), 10, "what nobody came for yet stays");
+}
+
+#[tokio::test]
 async fn what_nobody_reads_is_let_go() {
     let extents = Arc::new(Extents::new(1 << 20));
     let read = async |at: u64| extents.get(COPY, at, at..at + 10, &Whole(bytes_of)).await.unwrap().end();
