@@ -79,7 +79,9 @@ impl Raw {
         let mut crc = 0;
         while let Some(chunks) = stream.try_next().await? {
             if checksum == Checksum::Crc32c {
-                crc = chunks.fold(crc, |crc, chunk| crc32c::crc32c_append(crc, &chunk));
+                for chunk in chunks {
+                    crc = crc32c::crc32c_append(crc, &chunk);
+                }
             }
         }
         std::hint::black_box(crc);
