@@ -167,7 +167,10 @@ impl Requests {
             let allowed = self.allowed(range.end.saturating_sub(at));
             let answer = self.run_once(allowed, self.receive(key, at..range.end, &mut at, to)).await;
             match answer {
-                Ok(()) => return Ok(self.earn()),
+                Ok(()) => {
+                    self.earn();
+                    return Ok(());
+                }
                 Err(error) => self.pause_after(what, attempt, error).await?,
             }
         }
