@@ -34,7 +34,7 @@ impl Arrivals {
         Self { extents, copy, due: due.into(), room: None }
     }
 
-    /// Waits for room for all of it, and makes it.
+    /// Waits until all of it may be on its way.
     pub(super) async fn enter(&mut self) {
         let range = self.range();
         self.room = self.extents.clone().room(range.end - range.start).await;
@@ -80,8 +80,7 @@ impl Arrivals {
 
     fn answer(&self, due: Due, result: Result<Bytes>) {
         let Due { range, number, sender } = due;
-        let reserved = if self.room.is_some() { range.end - range.start } else { 0 };
-        self.extents.arrived((self.copy, range.start), number, reserved, &result);
+        self.extents.arrived((self.copy, range.start), number, &result);
         // Nobody may be waiting any more.
         let _ = sender.send(Some(result));
     }

@@ -91,7 +91,7 @@ struct State {
     /// Extents that are here, in the order in which they make room.
     order: BTreeMap<Turn, (CopyId, u64)>,
     clock: u64,
-    /// Bytes that are here or for which room was made.
+    /// Bytes that are here. One extent of each request is on its way besides.
     held_bytes: u64,
     /// Bytes that nobody came for yet, here or on their way.
     unread_bytes: u64,
@@ -223,7 +223,7 @@ impl Extents {
         left.into_iter().for_each(|key| state.remove(key));
     }
 
-    /// Bytes that are here or for which room was made.
+    /// Bytes that are here.
     #[cfg(test)]
     fn held_bytes(&self) -> u64 {
         self.state().held_bytes
@@ -240,35 +240,22 @@ impl Extents {
         });
     }
 
-    /// Waits until so many bytes may be on their way as well, and makes room for them.
+    /// Waits until so many bytes may be on their way as well.
     async fn room(self: Arc<Self>, len: u64) -> Option<OwnedSemaphorePermit> {
         // What is longer than all of the room waits for all of it.
         let units = units_of(len).clamp(1, fetching_units(self.bytes_max));
         // Nobody closes the semaphore; were it closed, fetches would go on without a limit.
-        let permit = self.fetching.clone().acquire_many_owned(units as u32).await.ok();
-        if permit.is_some() {
-            self.make_room(len);
-        }
-        permit
+        self.fetching.clone().acquire_many_owned(units as u32).await.ok()
     }
 
-    fn make_room(&self, len: u64) {
+    /// What was due in a slot came, or did not. Room is made now and not when it was asked for, so that readers who are behind
+    /// find what others have read for as long as may be.
+    fn arrived(self: &Arc<Self>, key: (CopyId, u64), number: u64, result: &Result<Bytes>) {
         let mut state = self.state();
-        while state.held_bytes + len > self.bytes_max {
-            let Some((_, key)) = state.order.first_key_value().map(|(turn, key)| (*turn, *key)) else { break };
-            state.remove(key);
-        }
-        state.held_bytes += len;
-    }
-
-    /// What was due in a slot came, or did not. Its room was made.
-    fn arrived(self: &Arc<Self>, key: (CopyId, u64), number: u64, due_bytes: u64, result: &Result<Bytes>) {
-        let mut state = self.state();
-        state.held_bytes -= due_bytes;
         let ours = state.slots.get(&key).is_some_and(|slot| slot.number == number);
         match result {
             Ok(bytes) if ours => {
-                state.held_bytes += bytes.len() as u64;
+                state.make_room(bytes.len() as u64, self.bytes_max);
                 state.keep(key, bytes.clone());
                 self.sweep(&mut state);
             }
@@ -369,6 +356,15 @@ impl State {
     fn gap(&self, copy: CopyId, wanted: Range<u64>) -> Range<u64> {
         let next = self.slots.range((copy, wanted.start)..=(copy, wanted.end)).next().map(|((_, start), _)| *start);
         wanted.start..next.unwrap_or(wanted.end).min(wanted.end)
+    }
+
+    /// Makes room within `bytes_max` for bytes that are here.
+    fn make_room(&mut self, len: u64, bytes_max: u64) {
+        while self.held_bytes + len > bytes_max {
+            let Some((_, key)) = self.order.first_key_value().map(|(turn, key)| (*turn, *key)) else { break };
+            self.remove(key);
+        }
+        self.held_bytes += len;
     }
 
     fn keep(&mut self, key: (CopyId, u64), bytes: Bytes) {
