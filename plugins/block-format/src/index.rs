@@ -263,27 +263,66 @@ impl Index {
     /// # Errors
     /// `Corrupt` with the offset of the first granule that does not match.
     pub fn check_granules(&self, object: &str, first: usize, bytes: &[u8]) -> Result<()> {
-        let Some(extension) = &self.extension else { return Ok(()) };
-        let start = self.granule_start(first);
-        let mut crc = first.checked_sub(1).map_or(0, |before| extension.running_crcs[before]);
-        let mut rest = bytes;
-        for granule in first..self.entries.len() {
-            if rest.is_empty() {
-                break;
+        if self.extension.is_none() {
+            return Ok(());
+        }
+        let mut check = GranuleCheck::begin(self, first);
+        check.pass(self, object, bytes)?;
+        match check.torn(self) {
+            Some((start, end)) => {
+                let problem = format!("{} bytes of a granule of {}", check.at - start, end - start);
+                Err(Error::corrupt(object, check.at, problem))
             }
-            let Range { start: granule_start, end } = self.granule(granule);
-            let Some((these, behind)) = rest.split_at_checked((end - granule_start) as usize) else {
-                let problem = format!("{} bytes of a granule of {}", rest.len(), end - granule_start);
-                return Err(Error::corrupt(object, start + bytes.len() as u64, problem));
-            };
-            crc = crc32c::crc32c_append(crc, these);
-            if crc != extension.running_crcs[granule] {
-                let problem = format!("the checksum of the {} bytes from here on does not match", these.len());
-                return Err(Error::corrupt(object, granule_start, problem));
+            None => Ok(()),
+        }
+    }
+}
+
+/// Holds the bytes of neighbouring granules against their checksums as they come.
+#[derive(Clone, Debug)]
+pub(crate) struct GranuleCheck {
+    granule: usize,
+    /// Where the next byte is.
+    at: u64,
+    crc: u32,
+}
+
+impl GranuleCheck {
+    /// The first byte to come is that of granule `first`.
+    pub(crate) fn begin(index: &Index, first: usize) -> Self {
+        let before = index.extension.as_ref().zip(first.checked_sub(1));
+        let crc = before.map_or(0, |(extension, before)| extension.running_crcs[before]);
+        Self { granule: first, at: index.granule_start(first), crc }
+    }
+
+    /// The next bytes; says nothing where there are no checksums.
+    ///
+    /// # Errors
+    /// `Corrupt` with the offset of the first granule that does not match. The check is of no more use then.
+    pub(crate) fn pass(&mut self, index: &Index, object: &str, mut bytes: &[u8]) -> Result<()> {
+        let Some(extension) = &index.extension else { return Ok(()) };
+        while !bytes.is_empty() && self.granule < index.entries.len() {
+            let granule = index.granule(self.granule);
+            let (these, behind) = bytes.split_at(bytes.len().min((granule.end - self.at) as usize));
+            self.crc = crc32c::crc32c_append(self.crc, these);
+            self.at += these.len() as u64;
+            bytes = behind;
+            if self.at == granule.end {
+                if self.crc != extension.running_crcs[self.granule] {
+                    let len = granule.end - granule.start;
+                    let problem = format!("the checksum of the {len} bytes from here on does not match");
+                    return Err(Error::corrupt(object, granule.start, problem));
+                }
+                self.granule += 1;
             }
-            rest = behind;
         }
         Ok(())
+    }
+
+    /// Where the granule begins and ends of which only a part came.
+    fn torn(&self, index: &Index) -> Option<(u64, u64)> {
+        let Range { start, end } = (self.granule < index.entries.len()).then(|| index.granule(self.granule))?;
+        (self.at > start).then_some((start, end))
     }
 }
 

@@ -56,7 +56,7 @@ mod upload;
 pub mod user_metadata;
 pub mod walk;
 
-pub use encoder::{CopyEncoder, EncodedCopy, EncodedEntry, encode_copy};
+pub use encoder::{CopyEncoder, DataCrcs, EncodedCopy, EncodedEntry, Piece, crc_behind, encode_copy};
 pub use engine::{CopyEngine, EngineOptions};
 pub use error::{Error, Result};
 pub use extension::Extension;

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use block_format::layout::{DataLayout, IndexForm, LedgerSize};
 use block_format::user_metadata::UserMetadata;
-use block_format::{CopyEncoder, Index, MemoryObject, StoredCopy, StoredEntry, WriteOptions, Written, keys};
+use block_format::{Index, MemoryObject, StoredCopy, StoredEntry, WriteOptions, Written, encode_copy, keys};
 use sha2::{Digest, Sha256};
 
 /// Offloaded by a broker of version 4.0.6: folder, ledger, key of the data object.
@@ -71,15 +71,10 @@ fn our_objects_of_the_same_entries_are_the_originals_to_the_last_byte() {
         let key = keys::parse(vector.data_key).unwrap();
         let options = WriteOptions { block_bytes_max: 5 << 20, index: IndexForm::Sparse, ..WriteOptions::default() };
 
-        let mut encoder = CopyEncoder::new(theirs.metadata(), key.uid, options).unwrap();
-        let mut data = Vec::new();
-        for (entry_id, payload) in (0..).zip(&payloads) {
-            encoder.encode(entry_id, payload).unwrap().take_into(&mut data, usize::MAX);
-        }
+        let (data, ours) = encode_copy(theirs.metadata(), key.uid, &payloads, options).unwrap();
         assert!(data == vector.data, "{}", vector.data_key);
 
         // Our metadata names other bookies, so theirs is taken for the comparison.
-        let ours = encoder.finish().unwrap().index;
         let laid_out = laid_out(&payloads, options);
         let written = Written { uid: key.uid, laid_out, running_crcs: Vec::new() };
         let with_their_metadata =

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | one read | this file, then `run` |
 //! | what is known of an open copy, and for how long | `open_copy` |
-//! | bytes that were fetched, and who waits for which | `extents` |
+//! | bytes that were fetched, and who waits for which | `extents`, then `fetch`, `spare` |
 //! | how much is fetched | `run`, `read_ahead` |
 //! | the original's objects, whose index is sparse | `approach`, `search`, `learned` |
 //!
@@ -13,13 +13,16 @@
 
 mod approach;
 mod extents;
+mod fetch;
 mod learned;
 mod open_copy;
 mod read_ahead;
 mod run;
 mod search;
+mod spare;
 
 use std::fmt;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use longshore_plugin_api::read_handle::check_range;
@@ -39,7 +42,8 @@ const ENTRY_BYTES_MAX_DEFAULT: u64 = (5 << 20) + (64 << 10);
 /// How copies are read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ReadOptions {
-    /// Bytes of data objects that are kept, those on their way included. A sequential reader takes up to three quarters.
+    /// Bytes of data objects that are kept, those on their way included. A sequential reader takes up to two thirds, and
+    /// asks for half of that at once.
     pub extents_bytes_max: u64,
     /// Bytes of indexes that are kept, with what reads learned of them.
     pub indexes_bytes_max: u64,
@@ -51,7 +55,7 @@ pub struct ReadOptions {
 
 impl Default for ReadOptions {
     fn default() -> Self {
-        Self { extents_bytes_max: 96 << 20, indexes_bytes_max: 16 << 20, entry_bytes_max: ENTRY_BYTES_MAX_DEFAULT }
+        Self { extents_bytes_max: 64 << 20, indexes_bytes_max: 16 << 20, entry_bytes_max: ENTRY_BYTES_MAX_DEFAULT }
     }
 }
 
@@ -68,11 +72,31 @@ pub struct CopyHandle {
     shared: Arc<Shared>,
     copy: Arc<OpenCopy>,
     streams: Mutex<Streams>,
+    /// Reads that are under way.
+    reading: AtomicUsize,
+    /// Whether there was ever more than one reader, as far as their reads tell.
+    is_shared: AtomicBool,
+}
+
+/// A read that is under way.
+struct Reading<'a>(&'a AtomicUsize);
+
+impl Drop for Reading<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl CopyHandle {
     pub(crate) fn new(shared: Arc<Shared>, copy: Arc<OpenCopy>) -> Self {
-        Self { shared, copy, streams: Mutex::default() }
+        copy.handles.fetch_add(1, Ordering::Relaxed);
+        Self {
+            shared,
+            copy,
+            streams: Mutex::default(),
+            reading: AtomicUsize::new(0),
+            is_shared: AtomicBool::new(false),
+        }
     }
 
     /// The copy's index.
@@ -83,6 +107,15 @@ impl CopyHandle {
     fn streams(&self) -> MutexGuard<'_, Streams> {
         // Whatever a panicking reader left is a guess as good as any.
         self.streams.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for CopyHandle {
+    /// What was fetched of a copy that nobody has open is of no use: it is opened anew before it counts.
+    fn drop(&mut self) {
+        if self.copy.handles.fetch_sub(1, Ordering::Relaxed) == 1 {
+            self.shared.extents.forget(self.copy.id);
+        }
     }
 }
 
@@ -99,12 +132,28 @@ impl ReadHandle for CopyHandle {
 
     async fn read(&self, first: u64, last: u64, max_bytes: u64) -> Result<Vec<Entry>> {
         check_range(self.metadata(), first, last)?;
+        if self.reading.fetch_add(1, Ordering::Relaxed) > 0 {
+            self.is_shared.store(true, Ordering::Relaxed);
+        }
+        let _reading = Reading(&self.reading);
         let mut run = Run::begin(&self.shared, &self.copy, first, last, max_bytes);
-        let window_max = 2 * self.shared.extents.extent_bytes_max();
+        let window_max = 2 * self.shared.extents.request_bytes_max();
         let window = self.streams().begin(first, run.demand_bytes(), window_max);
         run.widen(window);
+        let began = run.place.offset;
         let entries = run.entries().await?;
-        self.streams().end(first + entries.len() as u64, window);
+        let streams = {
+            let mut streams = self.streams();
+            streams.end(first + entries.len() as u64, window);
+            streams.len()
+        };
+        if streams > 1 {
+            self.is_shared.store(true, Ordering::Relaxed);
+        }
+        // Nobody else comes for what a single sequential reader has left behind.
+        if !self.is_shared.load(Ordering::Relaxed) && self.copy.handles.load(Ordering::Relaxed) == 1 {
+            self.shared.extents.leave_behind(self.copy.id, began);
+        }
         run.fetch_ahead(window);
         Ok(entries)
     }

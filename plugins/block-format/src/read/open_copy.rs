@@ -1,8 +1,8 @@
 //! What is known of a copy: its index, and what reads learned of it. Shared by all who have it open. Of copies that nobody has
 //! open, what was learned is kept, weighed by what it takes; the store is asked again before it counts.
 
-use std::ops::Range;
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 
 use bytes::Bytes;
 use longshore_plugin_api::{Error, ErrorCode, Result};
@@ -23,8 +23,6 @@ const INDEX_BYTES_MAX: u64 = 256 << 20;
 const INDEX_BYTES_GUESS: u64 = 64 << 10;
 /// Granules longer than this are searched, and their places remembered.
 const SHORT_GRANULE_BYTES: u64 = 4 * LEARNED_EVERY_BYTES;
-/// Checksums of so many bytes are computed where they arrive; of more on a thread that may block.
-const CHECK_IN_PLACE_BYTES: usize = 1 << 20;
 
 /// An open copy.
 #[derive(Debug)]
@@ -33,6 +31,8 @@ pub(crate) struct OpenCopy {
     pub(crate) data_key: String,
     pub(crate) index: Index,
     pub(super) learned: Arc<LearnedPlaces>,
+    /// How many handles there are of it.
+    pub(super) handles: AtomicUsize,
 }
 
 impl OpenCopy {
@@ -45,7 +45,7 @@ impl OpenCopy {
             let message = format!("{} is the index of the copy with uid {other}", keys.index);
             return Err(Error::new(ErrorCode::Corrupt, message));
         }
-        Ok(Arc::new(Self { id, data_key: keys.data, index, learned }))
+        Ok(Arc::new(Self { id, data_key: keys.data, index, learned, handles: AtomicUsize::new(0) }))
     }
 
     /// Whether an entry is found by walking through long granules.
@@ -57,46 +57,6 @@ impl OpenCopy {
     /// What an entry takes in the data object, on average.
     pub(super) fn average_entry_bytes(&self) -> u64 {
         self.index.data_bytes() / self.index.metadata().entry_count + 1
-    }
-
-    /// Exactly these bytes of the data object; whole granules where there are checksums, which are verified. A mismatch may
-    /// have happened on the way, so it is looked at twice.
-    pub(super) async fn fetch(self: Arc<Self>, requests: Arc<Requests>, range: Range<u64>) -> Result<Bytes> {
-        let first = self.clone().fetch_once(&requests, range.clone()).await;
-        match first {
-            Err(error) if error.code() == ErrorCode::Corrupt && self.index.extension().is_some() => {
-                tracing::warn!(key = self.data_key, ?range, %error, "read again");
-                self.fetch_once(&requests, range).await
-            }
-            other => other,
-        }
-    }
-
-    async fn fetch_once(self: Arc<Self>, requests: &Requests, range: Range<u64>) -> Result<Bytes> {
-        let fetched = requests.get(&self.data_key, range.clone()).await?;
-        if let Some(user_metadata) = &fetched.user_metadata {
-            user_metadata.check_format_version(&self.data_key)?;
-        }
-        let expected = self.index.data_bytes();
-        if let Some(found) = fetched.object_bytes.filter(|found| *found != expected) {
-            let problem = format!("the object has {found} bytes, its index says {expected}");
-            return Err(crate::Error::corrupt(&self.data_key, found.min(expected), problem).into());
-        }
-        let end = range.start + fetched.bytes.len() as u64;
-        if end != range.end {
-            let problem = format!("the object ends here, its index says at {expected}");
-            return Err(crate::Error::corrupt(&self.data_key, end, problem).into());
-        }
-        self.check(range.start, fetched.bytes).await
-    }
-
-    async fn check(self: Arc<Self>, start: u64, bytes: Bytes) -> Result<Bytes> {
-        let in_place = self.index.extension().is_none() || bytes.len() <= CHECK_IN_PLACE_BYTES;
-        let check = move || {
-            self.index.check_granules(&self.data_key, self.index.granule_at(start), &bytes)?;
-            Ok(bytes)
-        };
-        if in_place { check() } else { blocking(check).await }
     }
 }
 
@@ -116,13 +76,6 @@ async fn read_index(requests: &Requests, key: &str) -> Result<Bytes> {
         return Err(Error::new(ErrorCode::Corrupt, message));
     }
     Ok(whole.into())
-}
-
-async fn blocking(check: impl FnOnce() -> Result<Bytes> + Send + 'static) -> Result<Bytes> {
-    tokio::task::spawn_blocking(check).await.unwrap_or_else(|error| {
-        let code = if error.is_panic() { ErrorCode::Panicked } else { ErrorCode::Cancelled };
-        Err(Error::new(code, "the check of a granule did not end").with_source(&error))
-    })
 }
 
 /// Open copies by name.

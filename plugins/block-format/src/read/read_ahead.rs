@@ -27,6 +27,11 @@ impl Streams {
         window_bytes.max(demand_bytes).saturating_mul(2).min(window_bytes_max)
     }
 
+    /// How many there are.
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
     /// It ended before `next_entry_id`.
     pub(super) fn end(&mut self, next_entry_id: u64, window_bytes: u64) {
         // Two readers at one place are one stream.

@@ -6,11 +6,12 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use bytes::{Bytes, BytesMut};
+use bytes::BytesMut;
 use longshore_plugin_api::{Entry, ErrorCode, Result};
 
 use super::Shared;
 use super::extents::Extent;
+use super::fetch::CopySource;
 use super::learned::LEARNED_EVERY_BYTES;
 use super::open_copy::OpenCopy;
 use crate::data_block::FRAME_HEAD_BYTES;
@@ -139,7 +140,7 @@ impl<'a> Run<'a> {
         let mut at = self.extent.end().max(self.place.offset);
         while at < until {
             let wanted = self.fetched_range(at, 0, at.saturating_add(window_bytes / 2));
-            match self.shared.extents.fetch_ahead(self.copy.id, wanted, |range| self.fetch(range)) {
+            match self.shared.extents.fetch_ahead(self.copy.id, wanted, &self.source()) {
                 Some(end) => at = end,
                 None => break,
             }
@@ -192,18 +193,18 @@ impl<'a> Run<'a> {
     }
 
     async fn extent_of(&self, offset: u64, wanted: Range<u64>) -> Result<Extent> {
-        self.shared.extents.get(self.copy.id, offset, wanted, |range| self.fetch(range)).await
+        self.shared.extents.get(self.copy.id, offset, wanted, &self.source()).await
     }
 
-    fn fetch(&self, range: Range<u64>) -> impl Future<Output = Result<Bytes>> + Send + 'static {
-        self.copy.clone().fetch(self.shared.requests.clone(), range)
+    fn source(&self) -> CopySource {
+        CopySource { copy: self.copy.clone(), requests: self.shared.requests.clone() }
     }
 
     /// What is asked of the store to have `count` bytes at `offset`, and more up to `target_end` in requests of a bounded
     /// length.
     fn fetched_range(&self, offset: u64, count: u64, target_end: u64) -> Range<u64> {
         let index = &self.copy.index;
-        let longest = self.shared.extents.extent_bytes_max().max(FETCH_BYTES_MIN);
+        let longest = self.shared.extents.request_bytes_max().max(FETCH_BYTES_MIN);
         let end = target_end.min(offset.saturating_add(longest)).max(offset.saturating_add(count));
         if index.extension().is_none() {
             let end = end.max(offset.saturating_add(FETCH_BYTES_MIN).min(index.granule(index.granule_at(offset)).end));

@@ -9,8 +9,8 @@ use bytes::Bytes;
 use longshore_plugin_api::{Error, ErrorCode, Result};
 
 use super::{
-    BlobStore, Fetched, ListPage, ListRequest, ListedObject, ObjectAttributes, ObjectHead, OpenMultipart, PartTag,
-    StoreLimits, UploadId,
+    BlobStore, Body, Fetched, ListPage, ListRequest, ListedObject, ObjectAttributes, ObjectHead, OpenMultipart,
+    PartTag, StoreLimits, UploadId,
 };
 
 /// The bucket.
@@ -94,15 +94,19 @@ impl MemoryStore {
     }
 }
 
+/// A copy: the caller's memory is to be used again.
+fn own(body: &Body) -> Bytes {
+    body.pieces().concat().into()
+}
+
 #[async_trait]
 impl BlobStore for MemoryStore {
     fn limits(&self) -> StoreLimits {
         self.limits
     }
 
-    async fn put(&self, key: &str, body: Bytes, attributes: &ObjectAttributes) -> Result<()> {
-        // The caller's buffer is to be used again.
-        let object = StoredObject { bytes: Bytes::copy_from_slice(&body), attributes: attributes.clone() };
+    async fn put(&self, key: &str, body: Body, attributes: &ObjectAttributes) -> Result<()> {
+        let object = StoredObject { bytes: own(&body), attributes: attributes.clone() };
         self.content().objects.insert(key.to_owned(), object);
         Ok(())
     }
@@ -116,14 +120,15 @@ impl BlobStore for MemoryStore {
         Ok(upload)
     }
 
-    async fn put_part(&self, key: &str, upload: &UploadId, number: u32, body: Bytes, crc32c: u32) -> Result<PartTag> {
+    async fn put_part(&self, key: &str, upload: &UploadId, number: u32, body: Body, crc32c: u32) -> Result<PartTag> {
+        let body = own(&body);
         if crc32c::crc32c(&body) != crc32c {
             let message = format!("part {number} of {key} in bucket {} arrived damaged", self.bucket);
             return Err(Error::new(ErrorCode::Unavailable, message));
         }
         let mut content = self.content();
         let open = content.uploads.get_mut(&(key.to_owned(), upload.clone())).ok_or_else(|| self.no_upload(key))?;
-        open.parts.insert(number, Bytes::copy_from_slice(&body));
+        open.parts.insert(number, body);
         Ok(PartTag { number, tag: format!("{crc32c:08x}") })
     }
 

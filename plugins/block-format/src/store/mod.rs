@@ -4,9 +4,11 @@
 //! | to understand | read |
 //! |---|---|
 //! | the requests | this file |
+//! | what is written | `body` |
 //! | how each is tried again, limited and timed | `requests` |
 //! | a store in memory | [`memory`] |
 
+mod body;
 pub mod memory;
 pub(crate) mod requests;
 
@@ -14,10 +16,12 @@ use std::ops::Range;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use futures_util::stream::{self, BoxStream, StreamExt};
 use longshore_plugin_api::Result;
 
 use crate::user_metadata::UserMetadata;
 
+pub use body::Body;
 pub use requests::RequestOptions;
 
 /// One bucket of an object store, as one configuration reaches it.
@@ -34,7 +38,7 @@ pub trait BlobStore: Send + Sync + 'static {
     fn limits(&self) -> StoreLimits;
 
     /// Writes a whole object, in place of one of this key.
-    async fn put(&self, key: &str, body: Bytes, attributes: &ObjectAttributes) -> Result<()>;
+    async fn put(&self, key: &str, body: Body, attributes: &ObjectAttributes) -> Result<()>;
 
     /// Begins an object that is written in parts. Nobody sees it before it is completed.
     async fn begin_multipart(&self, key: &str, attributes: &ObjectAttributes) -> Result<UploadId>;
@@ -44,7 +48,7 @@ pub trait BlobStore: Send + Sync + 'static {
     ///
     /// # Errors
     /// `NotFound` where there is no such upload any more.
-    async fn put_part(&self, key: &str, upload: &UploadId, number: u32, body: Bytes, crc32c: u32) -> Result<PartTag>;
+    async fn put_part(&self, key: &str, upload: &UploadId, number: u32, body: Body, crc32c: u32) -> Result<PartTag>;
 
     /// Makes the object of these parts, in this order, visible.
     ///
@@ -64,6 +68,15 @@ pub trait BlobStore: Send + Sync + 'static {
     /// # Errors
     /// `NotFound` where there is no such object.
     async fn get(&self, key: &str, range: Range<u64>) -> Result<Fetched>;
+
+    /// The same, chunk by chunk as it comes, for ranges that are too long to be waited for. By default all at once.
+    ///
+    /// # Errors
+    /// `NotFound` where there is no such object.
+    async fn get_chunks(&self, key: &str, range: Range<u64>) -> Result<Chunks> {
+        let Fetched { bytes, object_bytes, user_metadata } = self.get(key, range).await?;
+        Ok(Chunks { chunks: stream::iter([Ok(bytes)]).boxed(), object_bytes, user_metadata })
+    }
 
     /// What is known of an object without its bytes.
     ///
@@ -127,6 +140,16 @@ pub struct OpenMultipart {
 pub struct Fetched {
     /// Its bytes.
     pub bytes: Bytes,
+    /// The whole object's length, where the answer tells.
+    pub object_bytes: Option<u64>,
+    /// What stands beside the object, where the answer tells.
+    pub user_metadata: Option<UserMetadata>,
+}
+
+/// A range of an object on its way.
+pub struct Chunks {
+    /// Its bytes, in their order. An error ends them.
+    pub chunks: BoxStream<'static, Result<Bytes>>,
     /// The whole object's length, where the answer tells.
     pub object_bytes: Option<u64>,
     /// What stands beside the object, where the answer tells.

@@ -14,14 +14,16 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::TryStreamExt;
 use longshore_plugin_api::{Error, ErrorCode, Result};
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::{
-    BlobStore, Fetched, ListPage, ListRequest, ObjectAttributes, ObjectHead, OpenMultipart, PartTag, StoreLimits,
+    BlobStore, Body, Fetched, ListPage, ListRequest, ObjectAttributes, ObjectHead, OpenMultipart, PartTag, StoreLimits,
     UploadId,
 };
+use crate::user_metadata::UserMetadata;
 
 /// How requests are made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,7 +101,7 @@ impl Requests {
         self.store.limits()
     }
 
-    pub(crate) async fn put(&self, key: &str, body: Bytes, attributes: &ObjectAttributes) -> Result<()> {
+    pub(crate) async fn put(&self, key: &str, body: Body, attributes: &ObjectAttributes) -> Result<()> {
         let what = || format!("write {key}");
         self.run(what, self.allowed(body.len() as u64), || self.store.put(key, body.clone(), attributes)).await
     }
@@ -114,8 +116,15 @@ impl Requests {
         Ok(BegunUpload { upload, may_have_twin: attempts > 1 })
     }
 
-    pub(crate) async fn put_part(&self, key: &str, upload: &UploadId, number: u32, body: Bytes) -> Result<PartTag> {
-        let crc = crc32c::crc32c(&body);
+    /// `crc` is the CRC32C of what the body should be.
+    pub(crate) async fn put_part(
+        &self,
+        key: &str,
+        upload: &UploadId,
+        number: u32,
+        body: Body,
+        crc: u32,
+    ) -> Result<PartTag> {
         let what = || format!("write part {number} of {key}");
         let put = || self.store.put_part(key, upload, number, body.clone(), crc);
         self.run(what, self.allowed(body.len() as u64), put).await
@@ -142,10 +151,43 @@ impl Requests {
         let asked = range.end.saturating_sub(range.start);
         let get = || async {
             let fetched = self.store.get(key, range.clone()).await?;
-            check_length(key, &range, &fetched)?;
+            check_length(key, &range, fetched.bytes.len() as u64, fetched.object_bytes)?;
             Ok(fetched)
         };
         self.run(|| format!("read {key} at {range:?}"), self.allowed(asked), get).await
+    }
+
+    /// A range of an object as it comes; shorter only where the object ends. What broke off is gone on with where it did, so
+    /// each byte is handed on once.
+    pub(crate) async fn get_chunks(&self, key: &str, range: Range<u64>, to: &mut impl Receive) -> Result<()> {
+        let what = || format!("read {key} at {range:?}");
+        let (mut attempt, mut at) = (0, range.start);
+        loop {
+            attempt += 1;
+            let allowed = self.allowed(range.end.saturating_sub(at));
+            let answer = self.run_once(allowed, self.receive(key, at..range.end, &mut at, to)).await;
+            match answer {
+                Ok(()) => {
+                    self.earn();
+                    return Ok(());
+                }
+                Err(error) => self.pause_after(what, attempt, error).await?,
+            }
+        }
+    }
+
+    async fn receive(&self, key: &str, range: Range<u64>, at: &mut u64, to: &mut impl Receive) -> Result<()> {
+        let mut answer = self.store.get_chunks(key, range.clone()).await?;
+        to.begin(answer.object_bytes, answer.user_metadata.as_ref())?;
+        while let Some(chunk) = answer.chunks.try_next().await? {
+            let len = chunk.len() as u64;
+            if len > range.end - *at {
+                return Err(wrong_length(key, &range, *at + len - range.start, answer.object_bytes));
+            }
+            to.chunk(chunk)?;
+            *at += len;
+        }
+        check_length(key, &range, *at - range.start, answer.object_bytes)
     }
 
     pub(crate) async fn head(&self, key: &str) -> Result<ObjectHead> {
@@ -169,21 +211,29 @@ impl Requests {
         let mut attempt = 0;
         loop {
             attempt += 1;
-            let error = match self.run_once(allowed, &mut request).await {
+            match self.run_once(allowed, request()).await {
                 Ok(answer) => {
                     self.earn();
                     return Ok(answer);
                 }
-                Err(error) => error,
-            };
-            if !self.may_try_again(&error, attempt) {
-                return Err(in_context(what(), &error));
+                Err(error) => self.pause_after(&what, attempt, error).await?,
             }
-            let asked = error.retry_after().unwrap_or_default().min(self.options.asked_pause_max);
-            let pause = self.pause(attempt).max(asked);
-            tracing::debug!(what = what(), attempt, ?pause, %error, "a request is tried again");
-            sleep(pause).await;
         }
+    }
+
+    /// Waits until a request that failed may be tried again.
+    ///
+    /// # Errors
+    /// The request's, where it may not.
+    async fn pause_after(&self, what: impl Fn() -> String, attempt: u32, error: Error) -> Result<()> {
+        if !self.may_try_again(&error, attempt) {
+            return Err(in_context(what(), &error));
+        }
+        let asked = error.retry_after().unwrap_or_default().min(self.options.asked_pause_max);
+        let pause = self.pause(attempt).max(asked);
+        tracing::debug!(what = what(), attempt, ?pause, %error, "a request is tried again");
+        sleep(pause).await;
+        Ok(())
     }
 
     /// What is throttled needs no budget: few requests go out then.
@@ -197,13 +247,9 @@ impl Requests {
         }
     }
 
-    async fn run_once<T, F: Future<Output = Result<T>>>(
-        &self,
-        allowed: Duration,
-        request: &mut impl FnMut() -> F,
-    ) -> Result<T> {
+    async fn run_once<T>(&self, allowed: Duration, request: impl Future<Output = Result<T>>) -> Result<T> {
         let permit = self.limit.enter().await;
-        let answer = match timeout(allowed, request()).await {
+        let answer = match timeout(allowed, request).await {
             Ok(answer) => answer,
             Err(_) => Err(Error::new(ErrorCode::Timeout, format!("no answer within {} s", allowed.as_secs_f32()))),
         };
@@ -252,15 +298,34 @@ pub(crate) fn in_context(what: impl fmt::Display, error: &Error) -> Error {
     told.with_chain(error.chain().to_vec())
 }
 
+/// Who takes a range as it comes. An error of theirs ends the request.
+pub(crate) trait Receive: Send {
+    /// An answer begins: the whole object's length and what stands beside it, where the answer tells.
+    fn begin(&mut self, object_bytes: Option<u64>, user_metadata: Option<&UserMetadata>) -> Result<()>;
+
+    /// The next bytes.
+    fn chunk(&mut self, bytes: Bytes) -> Result<()>;
+}
+
 /// A store that answers with more than was asked, or with less though there is more, is asked again.
-fn check_length(key: &str, range: &Range<u64>, fetched: &Fetched) -> Result<()> {
-    let (asked, found) = (range.end.saturating_sub(range.start), fetched.bytes.len() as u64);
-    let there = fetched.object_bytes.map(|bytes| bytes.clamp(range.start, range.end) - range.start);
+fn check_length(key: &str, range: &Range<u64>, found: u64, object_bytes: Option<u64>) -> Result<()> {
+    let asked = range.end.saturating_sub(range.start);
+    let there = bytes_there(range, object_bytes);
     if found == asked || (found < asked && there.is_none_or(|there| there == found)) {
         return Ok(());
     }
-    let message = format!("the store answered with {found} bytes of {key} where {} were due", there.unwrap_or(asked));
-    Err(Error::new(ErrorCode::Unavailable, message))
+    Err(wrong_length(key, range, found, object_bytes))
+}
+
+fn wrong_length(key: &str, range: &Range<u64>, found: u64, object_bytes: Option<u64>) -> Error {
+    let due = bytes_there(range, object_bytes).unwrap_or(range.end.saturating_sub(range.start));
+    let message = format!("the store answered with {found} bytes of {key} where {due} were due");
+    Error::new(ErrorCode::Unavailable, message)
+}
+
+/// How much of a range there is.
+fn bytes_there(range: &Range<u64>, object_bytes: Option<u64>) -> Option<u64> {
+    object_bytes.map(|bytes| bytes.clamp(range.start, range.end) - range.start)
 }
 
 /// How many requests may run at once, as the store bears it.
@@ -431,8 +496,6 @@ mod tests {
 
     #[test]
     fn answers_of_a_wrong_length_are_faults_unless_the_object_ends() {
-        let fetched =
-            |bytes: usize, object_bytes| Fetched { bytes: vec![0; bytes].into(), object_bytes, user_metadata: None };
         for (found, object_bytes, sound) in [
             (10, None, true),
             (10, Some(100), true),
@@ -443,7 +506,7 @@ mod tests {
             (11, None, false),
             (100, Some(100), false),
         ] {
-            let result = check_length("k", &(5..15), &fetched(found, object_bytes));
+            let result = check_length("k", &(5..15), found, object_bytes);
             assert_eq!(result.is_ok(), sound, "{found} bytes of {object_bytes:?}");
         }
     }

@@ -5,9 +5,11 @@
 //! of its own that is told to stop. What even that leaves (the process ends) lies under keys of the attempt's uid, where
 //! [`removal`] finds it.
 //!
-//! At most `parts_in_flight_max` buffers of one part's length exist for a ledger, whatever its entries are.
+//! At most `parts_in_flight_max` parts of a ledger are in memory, whatever its entries are; of long entries, in the memory that
+//! they came in.
 
 mod feed;
+mod filling;
 mod parts;
 mod verify;
 
@@ -159,9 +161,10 @@ impl Copy {
     async fn copy(&self) -> Result<()> {
         let EncodedCopy { index, data_crc } = self.copy_data().await?;
         let written = verify::Written { bytes: index.data_bytes(), crc32c: data_crc };
-        verify::data(&self.requests, self.options.verify, &self.keys.data, &written, &self.ledger).await?;
+        let at_once = self.options.parts_in_flight_max.max(1);
+        verify::data(&self.requests, self.options.verify, &self.keys.data, &written, &self.ledger, at_once).await?;
         let index = Bytes::from(index.encode()?);
-        self.requests.put(&self.keys.index, index.clone(), &self.index_attributes).await?;
+        self.requests.put(&self.keys.index, index.clone().into(), &self.index_attributes).await?;
         verify::index(&self.requests, &self.keys.index, &index).await
     }
 
@@ -184,18 +187,21 @@ impl Copy {
         };
         let part_bytes = part_bytes(size, &self.options, &self.requests.limits())?;
         let mut encoder = CopyEncoder::new(metadata, self.request.uid, self.options.write)?;
-        let mut sink = PartSink::new(self, part_bytes, part_bytes.min(size.framed_bytes()));
+        let mut sink = PartSink::new(self, part_bytes, size.framed_bytes());
         let mut feed = EntryFeed::start(self.ledger.clone(), self.options.batch_bytes);
         while let Some(batch) = feed.next().await? {
             for entry in batch {
-                let mut encoded = encoder.encode(entry.entry_id, &entry.payload)?;
+                let mut encoded = encoder.encode(entry.entry_id, entry.payload)?;
                 while encoded.remaining() > 0 {
-                    let (buffer, room) = sink.room().await?;
-                    encoded.take_into(buffer, room);
+                    let room = sink.room().await?;
+                    if let Some(piece) = encoded.next_piece(room) {
+                        sink.append(piece);
+                    }
                 }
             }
         }
-        let encoded = encoder.finish()?;
+        // What is not all of the ledger must not become visible.
+        let encoded = encoder.finish(sink.crcs())?;
         sink.finish().await?;
         Ok(encoded)
     }

@@ -1,16 +1,15 @@
-//! Gathers the bytes of the data object in parts and uploads them, several at once.
-//!
-//! A buffer is filled, lent to the part's requests (all attempts at it use the same bytes), and comes back when the store
-//! has the part. There are `parts_in_flight_max` of them: when all are lent, filling waits for the first to return.
+//! Uploads the data object in parts, several at once: when `parts_in_flight_max` are under way, filling the next one waits for
+//! the first to be there.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use bytes::Bytes;
 use longshore_plugin_api::{Error, ErrorCode, LedgerReader, Result};
 use tokio::task::JoinSet;
 
 use super::Copy;
+use super::filling::{FilledPart, Filling};
+use crate::encoder::{DataCrcs, Piece};
 use crate::store::requests::{BegunUpload, Requests};
 use crate::store::{ListRequest, ObjectAttributes, PartTag};
 
@@ -27,8 +26,7 @@ pub(super) struct PartSink<'a> {
     ledger: &'a LedgerReader,
     part_bytes: usize,
     in_flight_max: usize,
-    buffers: Buffers,
-    filling: Option<Vec<u8>>,
+    filling: Filling,
     upload: Option<BegunUpload>,
     parts_begun: u32,
     in_flight: PartsInFlight,
@@ -47,8 +45,8 @@ impl Drop for PartSink<'_> {
 }
 
 impl<'a> PartSink<'a> {
-    /// Parts have `part_bytes`, the buffers room for `buffer_bytes` at first.
-    pub(super) fn new(copy: &'a Copy, part_bytes: u64, buffer_bytes: u64) -> Self {
+    /// Parts have `part_bytes`, the whole object has `object_bytes` or more.
+    pub(super) fn new(copy: &'a Copy, part_bytes: u64, object_bytes: u64) -> Self {
         Self {
             requests: &copy.requests,
             key: &copy.keys.data,
@@ -56,8 +54,7 @@ impl<'a> PartSink<'a> {
             ledger: &copy.ledger,
             part_bytes: usize::try_from(part_bytes).unwrap_or(usize::MAX),
             in_flight_max: copy.options.parts_in_flight_max.max(1),
-            buffers: Buffers::new(usize::try_from(buffer_bytes).unwrap_or(usize::MAX)),
-            filling: None,
+            filling: Filling::new(object_bytes),
             upload: None,
             parts_begun: 0,
             in_flight: JoinSet::new(),
@@ -66,19 +63,27 @@ impl<'a> PartSink<'a> {
         }
     }
 
-    /// A buffer, and how many bytes may be appended to it; at least one.
-    pub(super) async fn room(&mut self) -> Result<(&mut Vec<u8>, usize)> {
-        if self.filling.as_ref().is_some_and(|buffer| buffer.len() == self.part_bytes) {
+    /// How many bytes may be appended; at least one.
+    pub(super) async fn room(&mut self) -> Result<usize> {
+        if self.filling.len() == self.part_bytes {
             self.send_part().await?;
         }
-        if self.filling.is_none() {
+        if self.filling.len() == 0 {
             while self.in_flight.len() >= self.in_flight_max {
                 self.join_one().await?;
             }
         }
-        let buffer = self.filling.get_or_insert_with(|| self.buffers.take());
-        let room = self.part_bytes - buffer.len();
-        Ok((buffer, room))
+        Ok(self.part_bytes - self.filling.len())
+    }
+
+    /// Appends what comes next of the object, within the room.
+    pub(super) fn append(&mut self, piece: Piece<'_>) {
+        self.filling.append(piece);
+    }
+
+    /// Checksums of all that was appended.
+    pub(super) fn crcs(&mut self) -> DataCrcs {
+        self.filling.crcs()
     }
 
     /// Uploads what is left and makes the object visible.
@@ -96,9 +101,9 @@ impl<'a> PartSink<'a> {
 
     /// An object of one part needs no upload in parts.
     async fn put_whole(&mut self) -> Result<()> {
-        let bytes = self.filling.take().unwrap_or_default();
-        let len = bytes.len() as u64;
-        self.requests.put(self.key, self.buffers.lend(bytes), self.attributes).await?;
+        let FilledPart { body, .. } = self.filling.take();
+        let len = body.len() as u64;
+        self.requests.put(self.key, body, self.attributes).await?;
         self.ledger.progress(len);
         Ok(())
     }
@@ -111,16 +116,19 @@ impl<'a> PartSink<'a> {
                 self.upload.insert(begun).upload.clone()
             }
         };
-        let Some(bytes) = self.filling.take().filter(|bytes| !bytes.is_empty()) else { return Ok(()) };
+        let FilledPart { body, crc32c } = self.filling.take();
+        if body.is_empty() {
+            return Ok(());
+        }
         // A part that failed meanwhile ends the copy before another one is sent.
         while let Some(joined) = self.in_flight.try_join_next() {
             self.count(joined)?;
         }
         self.parts_begun += 1;
-        let (number, len, body) = (self.parts_begun, bytes.len() as u64, self.buffers.lend(bytes));
+        let (number, len) = (self.parts_begun, body.len() as u64);
         let (requests, key) = (self.requests.clone(), self.key.to_owned());
         self.in_flight.spawn(async move {
-            match requests.put_part(&key, &upload, number, body).await {
+            match requests.put_part(&key, &upload, number, body, crc32c).await {
                 Ok(tag) => Ok((tag, len)),
                 Err(error) => Err(unless_forgotten(&requests, &key, error).await),
             }
@@ -186,45 +194,4 @@ async fn unless_forgotten(requests: &Requests, key: &str, error: Error) -> Error
     }
     let message = format!("the store has forgotten the upload of {key}: {}", error.message());
     Error::new(ErrorCode::Unavailable, message).with_chain(error.chain().to_vec())
-}
-
-/// Buffers that are used again and again during one upload.
-struct Buffers {
-    idle: Arc<Mutex<Vec<Vec<u8>>>>,
-    capacity: usize,
-}
-
-impl Buffers {
-    fn new(capacity: usize) -> Self {
-        Self { idle: Arc::default(), capacity }
-    }
-
-    fn take(&self) -> Vec<u8> {
-        let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        idle.unwrap_or_else(|| Vec::with_capacity(self.capacity))
-    }
-
-    /// The buffer as a request's body; it comes back when the last copy of that is gone.
-    fn lend(&self, buffer: Vec<u8>) -> Bytes {
-        Bytes::from_owner(Lent { buffer, idle: self.idle.clone() })
-    }
-}
-
-struct Lent {
-    buffer: Vec<u8>,
-    idle: Arc<Mutex<Vec<Vec<u8>>>>,
-}
-
-impl AsRef<[u8]> for Lent {
-    fn as_ref(&self) -> &[u8] {
-        &self.buffer
-    }
-}
-
-impl Drop for Lent {
-    fn drop(&mut self) {
-        let mut buffer = std::mem::take(&mut self.buffer);
-        buffer.clear();
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(buffer);
-    }
 }

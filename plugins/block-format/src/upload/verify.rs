@@ -1,13 +1,14 @@
 //! Looks at what the store has before anybody relies on it.
 
 use bytes::Bytes;
+use futures_util::stream::{self, StreamExt, TryStreamExt};
 use longshore_plugin_api::{Error, ErrorCode, LedgerReader, Result};
 
-use crate::store::requests::Requests;
+use crate::store::requests::{Receive, Requests};
 use crate::user_metadata::{FORMAT_VERSION, FORMAT_VERSION_1, UserMetadata};
 
-/// Bytes that are read back at once.
-const READ_BACK_BYTES: u64 = 8 << 20;
+/// Bytes that one request reads back.
+const READ_BACK_BYTES: u64 = 16 << 20;
 
 /// How a data object is looked at before its index is written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -27,6 +28,8 @@ pub(super) struct Written {
     pub(super) crc32c: u32,
 }
 
+/// Looks at the data object, with `at_once` requests where its bytes are read.
+///
 /// # Errors
 /// `Corrupt` where the store has something else than was written.
 pub(super) async fn data(
@@ -35,6 +38,7 @@ pub(super) async fn data(
     key: &str,
     written: &Written,
     ledger: &LedgerReader,
+    at_once: usize,
 ) -> Result<()> {
     let head = requests.head(key).await?;
     if head.object_bytes != written.bytes {
@@ -46,25 +50,56 @@ pub(super) async fn data(
         Verify::Length => false,
         Verify::Bytes => true,
     };
-    if read_back { read_back_data(requests, key, written, ledger).await } else { Ok(()) }
+    if read_back { read_back_data(requests, key, written, ledger, at_once).await } else { Ok(()) }
 }
 
-async fn read_back_data(requests: &Requests, key: &str, written: &Written, ledger: &LedgerReader) -> Result<()> {
-    let (mut offset, mut crc) = (0, 0);
-    while offset < written.bytes {
-        let end = written.bytes.min(offset + READ_BACK_BYTES);
-        let fetched = requests.get(key, offset..end).await?;
-        if fetched.bytes.is_empty() {
-            return Err(differs(key, format!("it ends at {offset}")));
+/// Several ranges at once; no byte of them is kept.
+async fn read_back_data(
+    requests: &Requests,
+    key: &str,
+    written: &Written,
+    ledger: &LedgerReader,
+    at_once: usize,
+) -> Result<()> {
+    let starts = (0..written.bytes.div_ceil(READ_BACK_BYTES)).map(|range| range * READ_BACK_BYTES);
+    let ranges = starts.map(|start| start..written.bytes.min(start + READ_BACK_BYTES));
+    let summed = ranges.map(|range| async move {
+        let mut sum = Sum { crc: 0, bytes: 0, ledger };
+        requests.get_chunks(key, range.clone(), &mut sum).await?;
+        if sum.bytes < range.end - range.start {
+            return Err(differs(key, format!("it ends at {}", range.start + sum.bytes)));
         }
-        crc = crc32c::crc32c_append(crc, &fetched.bytes);
-        offset += fetched.bytes.len() as u64;
-        ledger.progress(0);
+        Ok(sum)
+    });
+    let mut sums = stream::iter(summed).buffered(at_once);
+    let mut crc = 0;
+    while let Some(sum) = sums.try_next().await? {
+        crc = crc32c::crc32c_combine(crc, sum.crc, sum.bytes as usize);
     }
     if crc != written.crc32c {
         return Err(differs(key, format!("its checksum is {crc:08x}, {:08x} was written", written.crc32c)));
     }
     Ok(())
+}
+
+/// The checksum of a range that comes.
+struct Sum<'a> {
+    crc: u32,
+    bytes: u64,
+    ledger: &'a LedgerReader,
+}
+
+impl Receive for Sum<'_> {
+    fn begin(&mut self, _: Option<u64>, _: Option<&UserMetadata>) -> Result<()> {
+        Ok(())
+    }
+
+    fn chunk(&mut self, bytes: Bytes) -> Result<()> {
+        self.crc = crc32c::crc32c_append(self.crc, &bytes);
+        self.bytes += bytes.len() as u64;
+        self.ledger.progress(0);
+        Ok(())
+    }
 }
 
 /// # Errors

@@ -126,7 +126,7 @@ async fn delete_takes_everything_of_its_attempt_and_nothing_else() {
     for key in [&keys(uid(1)).data, &keys(uid(1)).data, &longer, &keys(uid(2)).data] {
         store.inner.begin_multipart(key, &attributes).await.unwrap();
     }
-    store.inner.put(&longer, Bytes::from_static(b"x"), &attributes).await.unwrap();
+    store.inner.put(&longer, Bytes::from_static(b"x").into(), &attributes).await.unwrap();
     for _ in 0..2 {
         engine.delete(&stored(uid(1))).await.unwrap();
         assert_eq!(store.inner.keys(), [longer.clone(), keys(uid(2)).data, keys(uid(2)).index]);

@@ -11,8 +11,8 @@ use block_format::keys::CopyKeys;
 use block_format::layout::WriteOptions;
 use block_format::store::memory::MemoryStore;
 use block_format::store::{
-    BlobStore, Fetched, ListPage, ListRequest, ObjectAttributes, ObjectHead, OpenMultipart, PartTag, RequestOptions,
-    StoreLimits, UploadId,
+    BlobStore, Body, Fetched, ListPage, ListRequest, ObjectAttributes, ObjectHead, OpenMultipart, PartTag,
+    RequestOptions, StoreLimits, UploadId,
 };
 use block_format::{CopyEngine, CopyHandle, EngineOptions, IndexForm, ReadOptions, UploadOptions, Verify};
 use bytes::Bytes;
@@ -181,10 +181,10 @@ impl FaultyStore {
         }
     }
 
-    fn damaged(&self, body: Bytes) -> Bytes {
+    fn damaged(&self, body: Body) -> Body {
         match (&*self.fault.lock().unwrap(), body.len()) {
             (Fault::DamageWrites, 1..) => {
-                let mut bytes = body.to_vec();
+                let mut bytes = body.to_bytes().to_vec();
                 bytes[body.len() / 2] ^= 4;
                 bytes.into()
             }
@@ -206,7 +206,7 @@ impl BlobStore for FaultyStore {
         self.inner.limits()
     }
 
-    async fn put(&self, key: &str, body: Bytes, attributes: &ObjectAttributes) -> Result<()> {
+    async fn put(&self, key: &str, body: Body, attributes: &ObjectAttributes) -> Result<()> {
         let (len, attributes) = (body.len() as u64, self.kept(attributes));
         self.request("put", key, len, self.inner.put(key, self.damaged(body), &attributes)).await
     }
@@ -216,15 +216,18 @@ impl BlobStore for FaultyStore {
         self.request("begin", key, 0, self.inner.begin_multipart(key, &attributes)).await
     }
 
-    async fn put_part(&self, key: &str, upload: &UploadId, number: u32, body: Bytes, crc32c: u32) -> Result<PartTag> {
+    async fn put_part(&self, key: &str, upload: &UploadId, number: u32, body: Body, crc32c: u32) -> Result<PartTag> {
         let now = self.parts_now.fetch_add(1, Ordering::SeqCst) + 1;
         self.parts_at_once.fetch_max(now, Ordering::SeqCst);
         let _leaves = Leaves(&self.parts_now);
         let len = body.len() as u64;
         let body = self.damaged(body);
         // A store that damages what it stores does not notice.
-        let crc32c =
-            if matches!(*self.fault.lock().unwrap(), Fault::DamageWrites) { crc32c::crc32c(&body) } else { crc32c };
+        let crc32c = if matches!(*self.fault.lock().unwrap(), Fault::DamageWrites) {
+            crc32c::crc32c(&body.to_bytes())
+        } else {
+            crc32c
+        };
         let answer = self.request("part", key, len, self.inner.put_part(key, upload, number, body, crc32c)).await;
         self.parts_answered.fetch_add(1, Ordering::SeqCst);
         answer

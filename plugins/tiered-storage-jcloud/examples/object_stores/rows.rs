@@ -10,7 +10,7 @@ use tiered_storage_jcloud::ObjectStoreOffloader;
 use crate::Target;
 use crate::ledger::{Ledger, Pool};
 use crate::process::{Peak, cpu_seconds};
-use crate::raw::Raw;
+use crate::raw::{Checksum, Raw};
 
 /// What a broker asks for at once while it reads a topic back.
 const READ_BYTES: u64 = 4 << 20;
@@ -29,6 +29,25 @@ pub(crate) struct Plan {
     pub(crate) ledger_bytes: u64,
     pub(crate) runs: usize,
     pub(crate) only: String,
+}
+
+/// What it took to move bytes.
+#[derive(Clone, Copy, Debug)]
+struct Cost {
+    /// MB/s.
+    rate: f64,
+    /// Processor seconds of this process for each GB.
+    cpu: f64,
+    /// Requests for each GiB.
+    puts: f64,
+    gets: f64,
+}
+
+impl Cost {
+    fn row(raw: Self, summing: Self, ours: Self, requests: f64) -> Vec<f64> {
+        let (of_raw, of_summing, of_cpu) = (ours.rate / raw.rate, ours.rate / summing.rate, ours.cpu / summing.cpu);
+        vec![raw.rate, summing.rate, ours.rate, of_raw, of_summing, raw.cpu, summing.cpu, ours.cpu, of_cpu, requests]
+    }
 }
 
 struct Bench<'a> {
@@ -60,91 +79,96 @@ impl Bench<'_> {
     }
 
     async fn one_ledger(&self) -> Result<()> {
-        let title = format!("A ledger of {} MiB", self.plan.ledger_bytes >> 20);
-        let columns = [
-            "raw PUT MB/s",
-            "offload MB/s",
-            "of raw",
-            "CPU s/GB",
-            "memory MiB",
-            "PUTs/GiB",
-            "raw GET MB/s",
-            "read MB/s",
-            "of raw",
-            "CPU s/GB",
-            "GETs/GiB",
-        ];
+        let mib = self.plan.ledger_bytes >> 20;
         let rows: Vec<(String, u64)> = [(1 << 10, "1 KiB"), (64 << 10, "64 KiB")]
             .map(|(bytes, name)| (format!("entries of {name}"), bytes))
             .into_iter()
             .filter(|(name, _)| self.wants(name))
             .collect();
-        let mut table = Table::new(&title, "", &columns, rows.is_empty());
-        for (name, entry_bytes) in rows {
-            let ledger = Ledger::new(&self.pool, 1, self.plan.ledger_bytes, entry_bytes);
-            // Once more than asked for: the first run touches memory that the others use again.
-            for run in 0..=self.plan.runs {
-                let figures = self.out_and_back(&ledger).await?;
-                if run > 0 {
-                    table.add(figures);
-                }
+        let (mut out, mut back) = (Vec::new(), Vec::new());
+        for (name, entry_bytes) in &rows {
+            let ledger = Ledger::new(&self.pool, 1, self.plan.ledger_bytes, *entry_bytes);
+            let (mut outs, mut backs) = (Runs::default(), Runs::default());
+            // The first run touches memory that the others use again, and is the one whose memory is watched.
+            let (out_memory, back_memory) = self.watched(&ledger).await?;
+            for _ in 0..self.plan.runs {
+                let (out, back) = self.out_and_back(&ledger).await?;
+                outs.add([&out[..], &[out_memory]].concat());
+                backs.add([&back[..], &[back_memory]].concat());
             }
-            table.row(&name);
+            out.push((name, outs));
+            back.push((name, backs));
+        }
+        for (title, per_gib, rows) in [("Offload", "PUTs/GiB", out), ("Read back", "GETs/GiB", back)] {
+            let columns =
+                ["raw MB/s", "raw with CRC", "driver", "of raw", "of raw with CRC", "raw CPU s/GB", "with CRC"];
+            let columns: Vec<&str> =
+                columns.into_iter().chain(["driver", "of raw with CRC", per_gib, "memory MiB"]).collect();
+            let table = Table::new(&format!("{title} of a ledger of {mib} MiB"), "", &columns, rows.is_empty());
+            for (name, runs) in rows {
+                table.row(name, runs);
+            }
         }
         Ok(())
     }
 
-    async fn out_and_back(&self, ledger: &Ledger) -> Result<Vec<f64>> {
-        let (bytes, gib) = (ledger.bytes(), ledger.bytes() as f64 / f64::from(1 << 30));
-        let raw_write = self.raw.write("raw", bytes, part_bytes(bytes)).await?;
+    /// How much memory an offload and a sequential read take at most, in MiB.
+    async fn watched(&self, ledger: &Ledger) -> Result<(f64, f64)> {
         let driver = self.target.driver(&[]).await?;
-        let (peak, cpu, before) = (Peak::begin(), cpu_seconds(), self.target.counters().await?);
-        let write = timed(driver.offload(ledger.reader(), ledger.request())).await?;
-        let (write_cpu, after) = (cpu_seconds() - cpu, self.target.counters().await?);
-        let memory = peak.end();
-        let raw_read = self.raw.read("raw", bytes).await?;
+        let peak = Peak::begin();
+        driver.offload(ledger.reader(), ledger.request()).await?;
+        let out = peak.end();
+        let driver = self.target.driver(&[]).await?;
+        let peak = Peak::begin();
+        read_all(&driver, ledger).await?;
+        let back = peak.end();
+        driver.delete(ledger.stored()).await?;
+        Ok((out, back))
+    }
+
+    async fn out_and_back(&self, ledger: &Ledger) -> Result<(Vec<f64>, Vec<f64>)> {
+        let bytes = ledger.bytes();
+        let raw = self.costs(bytes, self.raw.write("raw", bytes, part_bytes(bytes), Checksum::None)).await?;
+        let summing = self.costs(bytes, self.raw.write("raw", bytes, part_bytes(bytes), Checksum::Crc32c)).await?;
+        let driver = self.target.driver(&[]).await?;
+        let ours = self.costs(bytes, timed(driver.offload(ledger.reader(), ledger.request()))).await?;
+        let out = Cost::row(raw, summing, ours, ours.puts);
+        let raw = self.costs(bytes, self.raw.read("raw", bytes, Checksum::None)).await?;
+        let summing = self.costs(bytes, self.raw.read("raw", bytes, Checksum::Crc32c)).await?;
         // Nothing in the caches.
         let driver = self.target.driver(&[]).await?;
-        let cpu = cpu_seconds();
-        let read = timed(read_all(&driver, ledger)).await?;
-        let (read_cpu, end) = (cpu_seconds() - cpu, self.target.counters().await?);
+        let ours = self.costs(bytes, timed(read_all(&driver, ledger))).await?;
         driver.delete(ledger.stored()).await?;
         self.raw.delete("raw").await?;
-        let (puts, gets) = match (before, after, end) {
-            (Some(before), Some(after), Some(end)) => (after.puts - before.puts, end.gets - after.gets),
-            _ => (0, 0),
-        };
-        // The raw client's reading lies between.
-        let raw_gets = bytes.div_ceil(16 << 20);
-        let gb = bytes as f64 / 1e9;
-        Ok(vec![
-            rate(bytes, raw_write),
-            rate(bytes, write),
-            ratio(raw_write, write),
-            write_cpu / gb,
-            memory,
-            puts as f64 / gib,
-            rate(bytes, raw_read),
-            rate(bytes, read),
-            ratio(raw_read, read),
-            read_cpu / gb,
-            gets.saturating_sub(raw_gets) as f64 / gib,
-        ])
+        Ok((out, Cost::row(raw, summing, ours, ours.gets)))
+    }
+
+    /// What moving so many bytes costs.
+    async fn costs<E>(&self, bytes: u64, work: impl Future<Output = Result<Duration, E>>) -> Result<Cost>
+    where
+        anyhow::Error: From<E>,
+    {
+        let (before, cpu) = (self.target.counters().await?.unwrap_or_default(), cpu_seconds());
+        let took = work.await?;
+        let cpu = (cpu_seconds() - cpu) / (bytes as f64 / 1e9);
+        let after = self.target.counters().await?.unwrap_or_default();
+        let per_gib = |count: u64| count as f64 / (bytes as f64 / f64::from(1 << 30));
+        let (puts, gets) = (per_gib(after.puts - before.puts), per_gib(after.gets - before.gets));
+        Ok(Cost { rate: rate(bytes, took), cpu, puts, gets })
     }
 
     async fn many_ledgers(&self) -> Result<()> {
-        let columns = ["raw MB/s", "offload MB/s", "of raw", "slowest / fastest"];
+        let columns = ["raw MB/s", "with CRC", "offload MB/s", "of raw", "of raw with CRC", "slowest / fastest"];
         let title = format!("{LEDGERS} ledgers of {} MiB at once, entries of 64 KiB", SMALL_BYTES >> 20);
         let wanted = self.wants("ledgers at once");
-        let mut table = Table::new(&title, "", &columns, !wanted);
+        let (table, mut runs) = (Table::new(&title, "", &columns, !wanted), Runs::default());
         let ledgers: Vec<Ledger> =
             (0..LEDGERS).map(|at| Ledger::new(&self.pool, 100 + at, SMALL_BYTES, 64 << 10)).collect();
         let total = LEDGERS * SMALL_BYTES;
         for run in 0..=if wanted { self.plan.runs } else { return Ok(()) } {
             let keys: Vec<String> = (0..LEDGERS).map(|at| format!("raw-{at}")).collect();
-            let started = Instant::now();
-            try_join_all(keys.iter().map(|key| self.raw.write(key, SMALL_BYTES, part_bytes(SMALL_BYTES)))).await?;
-            let raw = started.elapsed();
+            let raw = self.raw_at_once(&keys, Checksum::None).await?;
+            let summing = self.raw_at_once(&keys, Checksum::Crc32c).await?;
             let driver = self.target.driver(&[]).await?;
             let started = Instant::now();
             let each = ledgers.iter().map(|ledger| timed(driver.offload(ledger.reader(), ledger.request())));
@@ -153,15 +177,21 @@ impl Bench<'_> {
             let slowest = each.iter().max().copied().unwrap_or_default();
             let fastest = each.iter().min().copied().unwrap_or_default();
             if run > 0 {
-                table.add(vec![rate(total, raw), rate(total, ours), ratio(raw, ours), ratio(slowest, fastest)]);
+                let rates = [raw, summing, ours].map(|took| rate(total, took));
+                runs.add([&rates[..], &[ratio(raw, ours), ratio(summing, ours), ratio(slowest, fastest)]].concat());
             }
             for (ledger, key) in ledgers.iter().zip(&keys) {
                 driver.delete(ledger.stored()).await?;
                 self.raw.delete(key).await?;
             }
         }
-        table.row("together");
+        table.row("together", runs);
         Ok(())
+    }
+
+    async fn raw_at_once(&self, keys: &[String], checksum: Checksum) -> Result<Duration> {
+        let each = keys.iter().map(|key| self.raw.write(key, SMALL_BYTES, part_bytes(SMALL_BYTES), checksum));
+        timed(try_join_all(each)).await
     }
 
     async fn many_readers(&self) -> Result<()> {
@@ -171,10 +201,11 @@ impl Bench<'_> {
             return Ok(());
         }
         let ledger = Ledger::new(&self.pool, 2, SHARED_BYTES, 64 << 10);
-        let mut table = Table::new(&title, "readers", &columns, false);
+        let table = Table::new(&title, "readers", &columns, false);
         self.target.driver(&[]).await?.offload(ledger.reader(), ledger.request()).await?;
         let mut alone = f64::NAN;
         for readers in [1, 2, 8, 64] {
+            let mut runs = Runs::default();
             for _ in 0..self.plan.runs {
                 let driver = self.target.driver(&[]).await?;
                 let before = self.target.counters().await?;
@@ -184,9 +215,9 @@ impl Bench<'_> {
                     _ => f64::NAN,
                 };
                 let all = rate(ledger.bytes() * readers, took);
-                table.add(vec![all, all / alone, fetched / ledger.bytes() as f64]);
+                runs.add(vec![all, all / alone, fetched / ledger.bytes() as f64]);
             }
-            let medians = table.row(&readers.to_string());
+            let medians = table.row(&readers.to_string(), runs);
             if readers == 1 {
                 alone = medians[0];
             }
@@ -196,7 +227,7 @@ impl Bench<'_> {
 
     async fn random_entries(&self) -> Result<()> {
         let columns = ["raw p50 us", "entry p50 us", "difference us", "GETs", "KiB fetched"];
-        let mut table = Table::new("A random entry, its index at hand", "", &columns, !self.wants("random"));
+        let table = Table::new("A random entry, its index at hand", "", &columns, !self.wants("random"));
         for (name, entry_bytes) in [("random, 1 KiB", 1 << 10), ("random, 64 KiB", 64 << 10)] {
             if !self.wants(name) {
                 continue;
@@ -204,11 +235,12 @@ impl Bench<'_> {
             let ledger = Ledger::new(&self.pool, 3, SHARED_BYTES, entry_bytes);
             let driver = self.target.driver(&[]).await?;
             driver.offload(ledger.reader(), ledger.request()).await?;
+            let mut runs = Runs::default();
             for _ in 0..self.plan.runs {
-                table.add(self.random_run(&ledger).await?);
+                runs.add(self.random_run(&ledger).await?);
             }
             driver.delete(ledger.stored()).await?;
-            table.row(name);
+            table.row(name, runs);
         }
         Ok(())
     }
@@ -261,25 +293,29 @@ fn median(mut figures: Vec<f64>) -> f64 {
     figures.get(figures.len() / 2).copied().unwrap_or(f64::NAN)
 }
 
-/// Rows in Markdown: of each column the median of the runs since the last row.
-struct Table {
-    runs: Vec<Vec<f64>>,
+/// Figures of several runs, column by column.
+#[derive(Default)]
+struct Runs(Vec<Vec<f64>>);
+
+impl Runs {
+    fn add(&mut self, run: Vec<f64>) {
+        self.0.push(run);
+    }
 }
+
+/// Rows in Markdown.
+struct Table;
 
 impl Table {
     fn new(title: &str, first: &str, columns: &[&str], empty: bool) -> Self {
         if !empty {
             println!("\n{title}\n\n| {first} | {} |\n|---{}|", columns.join(" | "), "|---:".repeat(columns.len()));
         }
-        Self { runs: Vec::new() }
+        Self
     }
 
-    fn add(&mut self, run: Vec<f64>) {
-        self.runs.push(run);
-    }
-
-    fn row(&mut self, name: &str) -> Vec<f64> {
-        let runs = std::mem::take(&mut self.runs);
+    /// The median of each column.
+    fn row(&self, name: &str, Runs(runs): Runs) -> Vec<f64> {
         let columns = runs.first().map_or(0, Vec::len);
         let medians: Vec<f64> = (0..columns).map(|at| median(runs.iter().map(|run| run[at]).collect())).collect();
         let digits = |figure: &f64| if figure.abs() < 20.0 { format!("{figure:.2}") } else { format!("{figure:.0}") };

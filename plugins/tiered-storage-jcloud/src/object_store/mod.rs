@@ -7,7 +7,7 @@
 //! | what can go wrong | `failure`, `refusal` |
 //! | objects in parts | `multiparts`, `xml_multiparts` |
 //! | what else opendal does not do | `own_requests` |
-//! | memory for what is read | `spare` |
+//! | bodies from many places in memory | `pieces` |
 //! | addresses, and what stands beside an object | `endpoint`, `user_metadata` |
 //!
 //! Each method is one request. Nothing is tried again, limited or timed here: the engine does that.
@@ -17,9 +17,9 @@ pub(crate) mod failure;
 pub(crate) mod http;
 pub(crate) mod multiparts;
 pub(crate) mod own_requests;
+mod pieces;
 pub(crate) mod refusal;
 mod silence;
-mod spare;
 pub(crate) mod user_metadata;
 pub(crate) mod wire;
 pub(crate) mod xml_multiparts;
@@ -31,18 +31,17 @@ use std::sync::Arc;
 use ::http::StatusCode;
 use async_trait::async_trait;
 use block_format::store::{
-    BlobStore, Fetched, ListPage, ListRequest, ListedObject, ObjectAttributes, ObjectHead, OpenMultipart, PartTag,
-    StoreLimits, UploadId,
+    BlobStore, Body, Chunks, Fetched, ListPage, ListRequest, ListedObject, ObjectAttributes, ObjectHead, OpenMultipart,
+    PartTag, StoreLimits, UploadId,
 };
 use block_format::user_metadata::UserMetadata;
-use bytes::Bytes;
-use futures_util::TryStreamExt;
+use bytes::BytesMut;
+use futures_util::stream::{self, StreamExt, TryStreamExt};
 use longshore_plugin_api::{Error, Result};
-use opendal::{HttpTransporter, Metadata, OperationContext, Operator};
+use opendal::{Buffer, HttpTransporter, Metadata, OperationContext, Operator};
 
 use failure::Failure;
 use own_requests::OwnRequests;
-use spare::{SpareBuffer, Spares};
 use wire::Wire;
 
 /// Objects of a page: one less than stores give at once, so that a page tells whether another one follows.
@@ -55,7 +54,6 @@ pub(crate) struct ObjectBucket {
     own: OwnRequests,
     limits: StoreLimits,
     wire: Wire,
-    spares: Arc<Spares>,
 }
 
 impl fmt::Debug for ObjectBucket {
@@ -80,38 +78,31 @@ impl ObjectBucket {
         let context = OperationContext::new().with_http_transport(HttpTransporter::new(wire.clone()));
         // Without the layers that opendal puts on by itself: to them, a range that reaches behind the object's end is an error.
         let operator = Operator::from_parts(context, Arc::new(service));
-        Ok(Arc::new(Self { name: name.to_owned(), operator, own: own.into(), limits, wire, spares: Arc::default() }))
+        Ok(Arc::new(Self { name: name.to_owned(), operator, own: own.into(), limits, wire }))
     }
 
     fn error(&self, key: &str) -> impl Fn(opendal::Error) -> Error {
         move |error| Failure::of_opendal(&error).into_error(&self.name, key)
     }
 
-    /// Reads on until the range is full; a store that sends more is not listened to.
-    async fn fetch(&self, key: &str, range: Range<u64>) -> opendal::Result<Fetched> {
+    /// What of a range comes; a store that sends more is not listened to.
+    async fn chunks(&self, key: &str, range: Range<u64>) -> opendal::Result<Chunks> {
         let reader = self.operator.reader(key).await?;
-        let mut chunks = reader.clone().into_stream(range.clone()).await?;
-        let asked = usize::try_from(range.end - range.start).unwrap_or(usize::MAX);
-        let mut buffer = None;
-        while let Some(chunk) = chunks.try_next().await? {
-            let bytes = buffer.get_or_insert_with(|| {
-                let there = reader.metadata().map_or(0, |object| object.content_length().saturating_sub(range.start));
-                self.spares.buffer(asked.min(usize::try_from(there).unwrap_or(usize::MAX)))
-            });
-            let (chunk, room) = (chunk.to_bytes(), asked - bytes.len());
-            if chunk.len() > room {
-                bytes.extend(&chunk[..room]);
-                break;
-            }
-            bytes.extend(&chunk);
-        }
+        let mut body = reader.clone().into_stream(range.clone()).await?;
+        // What stands beside the bytes is known when the first of them are there.
+        let first = body.try_next().await?;
         let object = reader.metadata();
-        Ok(Fetched {
-            bytes: buffer.map(SpareBuffer::freeze).unwrap_or_default(),
-            object_bytes: object.map(Metadata::content_length),
-            // Google tells it in answers to HEAD alone; objects of ours always have some.
-            user_metadata: object.map(user_metadata_of).filter(|told| !told.pairs().is_empty()),
-        })
+        let object_bytes = object.map(Metadata::content_length);
+        // Google tells it in answers to HEAD alone; objects of ours always have some.
+        let user_metadata = object.map(user_metadata_of).filter(|told| !told.pairs().is_empty());
+        let (name, key, mut left) = (self.name.clone(), key.to_owned(), range.end - range.start);
+        let chunks = stream::iter(first.map(Ok)).chain(body).map(move |chunk| {
+            let chunk = chunk.map_err(|error| Failure::of_opendal(&error).into_error(&name, &key))?.to_bytes();
+            let chunk = chunk.slice(..chunk.len().min(usize::try_from(left).unwrap_or(usize::MAX)));
+            left -= chunk.len() as u64;
+            Ok(chunk)
+        });
+        Ok(Chunks { chunks: chunks.boxed(), object_bytes, user_metadata })
     }
 }
 
@@ -122,10 +113,11 @@ impl BlobStore for ObjectBucket {
         StoreLimits { verifies_crc32c, ..self.limits }
     }
 
-    async fn put(&self, key: &str, body: Bytes, attributes: &ObjectAttributes) -> Result<()> {
+    async fn put(&self, key: &str, body: Body, attributes: &ObjectAttributes) -> Result<()> {
         if let Some(own) = &self.own.put {
             return own.put(key, body, attributes).await;
         }
+        let body: Buffer = body.pieces().to_vec().into();
         let write = self.operator.write_with(key, body);
         let write = write.content_type(attributes.content_type);
         let write = write.user_metadata(user_metadata::encode(&attributes.user_metadata));
@@ -136,7 +128,7 @@ impl BlobStore for ObjectBucket {
         self.own.multiparts.begin(key, attributes).await
     }
 
-    async fn put_part(&self, key: &str, upload: &UploadId, number: u32, body: Bytes, crc32c: u32) -> Result<PartTag> {
+    async fn put_part(&self, key: &str, upload: &UploadId, number: u32, body: Body, crc32c: u32) -> Result<PartTag> {
         self.own.multiparts.put_part(key, upload, number, body, crc32c).await
     }
 
@@ -153,19 +145,35 @@ impl BlobStore for ObjectBucket {
     }
 
     async fn get(&self, key: &str, range: Range<u64>) -> Result<Fetched> {
+        let mut answer = self.get_chunks(key, range.clone()).await?;
+        let due = answer.object_bytes.map_or(0, |bytes| bytes.clamp(range.start, range.end) - range.start);
+        let mut bytes = BytesMut::with_capacity(usize::try_from(due).unwrap_or_default());
+        while let Some(chunk) = answer.chunks.try_next().await? {
+            bytes.extend_from_slice(&chunk);
+        }
+        let Chunks { object_bytes, user_metadata, .. } = answer;
+        Ok(Fetched { bytes: bytes.freeze(), object_bytes, user_metadata })
+    }
+
+    async fn get_chunks(&self, key: &str, range: Range<u64>) -> Result<Chunks> {
         if range.is_empty() {
             let head = self.head(key).await?;
             let user_metadata = Some(head.user_metadata);
-            return Ok(Fetched { bytes: Bytes::new(), object_bytes: Some(head.object_bytes), user_metadata });
+            return Ok(Chunks {
+                chunks: stream::empty().boxed(),
+                object_bytes: Some(head.object_bytes),
+                user_metadata,
+            });
         }
-        let error = match self.fetch(key, range).await {
-            Ok(fetched) => return Ok(fetched),
+        let error = match self.chunks(key, range).await {
+            Ok(chunks) => return Ok(chunks),
             Err(error) => error,
         };
         match Failure::of_opendal(&error) {
             // Nothing of the range exists.
             Failure::Refused(refusal) if refusal.status == StatusCode::RANGE_NOT_SATISFIABLE => {
-                Ok(Fetched { object_bytes: refusal.object_bytes, ..Fetched::default() })
+                let object_bytes = refusal.object_bytes;
+                Ok(Chunks { chunks: stream::empty().boxed(), object_bytes, user_metadata: None })
             }
             failure => Err(failure.into_error(&self.name, key)),
         }

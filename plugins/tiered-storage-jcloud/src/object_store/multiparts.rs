@@ -2,8 +2,7 @@
 //! and finds what an earlier attempt left.
 
 use async_trait::async_trait;
-use block_format::store::{ObjectAttributes, OpenMultipart, PartTag, UploadId};
-use bytes::Bytes;
+use block_format::store::{Body, ObjectAttributes, OpenMultipart, PartTag, UploadId};
 use longshore_plugin_api::Result;
 
 /// One bucket's uploads in parts; each method is that of [`BlobStore`](block_format::store::BlobStore), with its behaviour.
@@ -13,7 +12,7 @@ pub(crate) trait Multiparts: Send + Sync + 'static {
     async fn begin(&self, key: &str, attributes: &ObjectAttributes) -> Result<UploadId>;
 
     /// `BlobStore::put_part`.
-    async fn put_part(&self, key: &str, upload: &UploadId, number: u32, body: Bytes, crc32c: u32) -> Result<PartTag>;
+    async fn put_part(&self, key: &str, upload: &UploadId, number: u32, body: Body, crc32c: u32) -> Result<PartTag>;
 
     /// `BlobStore::complete_multipart`.
     async fn complete(&self, key: &str, upload: &UploadId, parts: &[PartTag]) -> Result<()>;

@@ -1,8 +1,7 @@
 //! Requests that opendal does not make, or not well enough, for a store.
 
 use async_trait::async_trait;
-use block_format::store::{ListPage, ListRequest, ObjectAttributes};
-use bytes::Bytes;
+use block_format::store::{Body, ListPage, ListRequest, ObjectAttributes};
 use longshore_plugin_api::Result;
 
 use super::multiparts::Multiparts;
@@ -25,7 +24,7 @@ impl<M: Multiparts> From<Box<M>> for OwnRequests {
 /// `BlobStore::put`, with its behaviour.
 #[async_trait]
 pub(crate) trait PutObject: Send + Sync + 'static {
-    async fn put(&self, key: &str, body: Bytes, attributes: &ObjectAttributes) -> Result<()>;
+    async fn put(&self, key: &str, body: Body, attributes: &ObjectAttributes) -> Result<()>;
 }
 
 /// `BlobStore::list`, with its behaviour.

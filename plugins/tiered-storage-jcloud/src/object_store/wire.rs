@@ -13,6 +13,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
+use block_format::store::Body;
 use bytes::Bytes;
 use futures_util::StreamExt;
 use http::request::Parts;
@@ -26,6 +27,7 @@ use tokio::time::timeout;
 use super::endpoint::Endpoint;
 use super::failure::Failure;
 use super::http::read_body;
+use super::pieces::body_of;
 use super::refusal::Refusal;
 use super::silence::UntilSilent;
 
@@ -112,7 +114,7 @@ impl Wire {
     /// Makes a request whose answer is short.
     pub(crate) async fn exchange(
         &self,
-        request: Request<Bytes>,
+        request: Request<Body>,
         answer_bytes_max: usize,
     ) -> Result<Response<Bytes>, Failure> {
         let mut answer = self.send(request).await?;
@@ -123,7 +125,7 @@ impl Wire {
         Ok(response)
     }
 
-    async fn send(&self, request: Request<Bytes>) -> Result<reqwest::Response, Failure> {
+    async fn send(&self, request: Request<Body>) -> Result<reqwest::Response, Failure> {
         let (mut head, body) = request.into_parts();
         self.check_host(&head)?;
         if begins_object(&head) {
@@ -136,7 +138,8 @@ impl Wire {
         // The client writes it, from the address.
         head.headers.remove(header::HOST);
         let asked = Asked::of(&head);
-        let request = reqwest::Request::try_from(Request::from_parts(head, body)).map_err(Failure::of_client)?;
+        let request =
+            reqwest::Request::try_from(Request::from_parts(head, body_of(&body))).map_err(Failure::of_client)?;
         let mut answer = self.execute(request).await?;
         if !answer.status().is_success() {
             let body = read_body(&mut answer, REFUSAL_BYTES_MAX).await.unwrap_or_default();
@@ -180,7 +183,7 @@ impl Wire {
 impl HttpTransport for Wire {
     async fn fetch(&self, request: Request<Buffer>) -> opendal::Result<Response<HttpBody>> {
         let is_head = request.method() == Method::HEAD;
-        let answer = self.send(request.map(|body| body.to_bytes())).await.map_err(Failure::into_opendal)?;
+        let answer = self.send(request.map(Body::new)).await.map_err(Failure::into_opendal)?;
         // The length of an answer to HEAD is that of the object.
         let bytes = answer.content_length().filter(|_| !is_head);
         let mut response = Response::builder().status(answer.status());
@@ -196,8 +199,11 @@ impl HttpTransport for Wire {
 }
 
 /// The value of `Content-MD5`. The digest of a part takes tens of milliseconds.
-async fn content_md5(body: Bytes) -> Result<HeaderValue, Failure> {
-    let digest = tokio::task::spawn_blocking(move || BASE64_STANDARD.encode(Md5::digest(&body)));
+async fn content_md5(body: Body) -> Result<HeaderValue, Failure> {
+    let digest = tokio::task::spawn_blocking(move || {
+        let digest = body.pieces().iter().fold(Md5::new(), |digest, piece| digest.chain_update(piece));
+        BASE64_STANDARD.encode(digest.finalize())
+    });
     let not_made = |source: &(dyn std::error::Error + 'static)| {
         Failure::NotMade(Error::new(ErrorCode::Internal, "make the MD5 of a body").with_source(source))
     };

@@ -8,7 +8,7 @@ use std::fmt::Write;
 use async_trait::async_trait;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
-use block_format::store::{ObjectAttributes, OpenMultipart, PartTag, UploadId};
+use block_format::store::{Body, ObjectAttributes, OpenMultipart, PartTag, UploadId};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, Method, Request, Response, StatusCode, header};
 use longshore_plugin_api::{Error, ErrorCode, Result};
@@ -82,7 +82,7 @@ impl XmlMultiparts {
         key: &str,
         query: &str,
         headers: HeaderMap,
-        body: Bytes,
+        body: Body,
         answer_bytes_max: usize,
     ) -> Result<Response<Bytes>, Failure> {
         let mark = if query.is_empty() { "" } else { "?" };
@@ -129,7 +129,7 @@ impl XmlMultiparts {
 /// For stores to which opendal does not write all that we do.
 #[async_trait]
 impl PutObject for XmlMultiparts {
-    async fn put(&self, key: &str, body: Bytes, attributes: &ObjectAttributes) -> Result<()> {
+    async fn put(&self, key: &str, body: Body, attributes: &ObjectAttributes) -> Result<()> {
         let headers = self.object_headers(attributes)?;
         let written = self.exchange(Method::PUT, key, "", headers, body, ANSWER_BYTES_MAX).await;
         written.map(drop).map_err(self.error(key))
@@ -140,7 +140,7 @@ impl PutObject for XmlMultiparts {
 impl Multiparts for XmlMultiparts {
     async fn begin(&self, key: &str, attributes: &ObjectAttributes) -> Result<UploadId> {
         let headers = self.object_headers(attributes)?;
-        let answer = self.exchange(Method::POST, key, "uploads=", headers, Bytes::new(), ANSWER_BYTES_MAX).await;
+        let answer = self.exchange(Method::POST, key, "uploads=", headers, Body::default(), ANSWER_BYTES_MAX).await;
         let id = answer.and_then(|answer| {
             let document = parse(&answer)?;
             text_in(document.root_element(), "UploadId")
@@ -149,7 +149,7 @@ impl Multiparts for XmlMultiparts {
         id.map(UploadId).map_err(self.error(key))
     }
 
-    async fn put_part(&self, key: &str, upload: &UploadId, number: u32, body: Bytes, crc32c: u32) -> Result<PartTag> {
+    async fn put_part(&self, key: &str, upload: &UploadId, number: u32, body: Body, crc32c: u32) -> Result<PartTag> {
         let mut headers = HeaderMap::new();
         let checksum = BASE64_STANDARD.encode(crc32c.to_be_bytes());
         let (name, value) = match self.dialect.part_checksum {
@@ -183,7 +183,7 @@ impl Multiparts for XmlMultiparts {
 
     async fn abort(&self, key: &str, upload: &UploadId) -> Result<()> {
         let query = format!("uploadId={}", utf8_percent_encode(&upload.0, QUERY));
-        match self.exchange(Method::DELETE, key, &query, HeaderMap::new(), Bytes::new(), ANSWER_BYTES_MAX).await {
+        match self.exchange(Method::DELETE, key, &query, HeaderMap::new(), Body::default(), ANSWER_BYTES_MAX).await {
             Err(failure) if !failure.is_absent_object() => Err(self.error(key)(failure)),
             _ => Ok(()),
         }
@@ -192,7 +192,7 @@ impl Multiparts for XmlMultiparts {
     async fn list(&self, prefix: &str) -> Result<Vec<OpenMultipart>> {
         // In the order of their names, as signatures want them.
         let query = format!("max-uploads={LISTED_UPLOADS_MAX}&prefix={}&uploads=", utf8_percent_encode(prefix, QUERY));
-        let answer = self.exchange(Method::GET, "", &query, HeaderMap::new(), Bytes::new(), LISTING_BYTES_MAX).await;
+        let answer = self.exchange(Method::GET, "", &query, HeaderMap::new(), Body::default(), LISTING_BYTES_MAX).await;
         let uploads = answer.and_then(|answer| {
             let document = parse(&answer)?;
             let uploads = document.root_element().children().filter(|node| node.has_tag_name_of("Upload"));

@@ -12,7 +12,7 @@ use std::fmt::Write;
 use async_trait::async_trait;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
-use block_format::store::{ObjectAttributes, OpenMultipart, PartTag, UploadId};
+use block_format::store::{Body, ObjectAttributes, OpenMultipart, PartTag, UploadId};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
 use longshore_plugin_api::{Error, ErrorCode, Result};
@@ -57,12 +57,13 @@ impl Container {
         key: &str,
         query: &str,
         mut headers: HeaderMap,
-        body: Bytes,
+        body: impl Into<Body>,
     ) -> Result<Response<Bytes>, Failure> {
         let slash = if key.is_empty() { "" } else { "/" };
         let mark = if query.is_empty() { "" } else { "?" };
         let uri = format!("{}{slash}{}{mark}{query}", self.address, utf8_percent_encode(key, PATH));
         headers.insert("x-ms-version", HeaderValue::from_static(VERSION));
+        let body = body.into();
         headers.insert(header::CONTENT_LENGTH, HeaderValue::from(body.len()));
         let not_made = |error: http::Error| {
             Failure::NotMade(Error::new(ErrorCode::Internal, "make a request").with_source(&error))
@@ -121,7 +122,7 @@ impl Container {
 
 #[async_trait]
 impl PutObject for Container {
-    async fn put(&self, key: &str, body: Bytes, attributes: &ObjectAttributes) -> Result<()> {
+    async fn put(&self, key: &str, body: Body, attributes: &ObjectAttributes) -> Result<()> {
         let mut headers = blob_headers(&attributes_json(attributes))?;
         headers.insert("x-ms-blob-type", HeaderValue::from_static("BlockBlob"));
         self.exchange(Method::PUT, key, "", headers, body).await.map(drop).map_err(self.error(key))
@@ -138,7 +139,7 @@ impl Multiparts for Container {
         Ok(upload.id())
     }
 
-    async fn put_part(&self, key: &str, upload: &UploadId, number: u32, body: Bytes, _crc32c: u32) -> Result<PartTag> {
+    async fn put_part(&self, key: &str, upload: &UploadId, number: u32, body: Body, _crc32c: u32) -> Result<PartTag> {
         let tag = Upload::of(key, upload)?.block_id(number);
         let query = format!("blockid={}&comp=block", utf8_percent_encode(&tag, QUERY));
         let written = self.exchange(Method::PUT, key, &query, HeaderMap::new(), body).await;
@@ -148,7 +149,7 @@ impl Multiparts for Container {
 
     async fn complete(&self, key: &str, upload: &UploadId, parts: &[PartTag]) -> Result<()> {
         let headers = blob_headers(&Upload::of(key, upload)?.attributes)?;
-        let written = self.exchange(Method::PUT, key, "comp=blocklist", headers, block_list(parts).into()).await;
+        let written = self.exchange(Method::PUT, key, "comp=blocklist", headers, block_list(parts)).await;
         match written {
             Ok(_) => Ok(()),
             Err(Failure::Refused(refusal)) if refusal.code == "InvalidBlockList" => {

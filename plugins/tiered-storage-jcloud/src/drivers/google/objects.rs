@@ -5,7 +5,7 @@
 use async_trait::async_trait;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
-use block_format::store::ObjectAttributes;
+use block_format::store::{Body, ObjectAttributes};
 use bytes::Bytes;
 use http::{Request, Response, header};
 use longshore_plugin_api::{Error, ErrorCode, Result};
@@ -44,10 +44,10 @@ impl JsonObjects {
     pub(super) async fn exchange(
         &self,
         request: http::request::Builder,
-        body: Bytes,
+        body: impl Into<Body>,
     ) -> Result<Response<Bytes>, Failure> {
         let request = request
-            .body(body)
+            .body(body.into())
             .map_err(|error| Failure::NotMade(Error::new(ErrorCode::Internal, "make a request").with_source(&error)))?;
         self.wire.exchange(request, ANSWER_BYTES_MAX).await
     }
@@ -59,8 +59,8 @@ impl JsonObjects {
 
 #[async_trait]
 impl PutObject for JsonObjects {
-    async fn put(&self, key: &str, body: Bytes, attributes: &ObjectAttributes) -> Result<()> {
-        let crc = crc32c::crc32c(&body);
+    async fn put(&self, key: &str, body: Body, attributes: &ObjectAttributes) -> Result<()> {
+        let crc = body.pieces().iter().fold(0, |crc, piece| crc32c::crc32c_append(crc, piece));
         let mut described = description(key, attributes);
         described.insert("crc32c".to_owned(), base64_of(crc).into());
         // No body repeats it but by a chance of 1 to 2 to the 128.
@@ -74,8 +74,9 @@ impl PutObject for JsonObjects {
         let tail = format!("\r\n--{boundary}--\r\n");
         let request = Request::post(self.upload_address(key, "multipart"))
             .header(header::CONTENT_TYPE, format!("multipart/related; boundary={boundary}"));
-        let (length, framed) = (body.len() as u64, [head.as_bytes(), &body, tail.as_bytes()].concat());
-        let answer = self.exchange(request, framed.into()).await.map_err(self.error(key))?;
+        let length = body.len() as u64;
+        let framed = Body::new([head.into()].into_iter().chain(body.pieces().iter().cloned()).chain([tail.into()]));
+        let answer = self.exchange(request, framed).await.map_err(self.error(key))?;
         check_stored(key, &self.bucket, &answer, length, crc)
     }
 }

@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
-use block_format::store::{ObjectAttributes, OpenMultipart, PartTag, UploadId};
+use block_format::store::{Body, ObjectAttributes, OpenMultipart, PartTag, UploadId};
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, Method, Request, Response, Uri, header};
 use longshore_plugin_api::{Error, ErrorCode, Result};
@@ -141,9 +141,9 @@ impl ResumableUploads {
         kept_bytes(answer.headers()).map(Kept::Bytes).ok_or_else(|| garbled("it does not say what it kept"))
     }
 
-    async fn put_in_turn(&self, session: &Session, body: Bytes) -> Result<(), Failure> {
+    async fn put_in_turn(&self, session: &Session, body: Bytes, body_crc: u32) -> Result<(), Failure> {
         let before = session.progress().clone();
-        let crc = crc32c::crc32c_combine(before.crc, crc32c::crc32c(&body), body.len());
+        let crc = crc32c::crc32c_combine(before.crc, body_crc, body.len());
         let bytes = joined(before.carry, body);
         let whole = bytes.len() - bytes.len() % CHUNK_BYTES as usize;
         let carry = Bytes::copy_from_slice(&bytes[whole..]);
@@ -210,7 +210,7 @@ impl Multiparts for ResumableUploads {
             .header(header::CONTENT_TYPE, "application/json; charset=UTF-8")
             .header("x-upload-content-type", attributes.content_type);
         let described = Value::Object(description(key, attributes)).to_string();
-        let answer = self.objects.exchange(request, described.into()).await;
+        let answer = self.objects.exchange(request, described).await;
         let uri = answer.and_then(|answer| session_uri(&self.objects.base, answer.headers()));
         let uri = uri.map_err(self.objects.error(key))?;
         let number = self.begun.fetch_add(1, Ordering::Relaxed);
@@ -225,14 +225,14 @@ impl Multiparts for ResumableUploads {
     }
 
     /// A part waits until all before it are there.
-    async fn put_part(&self, key: &str, upload: &UploadId, number: u32, body: Bytes, _crc32c: u32) -> Result<PartTag> {
+    async fn put_part(&self, key: &str, upload: &UploadId, number: u32, body: Body, crc32c: u32) -> Result<PartTag> {
         let session = self.session(key, upload)?;
         let tag = PartTag { number, tag: number.to_string() };
         let mut turn = session.parts_done.subscribe();
         // The sender is in the session, which is held here.
         let done = turn.wait_for(|done| *done + 1 >= number).await.map_or(0, |done| *done);
         if done + 1 == number {
-            self.put_in_turn(&session, body).await.map_err(self.objects.error(key))?;
+            self.put_in_turn(&session, body.to_bytes(), crc32c).await.map_err(self.objects.error(key))?;
             session.parts_done.send_replace(number);
         }
         Ok(tag)

@@ -146,7 +146,7 @@ async fn chunks_survive_what_happens_to_them_on_their_way() {
             let (store, upload, body) = (&store, &upload, parts[number as usize - 1].clone());
             async move {
                 for _ in 0..10 {
-                    match store.put_part("k", upload, number, body.clone(), crc32c::crc32c(&body)).await {
+                    match store.put_part("k", upload, number, body.clone().into(), crc32c::crc32c(&body)).await {
                         Ok(tag) => return tag,
                         Err(error) => assert!(error.is_retryable(), "{fault:?}: {error}"),
                     }
@@ -181,12 +181,12 @@ async fn an_upload_that_is_given_up_leaves_nothing() {
         let store = bench.store();
         let upload = store.begin_multipart("k", &attributes()).await.unwrap();
         let body = payloads(1, 5 << 20).remove(0);
-        store.put_part("k", &upload, 1, body.clone(), crc32c::crc32c(&body)).await.unwrap();
+        store.put_part("k", &upload, 1, body.clone().into(), crc32c::crc32c(&body)).await.unwrap();
         assert_eq!(store.list_multiparts("k").await.unwrap().len(), 1, "{method}");
         store.abort_multipart("k", &upload).await.unwrap();
         store.abort_multipart("k", &upload).await.unwrap();
         assert_eq!(store.list_multiparts("").await.unwrap(), [], "{method}");
-        let error = store.put_part("k", &upload, 2, body, 0).await.unwrap_err();
+        let error = store.put_part("k", &upload, 2, body.into(), 0).await.unwrap_err();
         assert_eq!(error.code(), ErrorCode::NotFound, "{method}: {error}");
         let stub = bench.stub.state();
         assert_eq!((stub.objects.len(), stub.uploads.len(), stub.sessions.len()), (0, 0, 0), "{method}");
@@ -200,10 +200,10 @@ async fn bytes_that_change_on_their_way_are_noticed() {
         let store = bench.store();
         bench.stub.state().fault = Fault::ChangesBytes;
         let body = payloads(1, 5 << 20).remove(0);
-        let error = store.put("k", body.clone(), &attributes()).await.unwrap_err();
+        let error = store.put("k", body.clone().into(), &attributes()).await.unwrap_err();
         assert!(error.message().contains("crc32c"), "{method}: {error}");
         let upload = store.begin_multipart("k", &attributes()).await.unwrap();
-        let put = store.put_part("k", &upload, 1, body.clone(), crc32c::crc32c(&body)).await;
+        let put = store.put_part("k", &upload, 1, body.clone().into(), crc32c::crc32c(&body)).await;
         let ended = match put {
             Ok(tag) => store.complete_multipart("k", &upload, &[tag]).await,
             Err(error) => Err(error),
@@ -221,7 +221,7 @@ async fn whole_objects_keep_their_names_and_are_listed_behind_a_key() {
     let bench = Bench::start(&[]).await;
     let store = bench.store();
     for key in ["a", "b", "c", "d"] {
-        store.put(key, Bytes::from_static(b"xyz"), &attributes()).await.unwrap();
+        store.put(key, Bytes::from_static(b"xyz").into(), &attributes()).await.unwrap();
     }
     assert_eq!(store.head("a").await.unwrap().user_metadata.get("managedledgername"), Some("a b"));
     assert_eq!(store.get("a", 0..3).await.unwrap().user_metadata, None, "an answer with bytes does not tell it");
@@ -240,8 +240,8 @@ async fn refusals_show_neither_token_nor_key_nor_the_address_of_a_session() {
     bench.stub.state().fault = Fault::RefusesAll;
     let body = payloads(1, 1 << 20).remove(0);
     let mut said = String::new();
-    said += &format!("{:?}", store.put_part("k", &upload, 1, body.clone(), 0).await.unwrap_err());
-    said += &format!("{:?}", store.put("k", body, &attributes()).await.unwrap_err());
+    said += &format!("{:?}", store.put_part("k", &upload, 1, body.clone().into(), 0).await.unwrap_err());
+    said += &format!("{:?}", store.put("k", body.into(), &attributes()).await.unwrap_err());
     said += &format!("{:?}", store.get("k", 0..1).await.unwrap_err());
     said += &format!("{:?}", store.abort_multipart("k", &upload).await.unwrap_err());
     said += &format!("{:?} {:?}", bench.settings(), upload);

@@ -1,17 +1,18 @@
-//! Memory for what is read, used again: a page that the system hands out anew costs more than the bytes that go into it.
+//! Memory for what is read, used again: a page that the system hands out anew costs more than the bytes that go into it, and
+//! the memory that was let go last may still be at the processor's hand.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 
-/// Bytes that a bucket keeps for reads to come: two reads of the longest kind.
-const SPARE_BYTES_MAX: usize = 32 << 20;
+/// Bytes that are kept for reads to come.
+const SPARE_BYTES_MAX: usize = 4 << 20;
 /// Shorter buffers are the allocator's, which has them at hand.
-const KEPT_BYTES_MIN: usize = 1 << 20;
+const KEPT_BYTES_MIN: usize = 128 << 10;
 
 /// Buffers that nobody reads any more.
 #[derive(Debug, Default)]
-pub(super) struct Spares {
+pub(crate) struct Spares {
     kept: Mutex<Vec<Vec<u8>>>,
 }
 
@@ -27,10 +28,15 @@ impl Spares {
     pub(super) fn buffer(self: &Arc<Self>, room: usize) -> SpareBuffer {
         let fits = |spare: &Vec<u8>| (room..=room + room / 4).contains(&spare.capacity());
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        let at = kept.iter().position(fits);
-        let bytes = at.map(|at| kept.swap_remove(at));
+        let at = kept.iter().rposition(fits);
+        let bytes = at.map(|at| kept.remove(at));
         drop(kept);
         SpareBuffer { bytes: bytes.unwrap_or_else(|| Vec::with_capacity(room)), home: self.clone() }
+    }
+
+    /// Keeps none any more.
+    pub(super) fn clear(&self) {
+        *self.kept.lock().unwrap_or_else(PoisonError::into_inner) = Vec::new();
     }
 
     /// Keeps a buffer, in place of older ones where there are too many.
@@ -49,8 +55,8 @@ impl Spares {
 }
 
 impl SpareBuffer {
-    pub(super) fn len(&self) -> usize {
-        self.bytes.len()
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.bytes
     }
 
     pub(super) fn extend(&mut self, bytes: &[u8]) {
@@ -92,21 +98,23 @@ mod tests {
     #[test]
     fn a_buffer_is_used_again_when_its_last_slice_is_gone() {
         let spares = Arc::new(Spares::default());
-        let bytes = filled(&spares, 4 << 20);
+        let bytes = filled(&spares, 2 << 20);
         let (address, slice) = (bytes.as_ptr(), bytes.slice(5..9));
         drop(bytes);
         assert_eq!((kept(&spares), &slice[..]), (Vec::new(), &[7; 4][..]));
         drop(slice);
-        assert_eq!(kept(&spares), [4 << 20]);
-        assert_eq!(filled(&spares, 7 << 19).as_ptr(), address);
+        assert_eq!(kept(&spares), [2 << 20]);
+        assert_eq!(filled(&spares, 7 << 18).as_ptr(), address);
+        spares.clear();
+        assert!(kept(&spares).is_empty());
     }
 
     #[test]
     fn what_is_kept_is_bounded_and_fits() {
         let spares = Arc::new(Spares::default());
-        drop((0..5).map(|_| filled(&spares, 10 << 20)).collect::<Vec<_>>());
-        assert_eq!(kept(&spares), [10 << 20; 3]);
-        drop((filled(&spares, 100), filled(&spares, 4 << 20), filled(&spares, 40 << 20)));
-        assert_eq!(kept(&spares), [10 << 20, 10 << 20, 4 << 20]);
+        drop((0..6).map(|_| filled(&spares, 1 << 20)).collect::<Vec<_>>());
+        assert_eq!(kept(&spares), [1 << 20; 4]);
+        drop((filled(&spares, 100), filled(&spares, 1 << 19), filled(&spares, 5 << 20)));
+        assert_eq!(kept(&spares), [1 << 20, 1 << 20, 1 << 20, 1 << 19]);
     }
 }
