@@ -28,23 +28,31 @@ import org.apache.pulsar.common.schema.SchemaInfo;
 import org.apache.pulsar.common.schema.SchemaType;
 
 public class Scenario {
-    static final Set<String> CAN = Set.of("access", "fencing", "sticky", "sequence", "schema", "delay", "chunks", "batch-index",
-            "ack-receipt", "transactions");
+    static final Set<String> CAN = Set.of(
+            "access modes", "producers that wait", "producers that fence", "message keys", "sticky ranges",
+            "sequence ids", "last sequence id of a producer", "schemas", "delays", "chunks",
+            "acknowledgement of a batch's messages", "receipts for acknowledgements", "seek",
+            "seek on exclusive subscriptions", "topic patterns", "readers", "transactions", "tokens");
     static final int PATIENCE_MS = 20_000;
     static final int SILENCE_MS = 700;
+    static final int OPERATION_SECONDS = 15;
     static final BufferedReader IN = new BufferedReader(new InputStreamReader(System.in));
 
     final String serviceUrl;
     final String webUrl;
     final Map<String, AutoCloseable> named = new HashMap<>();
     final Map<String, CompletableFuture<Producer<byte[]>>> later = new HashMap<>();
-    final PulsarClient client;
+    PulsarClient client;
 
     Scenario(String serviceUrl, String webUrl) throws Exception {
         this.serviceUrl = serviceUrl;
         this.webUrl = webUrl;
-        // How long a producer that is refused for a while tries again.
-        this.client = PulsarClient.builder().serviceUrl(serviceUrl).operationTimeout(10, TimeUnit.SECONDS).build();
+        this.client = connect().build();
+    }
+
+    /** With the time that a producer which is refused for a while tries again. */
+    ClientBuilder connect() {
+        return PulsarClient.builder().serviceUrl(serviceUrl).operationTimeout(OPERATION_SECONDS, TimeUnit.SECONDS);
     }
 
     public static void main(String[] arguments) throws Exception {
@@ -122,6 +130,10 @@ public class Scenario {
             return "quota";
         } else if (error instanceof PulsarClientException.TopicTerminatedException) {
             return "terminated";
+        } else if (error instanceof PulsarClientException.AuthenticationException) {
+            return "not-authenticated";
+        } else if (error instanceof PulsarClientException.AuthorizationException) {
+            return "not-authorized";
         } else if (error.toString().contains("The broker doesn't enable the transaction coordinator")) {
             return "not-allowed";
         }
@@ -146,6 +158,10 @@ public class Scenario {
     void act(JsonNode step) throws Exception {
         String by = step.path("by").asText();
         switch (step.get("do").asText()) {
+            case "client" -> {
+                client.close();
+                client = connect().authentication(AuthenticationFactory.token(step.get("token").asText())).build();
+            }
             case "producer" -> makeProducer(step);
             case "waits" -> check(!later.get(step.get("what").asText()).isDone(), "it did not wait");
             case "ready" -> {

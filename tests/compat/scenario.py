@@ -16,9 +16,14 @@ import _pulsar
 import pulsar
 from pulsar.schema import Schema
 
-CAN = {"access", "sticky", "sequence", "schema", "delay", "chunks", "batch-index", "fencing"}
+CAN = {
+    "access modes", "producers that wait", "producers that fence", "message keys", "sticky ranges", "sequence ids",
+    "last sequence id of a producer", "schemas", "delays", "chunks", "acknowledgement of a batch's messages", "seek",
+    "seek on exclusive subscriptions", "topic patterns", "readers", "tokens",
+}
 PATIENCE_MS = 20_000
 SILENCE_MS = 700
+OPERATION_SECONDS = 30
 TYPES = {
     None: pulsar.ConsumerType.Exclusive,
     "Shared": pulsar.ConsumerType.Shared,
@@ -39,6 +44,8 @@ REFUSALS = {
     "ProducerBlockedQuotaExceededException": "quota",
     "TopicTerminated": "terminated",
     "AlreadyClosed": "fenced",
+    "AuthenticationError": "not-authenticated",
+    "AuthorizationError": "not-authorized",
 }
 
 
@@ -67,8 +74,7 @@ class Player:
         self.client = self.named = None
 
     def play(self, scenario):
-        logger = pulsar.ConsoleLogger(pulsar.LoggerLevel.Error)
-        self.client = pulsar.Client(self.service_url, operation_timeout_seconds=30, logger=logger)
+        self.connect()
         self.named = {}
         try:
             for number, step in enumerate(scenario["steps"]):
@@ -78,6 +84,12 @@ class Player:
                     raise AssertionError(f"step {number + 1} ({step['do']}): {type(error).__name__} {error}") from error
         finally:
             self.client.close()
+
+    def connect(self, token=None):
+        authentication = pulsar.AuthenticationToken(token) if token else None
+        logger = pulsar.ConsoleLogger(pulsar.LoggerLevel.Error)
+        self.client = pulsar.Client(self.service_url, authentication=authentication, logger=logger,
+                                    operation_timeout_seconds=OPERATION_SECONDS)
 
     def expect(self, step, act):
         """Runs `act`, which must be refused if the step says so."""
@@ -89,6 +101,10 @@ class Player:
             raise
         assert "refused" not in step, f"it was not refused: {step['refused']}"
         return result
+
+    def do_client(self, step):
+        self.client.close()
+        self.connect(step["token"])
 
     def do_producer(self, step):
         options = {"batching_enabled": "batching" in step, "chunking_enabled": step.get("chunking", False)}
