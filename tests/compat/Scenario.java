@@ -1,7 +1,7 @@
 // Plays scenarios.json with the Java client: java -cp 'LIB/*' Scenario.java SCENARIOS SERVICE_URL WEB_URL.
 //
-// A line for each scenario: `ok`, `left-out` or `failed`, its name, and why; tab separated. For a restart it prints `restart`
-// and how, and waits for a line.
+// A line for each scenario: `ok`, `left-out` or `failed`, its name, and why; tab separated. To have the broker
+// restarted, or a topic offloaded, it prints `restart` and how, or `offload` and the topic, and waits for a line.
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import java.io.BufferedReader;
@@ -43,6 +43,7 @@ public class Scenario {
     final Map<String, AutoCloseable> named = new HashMap<>();
     final Map<String, CompletableFuture<Producer<byte[]>>> later = new HashMap<>();
     PulsarClient client;
+    long timeMs;
 
     Scenario(String serviceUrl, String webUrl) throws Exception {
         this.serviceUrl = serviceUrl;
@@ -193,7 +194,14 @@ public class Scenario {
                 Message<byte[]> message = consumer(by).receive(SILENCE_MS, TimeUnit.MILLISECONDS);
                 check(message == null, "there is a message");
             }
-            case "seek" -> consumer(by).seek(MessageId.earliest);
+            case "remember_time" -> timeMs = System.currentTimeMillis();
+            case "seek" -> {
+                if (step.get("to").asText().equals("earliest")) {
+                    consumer(by).seek(MessageId.earliest);
+                } else {
+                    consumer(by).seek(timeMs);
+                }
+            }
             case "read" -> read(step);
             case "close" -> {
                 for (JsonNode what : step.get("what")) {
@@ -202,11 +210,8 @@ public class Scenario {
             }
             case "pause" -> Thread.sleep(step.get("ms").asInt());
             case "admin" -> admin(step);
-            case "restart" -> {
-                System.out.println("restart\t" + step.get("how").asText());
-                System.out.flush();
-                check(IN.readLine() != null, "nobody restarts the broker");
-            }
+            case "restart" -> ask("restart", step.get("how").asText());
+            case "offload" -> ask("offload", step.get("topic").asText());
             case "transaction" -> expect(step, () -> {
                 try (PulsarClient own = PulsarClient.builder().serviceUrl(serviceUrl).enableTransaction(true).build()) {
                     return own.newTransaction().withTransactionTimeout(5, TimeUnit.SECONDS).build().get();
@@ -214,6 +219,12 @@ public class Scenario {
             });
             default -> throw new AssertionError("no such step");
         }
+    }
+
+    static void ask(String what, String how) throws Exception {
+        System.out.println(what + "\t" + how);
+        System.out.flush();
+        check(IN.readLine() != null, "nobody does that with the broker");
     }
 
     static byte[] bytes(String text) {

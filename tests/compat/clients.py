@@ -1,6 +1,6 @@
 """The clients that play the scenarios: how each is started, and of which version it is.
 
-scripts/test clients installs and builds those that are not Python's, and names their folder by LONGSHORE_CLIENTS. The Java
+tests/compat/build builds those that are neither Python's nor Java's into the folder that LONGSHORE_CLIENTS names. The Java
 client comes with the distribution that PULSAR_HOME names.
 """
 import importlib.metadata
@@ -27,13 +27,15 @@ class Client:
     # The command that plays, and what it needs in its environment beside ours. Raises Missing.
     command: Callable[[], tuple[list, dict]]
     version: Callable[[], str]
+    # Whether somebody has to build it.
+    built: bool = False
 
 
 def built(path):
     """Something in the folder of the step that builds clients."""
     folder = os.environ.get("LONGSHORE_CLIENTS")
     if not folder or not Path(folder, path).exists():
-        raise Missing("it is not built; scripts/test clients does that")
+        raise Missing("it is not built; tests/compat/build FOLDER does that, and LONGSHORE_CLIENTS names FOLDER")
     return Path(folder, path).resolve()
 
 
@@ -73,7 +75,7 @@ def node():
 CLIENTS = [
     Client("python", "pulsar-client (Python)", python, lambda: importlib.metadata.version("pulsar-client")),
     Client("java", "pulsar-client (Java)", java, java_version),
-    Client("go", "pulsar-client-go", go, lambda: pinned("go/go.mod", r"apache/pulsar-client-go v(\S+)")),
-    Client("rust", "pulsar (Rust)", rust, lambda: pinned("rust/Cargo.lock", r'name = "pulsar"\nversion = "([^"]+)"')),
-    Client("node", "pulsar-flex (Node)", node, lambda: pinned("node/package.json", r'"pulsar-flex": "([^"]+)"')),
+    Client("go", "pulsar-client-go", go, lambda: pinned("go/go.mod", r"apache/pulsar-client-go v(\S+)"), built=True),
+    Client("rust", "pulsar (Rust)", rust, lambda: pinned("rust/Cargo.lock", r'name = "pulsar"\nversion = "([^"]+)"'), built=True),
+    Client("node", "pulsar-flex (Node)", node, lambda: pinned("node/package.json", r'"pulsar-flex": "([^"]+)"'), built=True),
 ]

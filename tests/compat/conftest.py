@@ -35,6 +35,10 @@ def record():
     return take
 
 
+def pytest_configure(config):
+    config.addinivalue_line("markers", "built: takes a client that somebody has to build; tests/compat/build does")
+
+
 def pytest_terminal_summary(terminalreporter):
     for line in left_out:
         terminalreporter.write_line(f"left out: {line}")

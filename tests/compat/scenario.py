@@ -1,7 +1,7 @@
 """Plays scenarios.json with the Python client: scenario.py SCENARIOS SERVICE_URL WEB_URL.
 
-A line for each scenario: `ok`, `left-out` or `failed`, its name, and why; tab separated. For a restart it prints `restart`
-and how, and waits for a line.
+A line for each scenario: `ok`, `left-out` or `failed`, its name, and why; tab separated. To have the broker
+restarted, or a topic offloaded, it prints `restart` and how, or `offload` and the topic, and waits for a line.
 """
 import json
 import re
@@ -71,7 +71,7 @@ def word_of(error):
 class Player:
     def __init__(self, service_url, web_url):
         self.service_url, self.web_url = service_url, web_url
-        self.client = self.named = None
+        self.client = self.named = self.time_ms = None
 
     def play(self, scenario):
         self.connect()
@@ -242,8 +242,10 @@ class Player:
         raise AssertionError(f"there is {message.data()!r}")
 
     def do_seek(self, step):
-        assert step["to"] == "earliest"
-        self.named[step["by"]].seek(pulsar.MessageId.earliest)
+        self.named[step["by"]].seek(pulsar.MessageId.earliest if step["to"] == "earliest" else self.time_ms)
+
+    def do_remember_time(self, _):
+        self.time_ms = int(time.time() * 1000)
 
     def do_read(self, step):
         reader = self.client.create_reader(step["topic"], pulsar.MessageId.earliest, is_read_compacted=True)
@@ -267,8 +269,14 @@ class Player:
         assert step.get("contains", "") in text, text
 
     def do_restart(self, step):
-        print(f"restart\t{step['how']}", flush=True)
-        assert sys.stdin.readline(), "nobody restarts the broker"
+        self.ask("restart", step["how"])
+
+    def do_offload(self, step):
+        self.ask("offload", step["topic"])
+
+    def ask(self, what, how):
+        print(f"{what}\t{how}", flush=True)
+        assert sys.stdin.readline(), "nobody does that with the broker"
 
 
 def main(scenarios, service_url, web_url):

@@ -18,7 +18,8 @@ HERE = Path(__file__).resolve().parent
 # Less than any driver's operation timeout: who heard a refusal only then took it for a lost connection.
 REFUSED_SECONDS = 14
 
-every_client = pytest.mark.parametrize("client", CLIENTS, ids=[client.name for client in CLIENTS])
+every_client = pytest.mark.parametrize(
+    "client", [pytest.param(client, id=client.name, marks=[pytest.mark.built] if client.built else []) for client in CLIENTS])
 
 
 @every_client
@@ -68,6 +69,10 @@ def play(client, scenarios, broker, folder, say_left_out):
             if word == "restart":
                 broker.restart(signal.SIGKILL if rest[0] == "kill" else signal.SIGTERM)
                 process.stdin.write("restarted\n")
+                process.stdin.flush()
+            elif word == "offload":
+                broker.offload_all(rest[0])
+                process.stdin.write("offloaded\n")
                 process.stdin.flush()
             elif word in ("ok", "failed", "left-out"):
                 played[rest[0]] = (word, rest[1], time.monotonic() - began)

@@ -7,18 +7,27 @@ import subprocess
 import pytest
 
 from clients import Missing, built
-from own_broker import wait_for
+from own_broker import Broker, wait_for
 
-MESSAGES = 5_000
-RATE = 1_000
+MESSAGES = 4_000
+RATE = 500
 # The tool tells its figures every 10 seconds; a busy machine takes its time.
 WAIT_SECONDS = 120
+# Ledgers of an ordinary size: a load rolls the tests' small ones over many times a second, each time with its own writes.
+ORDINARY = {"managedLedgerMaxEntriesPerLedger": 50_000}
 RATES = re.compile(r"Stats - (?:Publish|Consume) rate: +([0-9.]+) msg/s")
 
 
 @pytest.fixture
-def perf(fresh_broker, tmp_path, say_left_out):
-    """Starts the tool; it is told to stop at the end of the test, and must."""
+def broker(tmp_path):
+    broker = Broker(tmp_path, ORDINARY).start()
+    yield broker
+    broker.stop()
+
+
+@pytest.fixture
+def perf(broker, tmp_path, say_left_out):
+    """Starts the tool, which ends at the first error; at the end of the test it must run still, and stop when it is told to."""
     try:
         tool = built("go/perf")
     except Missing as missing:
@@ -29,26 +38,29 @@ def perf(fresh_broker, tmp_path, say_left_out):
     def start(*arguments):
         log = tmp_path / f"{arguments[0]}.log"
         with open(log, "wb") as output:
-            command = [tool, *arguments, "--service-url", fresh_broker.url, "--metrics", "-1"]
+            command = [tool, *arguments, "--service-url", broker.url, "--metrics", "-1"]
             started.append(subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT))
         return log
 
     yield start
+    ended = [process.poll() for process in started]
     for process in started:
         process.send_signal(signal.SIGINT)
-    codes = [process.wait(60) for process in started]
-    assert codes == [0] * len(started)
+        # Its code tells nothing: messages that were under way fail when it closes its producer.
+        process.wait(60)
+    assert ended == [None] * len(started), "the tool ended by itself"
 
 
 def rates(log):
     return [float(rate) for rate in RATES.findall(log.read_text())]
 
 
-def test_what_gos_perf_tool_produces_it_consumes(fresh_broker, perf):
+@pytest.mark.built
+def test_what_gos_perf_tool_produces_it_consumes(broker, perf):
     def stats():
-        return json.loads(fresh_broker.rest("GET", "/persistent/public/default/perf/stats"))
+        return json.loads(broker.rest("GET", "/persistent/public/default/perf/stats"))
 
-    fresh_broker.rest("PUT", "/persistent/public/default/perf")
+    broker.rest("PUT", "/persistent/public/default/perf")
     consumed = perf("consume", "perf", "--subscription", "sub")
     wait_for("the consumer", lambda: stats()["subscriptions"].get("sub", {}).get("consumers"), WAIT_SECONDS)
     produced = perf("produce", "perf", "--rate", str(RATE), "--size", "512")

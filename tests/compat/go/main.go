@@ -1,7 +1,7 @@
 // Plays scenarios.json with the Go client: compat SCENARIOS SERVICE_URL WEB_URL.
 //
-// A line for each scenario: `ok`, `left-out` or `failed`, its name, and why; tab separated. For a restart it prints `restart`
-// and how, and waits for a line.
+// A line for each scenario: `ok`, `left-out` or `failed`, its name, and why; tab separated. To have the broker
+// restarted, or a topic offloaded, it prints `restart` and how, or `offload` and the topic, and waits for a line.
 package main
 
 import (
@@ -81,6 +81,7 @@ type step struct {
 	Body         json.RawMessage `json:"body"`
 	Contains     string          `json:"contains"`
 	How          string          `json:"how"`
+	To           string          `json:"to"`
 }
 
 // One name, or a list of them.
@@ -213,10 +214,11 @@ func expect(step step, err error) error {
 	return fmt.Errorf("not refused as %s: %w", step.Refused, err)
 }
 
-func awaitRestart(_ *player, step step) error {
-	fmt.Printf("restart\t%s\n", step.How)
+// ask has something done with the broker.
+func ask(what, how string) error {
+	fmt.Printf("%s\t%s\n", what, how)
 	if _, err := stdin.ReadString('\n'); err == io.EOF {
-		return fmt.Errorf("nobody restarts the broker")
+		return fmt.Errorf("nobody does that with the broker")
 	}
 	return nil
 }

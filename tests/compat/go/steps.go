@@ -23,6 +23,7 @@ type player struct {
 	producers          map[string]pulsar.Producer
 	consumers          map[string]pulsar.Consumer
 	later              map[string]chan made
+	time               time.Time
 }
 
 // A producer that was waited for.
@@ -46,14 +47,15 @@ var acts = map[string]func(*player, step) error{
 	"receive_keyed":  (*player).receiveKeyed,
 	"receive_large":  (*player).receiveLarge,
 	"silence":        (*player).silence,
-	// The client takes the earliest id for a partition that is not there; the beginning of time does as well.
-	"seek":        func(p *player, s step) error { return p.consumers[s.By[0]].SeekByTime(time.Unix(0, 0)) },
-	"read":        (*player).read,
-	"close":       (*player).close,
-	"pause":       func(_ *player, s step) error { time.Sleep(time.Duration(s.Ms) * time.Millisecond); return nil },
-	"admin":       (*player).admin,
-	"restart":     awaitRestart,
-	"transaction": (*player).transaction,
+	"remember_time":  func(p *player, _ step) error { p.time = time.Now(); return nil },
+	"seek":           (*player).seek,
+	"read":           (*player).read,
+	"close":          (*player).close,
+	"pause":          func(_ *player, s step) error { time.Sleep(time.Duration(s.Ms) * time.Millisecond); return nil },
+	"admin":          (*player).admin,
+	"restart":        func(_ *player, s step) error { return ask("restart", s.How) },
+	"offload":        func(_ *player, s step) error { return ask("offload", s.Topic) },
+	"transaction":    (*player).transaction,
 }
 
 func (p *player) login(step step) error {
@@ -296,6 +298,14 @@ func (p *player) silence(step step) error {
 		return fmt.Errorf("there is %q", message.Payload())
 	}
 	return err
+}
+
+func (p *player) seek(step step) error {
+	if step.To == "earliest" {
+		// The client takes the earliest id for a partition that is not there; the beginning of time does as well.
+		return p.consumers[step.By[0]].SeekByTime(time.Unix(0, 0))
+	}
+	return p.consumers[step.By[0]].SeekByTime(p.time)
 }
 
 func (p *player) read(step step) error {

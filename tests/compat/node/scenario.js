@@ -1,7 +1,7 @@
 // Plays scenarios.json with the Node client: scenario.js SCENARIOS SERVICE_URL WEB_URL.
 //
-// A line for each scenario: `ok`, `left-out` or `failed`, its name, and why; tab separated. For a restart it prints `restart`
-// and how, and waits for a line.
+// A line for each scenario: `ok`, `left-out` or `failed`, its name, and why; tab separated. To have the broker
+// restarted it prints `restart` and how, and waits for a line.
 'use strict';
 
 const fs = require('fs');

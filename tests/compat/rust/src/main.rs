@@ -1,7 +1,7 @@
 //! Plays scenarios.json with the Rust client: compat-rust SCENARIOS SERVICE_URL WEB_URL.
 //!
-//! A line for each scenario: `ok`, `left-out` or `failed`, its name, and why; tab separated. For a restart it prints
-//! `restart` and how, and waits for a line.
+//! A line for each scenario: `ok`, `left-out` or `failed`, its name, and why; tab separated. To have the
+//! broker restarted, or a topic offloaded, it prints `restart` and how, or `offload` and the topic, and waits for a line.
 
 mod player;
 
@@ -60,10 +60,11 @@ fn tell(word: &str, name: &str, why: &str) {
     println!("{word}\t{name}\t{}", why.split_whitespace().collect::<Vec<_>>().join(" "));
 }
 
-fn await_restart(how: &str) -> Result<(), Failure> {
-    println!("restart\t{how}");
+/// Has something done with the broker.
+fn ask(what: &str, how: &str) -> Result<(), Failure> {
+    println!("{what}\t{how}");
     if io::stdin().read_line(&mut String::new())? == 0 {
-        return Err("nobody restarts the broker".into());
+        return Err("nobody does that with the broker".into());
     }
     Ok(())
 }

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::error::Error;
 use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use futures::TryStreamExt;
 use pulsar::consumer::{InitialPosition, Message};
@@ -18,7 +18,7 @@ use serde_json::Value;
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 
-use crate::{await_restart, text, texts};
+use crate::{ask, text, texts};
 
 pub type Failure = Box<dyn Error + Send + Sync>;
 type Made<T> = Result<T, pulsar::Error>;
@@ -59,6 +59,7 @@ pub struct Player {
     producers: HashMap<String, Producer<TokioExecutor>>,
     consumers: HashMap<String, Messages>,
     later: HashMap<String, JoinHandle<Made<Producer<TokioExecutor>>>>,
+    time_ms: u64,
 }
 
 impl Player {
@@ -71,6 +72,7 @@ impl Player {
             producers: HashMap::new(),
             consumers: HashMap::new(),
             later: HashMap::new(),
+            time_ms: 0,
         }
     }
 
@@ -100,9 +102,15 @@ impl Player {
                 Some(message) => Err(format!("there is {}", payload(&message)).into()),
                 None => Ok(()),
             },
+            "remember_time" => {
+                self.time_ms = u64::try_from(SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis())?;
+                Ok(())
+            }
             "seek" => {
                 let client = self.client().await?;
-                Ok(self.consumer(by[0])?.seek(None, Some(EARLIEST), None, client).await?)
+                let (id, time_ms) =
+                    if text(step, "to") == "earliest" { (Some(EARLIEST), None) } else { (None, Some(self.time_ms)) };
+                Ok(self.consumer(by[0])?.seek(None, id, time_ms, client).await?)
             }
             "read" => self.read(step).await,
             "close" => self.close(step).await,
@@ -111,7 +119,8 @@ impl Player {
                 Ok(())
             }
             "admin" => self.admin(step),
-            "restart" => await_restart(text(step, "how")),
+            "restart" => ask("restart", text(step, "how")),
+            "offload" => ask("offload", text(step, "topic")),
             _ => Err("no such step".into()),
         }
     }
