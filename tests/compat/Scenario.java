@@ -1,7 +1,7 @@
 // Plays scenarios.json with the Java client: java -cp 'LIB/*' Scenario.java SCENARIOS SERVICE_URL WEB_URL.
 //
-// A line for each scenario: `ok`, `left-out` or `failed`, its name, and why; tab separated. For a restart it prints `restart`
-// and how, and waits for a line.
+// A line for each scenario: `ok`, `left-out` or `failed`, its name, and why; tab separated. To have the broker
+// restarted, or a topic offloaded, it prints `restart` and how, or `offload` and the topic, and waits for a line.
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import java.io.BufferedReader;
@@ -28,23 +28,32 @@ import org.apache.pulsar.common.schema.SchemaInfo;
 import org.apache.pulsar.common.schema.SchemaType;
 
 public class Scenario {
-    static final Set<String> CAN = Set.of("access", "fencing", "sticky", "sequence", "schema", "delay", "chunks", "batch-index",
-            "ack-receipt", "transactions");
+    static final Set<String> CAN = Set.of(
+            "access modes", "producers that wait", "producers that fence", "message keys", "sticky ranges",
+            "sequence ids", "last sequence id of a producer", "schemas", "delays", "chunks",
+            "acknowledgement of a batch's messages", "receipts for acknowledgements", "seek",
+            "seek on exclusive subscriptions", "topic patterns", "readers", "transactions", "tokens");
     static final int PATIENCE_MS = 20_000;
     static final int SILENCE_MS = 700;
+    static final int OPERATION_SECONDS = 15;
     static final BufferedReader IN = new BufferedReader(new InputStreamReader(System.in));
 
     final String serviceUrl;
     final String webUrl;
     final Map<String, AutoCloseable> named = new HashMap<>();
     final Map<String, CompletableFuture<Producer<byte[]>>> later = new HashMap<>();
-    final PulsarClient client;
+    PulsarClient client;
+    long timeMs;
 
     Scenario(String serviceUrl, String webUrl) throws Exception {
         this.serviceUrl = serviceUrl;
         this.webUrl = webUrl;
-        // How long a producer that is refused for a while tries again.
-        this.client = PulsarClient.builder().serviceUrl(serviceUrl).operationTimeout(10, TimeUnit.SECONDS).build();
+        this.client = connect().build();
+    }
+
+    /** With the time that a producer which is refused for a while tries again. */
+    ClientBuilder connect() {
+        return PulsarClient.builder().serviceUrl(serviceUrl).operationTimeout(OPERATION_SECONDS, TimeUnit.SECONDS);
     }
 
     public static void main(String[] arguments) throws Exception {
@@ -122,6 +131,10 @@ public class Scenario {
             return "quota";
         } else if (error instanceof PulsarClientException.TopicTerminatedException) {
             return "terminated";
+        } else if (error instanceof PulsarClientException.AuthenticationException) {
+            return "not-authenticated";
+        } else if (error instanceof PulsarClientException.AuthorizationException) {
+            return "not-authorized";
         } else if (error.toString().contains("The broker doesn't enable the transaction coordinator")) {
             return "not-allowed";
         }
@@ -146,6 +159,10 @@ public class Scenario {
     void act(JsonNode step) throws Exception {
         String by = step.path("by").asText();
         switch (step.get("do").asText()) {
+            case "client" -> {
+                client.close();
+                client = connect().authentication(AuthenticationFactory.token(step.get("token").asText())).build();
+            }
             case "producer" -> makeProducer(step);
             case "waits" -> check(!later.get(step.get("what").asText()).isDone(), "it did not wait");
             case "ready" -> {
@@ -177,7 +194,14 @@ public class Scenario {
                 Message<byte[]> message = consumer(by).receive(SILENCE_MS, TimeUnit.MILLISECONDS);
                 check(message == null, "there is a message");
             }
-            case "seek" -> consumer(by).seek(MessageId.earliest);
+            case "remember_time" -> timeMs = System.currentTimeMillis();
+            case "seek" -> {
+                if (step.get("to").asText().equals("earliest")) {
+                    consumer(by).seek(MessageId.earliest);
+                } else {
+                    consumer(by).seek(timeMs);
+                }
+            }
             case "read" -> read(step);
             case "close" -> {
                 for (JsonNode what : step.get("what")) {
@@ -186,11 +210,8 @@ public class Scenario {
             }
             case "pause" -> Thread.sleep(step.get("ms").asInt());
             case "admin" -> admin(step);
-            case "restart" -> {
-                System.out.println("restart\t" + step.get("how").asText());
-                System.out.flush();
-                check(IN.readLine() != null, "nobody restarts the broker");
-            }
+            case "restart" -> ask("restart", step.get("how").asText());
+            case "offload" -> ask("offload", step.get("topic").asText());
             case "transaction" -> expect(step, () -> {
                 try (PulsarClient own = PulsarClient.builder().serviceUrl(serviceUrl).enableTransaction(true).build()) {
                     return own.newTransaction().withTransactionTimeout(5, TimeUnit.SECONDS).build().get();
@@ -198,6 +219,12 @@ public class Scenario {
             });
             default -> throw new AssertionError("no such step");
         }
+    }
+
+    static void ask(String what, String how) throws Exception {
+        System.out.println(what + "\t" + how);
+        System.out.flush();
+        check(IN.readLine() != null, "nobody does that with the broker");
     }
 
     static byte[] bytes(String text) {

@@ -1,7 +1,7 @@
 """Plays scenarios.json with the Python client: scenario.py SCENARIOS SERVICE_URL WEB_URL.
 
-A line for each scenario: `ok`, `left-out` or `failed`, its name, and why; tab separated. For a restart it prints `restart`
-and how, and waits for a line.
+A line for each scenario: `ok`, `left-out` or `failed`, its name, and why; tab separated. To have the broker
+restarted, or a topic offloaded, it prints `restart` and how, or `offload` and the topic, and waits for a line.
 """
 import json
 import re
@@ -16,9 +16,14 @@ import _pulsar
 import pulsar
 from pulsar.schema import Schema
 
-CAN = {"access", "sticky", "sequence", "schema", "delay", "chunks", "batch-index", "fencing"}
+CAN = {
+    "access modes", "producers that wait", "producers that fence", "message keys", "sticky ranges", "sequence ids",
+    "last sequence id of a producer", "schemas", "delays", "chunks", "acknowledgement of a batch's messages", "seek",
+    "seek on exclusive subscriptions", "topic patterns", "readers", "tokens",
+}
 PATIENCE_MS = 20_000
 SILENCE_MS = 700
+OPERATION_SECONDS = 30
 TYPES = {
     None: pulsar.ConsumerType.Exclusive,
     "Shared": pulsar.ConsumerType.Shared,
@@ -39,6 +44,8 @@ REFUSALS = {
     "ProducerBlockedQuotaExceededException": "quota",
     "TopicTerminated": "terminated",
     "AlreadyClosed": "fenced",
+    "AuthenticationError": "not-authenticated",
+    "AuthorizationError": "not-authorized",
 }
 
 
@@ -64,11 +71,10 @@ def word_of(error):
 class Player:
     def __init__(self, service_url, web_url):
         self.service_url, self.web_url = service_url, web_url
-        self.client = self.named = None
+        self.client = self.named = self.time_ms = None
 
     def play(self, scenario):
-        logger = pulsar.ConsoleLogger(pulsar.LoggerLevel.Error)
-        self.client = pulsar.Client(self.service_url, operation_timeout_seconds=30, logger=logger)
+        self.connect()
         self.named = {}
         try:
             for number, step in enumerate(scenario["steps"]):
@@ -78,6 +84,12 @@ class Player:
                     raise AssertionError(f"step {number + 1} ({step['do']}): {type(error).__name__} {error}") from error
         finally:
             self.client.close()
+
+    def connect(self, token=None):
+        authentication = pulsar.AuthenticationToken(token) if token else None
+        logger = pulsar.ConsoleLogger(pulsar.LoggerLevel.Error)
+        self.client = pulsar.Client(self.service_url, authentication=authentication, logger=logger,
+                                    operation_timeout_seconds=OPERATION_SECONDS)
 
     def expect(self, step, act):
         """Runs `act`, which must be refused if the step says so."""
@@ -89,6 +101,10 @@ class Player:
             raise
         assert "refused" not in step, f"it was not refused: {step['refused']}"
         return result
+
+    def do_client(self, step):
+        self.client.close()
+        self.connect(step["token"])
 
     def do_producer(self, step):
         options = {"batching_enabled": "batching" in step, "chunking_enabled": step.get("chunking", False)}
@@ -226,8 +242,10 @@ class Player:
         raise AssertionError(f"there is {message.data()!r}")
 
     def do_seek(self, step):
-        assert step["to"] == "earliest"
-        self.named[step["by"]].seek(pulsar.MessageId.earliest)
+        self.named[step["by"]].seek(pulsar.MessageId.earliest if step["to"] == "earliest" else self.time_ms)
+
+    def do_remember_time(self, _):
+        self.time_ms = int(time.time() * 1000)
 
     def do_read(self, step):
         reader = self.client.create_reader(step["topic"], pulsar.MessageId.earliest, is_read_compacted=True)
@@ -251,8 +269,14 @@ class Player:
         assert step.get("contains", "") in text, text
 
     def do_restart(self, step):
-        print(f"restart\t{step['how']}", flush=True)
-        assert sys.stdin.readline(), "nobody restarts the broker"
+        self.ask("restart", step["how"])
+
+    def do_offload(self, step):
+        self.ask("offload", step["topic"])
+
+    def ask(self, what, how):
+        print(f"{what}\t{how}", flush=True)
+        assert sys.stdin.readline(), "nobody does that with the broker"
 
 
 def main(scenarios, service_url, web_url):

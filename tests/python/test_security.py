@@ -1,7 +1,4 @@
 """Tokens, permissions and TLS as the unmodified client meets them."""
-import base64
-import hashlib
-import hmac
 import json
 import shutil
 import ssl
@@ -13,18 +10,10 @@ import pulsar
 import pytest
 
 from own_broker import Broker, free_port
+from tokens import CHECKED, token
 
-SECRET = b"a secret of at least thirty-two bytes"
 TOPIC = "persistent://public/default/guarded"
 OPERATION_SECONDS = 20
-
-
-def token(role, secret=SECRET, **claims):
-    def part(content):
-        return base64.urlsafe_b64encode(content).rstrip(b"=")
-
-    signed = part(b'{"alg":"HS256"}') + b"." + part(json.dumps({"sub": role, **claims}).encode())
-    return (signed + b"." + part(hmac.new(secret, signed, hashlib.sha256).digest())).decode()
 
 
 def issue(folder):
@@ -47,11 +36,7 @@ def certificate(tmp_path_factory):
 def guarded(tmp_path_factory, certificate):
     tls_port, web_tls_port = free_port(), free_port()
     broker = Broker(tmp_path_factory.mktemp("guarded"), {
-        "authenticationEnabled": "true",
-        "authenticationProviders": "org.apache.pulsar.broker.authentication.AuthenticationProviderToken",
-        "tokenSecretKey": "data:;base64," + base64.b64encode(SECRET).decode(),
-        "authorizationEnabled": "true",
-        "superUserRoles": "root",
+        **CHECKED,
         "brokerServicePortTls": tls_port,
         "webServicePortTls": web_tls_port,
         "tlsCertificateFilePath": certificate / "cert.pem",

@@ -61,18 +61,29 @@ pub(super) async fn greet(
                 write(Command::Connected(connected), writer).await?;
                 refuse_first_requests(shared, reader, writer, buffer, &problem).await?;
             } else {
-                let message = problem.to_string();
-                write(refusal::plain(u64::MAX, ServerError::Authentication, &message), writer).await?;
+                write(refusal::plain(u64::MAX, ServerError::Authentication, &told(&problem)), writer).await?;
             }
             Err(problem.into())
         }
     }
 }
 
-/// The C++ client and those that are built on it take any first answer but CONNECTED for a lost connection, and try again until
-/// they report a timeout. Of their first request's refusal they tell the reason.
+/// What the version of a client has in it that takes any first answer but CONNECTED for a lost connection: C++ and what is built
+/// on it, and Go, try again until they report a timeout; Rust reports a connection that failed, without the reason.
+const TAKE_ERRORS_FOR_LOSSES: [&str; 5] = ["CPP", "Python", "Node", "Pulsar-Go", "pulsar-rs"];
+
+/// Whether a client tells its user the reason only if it is the answer to the first request.
 fn takes_errors_for_losses(client_version: &str) -> bool {
-    client_version.contains("CPP") || client_version.contains("Python") || client_version.contains("Node")
+    TAKE_ERRORS_FOR_LOSSES.iter().any(|name| client_version.contains(name))
+}
+
+/// The reason, for clients that show their users no code: the first words say what failed.
+fn told(problem: &NotLetIn) -> String {
+    match problem {
+        NotLetIn::Nothing => "Authentication failed: nothing was shown; connect with a token".to_owned(),
+        NotLetIn::Token(_) => problem.to_string(),
+        other => format!("Authentication failed: {other}"),
+    }
 }
 
 /// Answers requests of a client that is not let in with nothing but the reason.
@@ -83,7 +94,7 @@ async fn refuse_first_requests(
     buffer: &mut BytesMut,
     problem: &NotLetIn,
 ) -> Result<(), Violation> {
-    let message = problem.to_string();
+    let message = told(problem);
     for _ in 0..REFUSALS_MAX {
         let Some(command) = next_frame(shared, reader, buffer).await?.command.command else { continue };
         if let Some(refusal) = refusal::of_first_request(&command, ServerError::Authentication, &message) {

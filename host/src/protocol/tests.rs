@@ -669,16 +669,23 @@ async fn who_is_not_let_in_learns_why_in_the_form_that_the_client_tells() {
         java.send(connect_with("Pulsar-Java-v4.0.6", token.clone())).await;
         let Command::Error(refused) = java.next().await else { panic!("let in") };
         assert_eq!((refused.request_id, refused.error), (u64::MAX, ServerError::Authentication as i32));
+        assert!(refused.message.starts_with("Authentication failed: "), "{}", refused.message);
         assert!(java.next_frame().await.is_none(), "the connection stays open");
 
-        // This one would take an error for a lost connection.
-        let mut cpp = peer_at(&kit, settings(), access.clone());
-        cpp.send(connect_with("Pulsar-CPP-v4.2.0", token)).await;
-        assert!(matches!(cpp.next().await, Command::Connected(_)));
-        let question = PartitionedMetadata { topic: "t".to_owned(), request_id: 3, ..PartitionedMetadata::default() };
-        cpp.send(Command::PartitionedMetadata(question)).await;
-        let Command::PartitionedMetadataResponse(refused) = cpp.next().await else { panic!("answered") };
-        assert_eq!((refused.request_id, refused.error), (3, Some(ServerError::Authentication as i32)));
+        // These would take an error for a lost connection.
+        for version in ["Pulsar-CPP-v4.2.0", "Pulsar-Go-0.21.0", "pulsar-rs-v6.9.1", "Pulsar-Flex Nodejs Client v0.0.0"]
+        {
+            let mut other = peer_at(&kit, settings(), access.clone());
+            other.send(connect_with(version, token.clone())).await;
+            assert!(matches!(other.next().await, Command::Connected(_)), "{version}");
+            let question =
+                PartitionedMetadata { topic: "t".to_owned(), request_id: 3, ..PartitionedMetadata::default() };
+            other.send(Command::PartitionedMetadata(question)).await;
+            let Command::PartitionedMetadataResponse(refused) = other.next().await else { panic!("answered") };
+            assert_eq!((refused.request_id, refused.error), (3, Some(ServerError::Authentication as i32)));
+            let message = refused.message.expect("a reason");
+            assert!(message.starts_with("Authentication failed: "), "{message}");
+        }
     }
     let mut peer = peer_at(&kit, settings(), access);
     peer.send(connect_with("Pulsar-CPP-v4.2.0", Some(of_secret(serde_json::json!({"sub": "app"}))))).await;
