@@ -19,7 +19,7 @@ fn whole(value: Value) -> Value {
     }
 }
 
-fn check<T: Serialize + DeserializeOwned + Debug>(body: &[u8]) {
+fn kept<T: Serialize + DeserializeOwned + Debug>(body: &[u8]) {
     let Ok(policy) = serde_json::from_slice::<T>(body) else { return };
     let kept = serde_json::to_string(&policy).expect("a policy is JSON");
     let again = serde_json::from_str::<T>(&kept).unwrap_or_else(|e| panic!("{policy:?} is kept as {kept}: {e}"));
@@ -30,10 +30,10 @@ fn check<T: Serialize + DeserializeOwned + Debug>(body: &[u8]) {
 
 /// Panics where a promise is broken.
 pub fn check(body: &[u8]) {
-    check::<OffloadPolicies>(body);
-    check::<Policies>(body);
-    check::<TopicPolicies>(body);
-    check::<AutoTopicCreation>(body);
-    check::<RetentionPolicies>(body);
-    check::<Tenant>(body);
+    kept::<OffloadPolicies>(body);
+    kept::<Policies>(body);
+    kept::<TopicPolicies>(body);
+    kept::<AutoTopicCreation>(body);
+    kept::<RetentionPolicies>(body);
+    kept::<Tenant>(body);
 }
