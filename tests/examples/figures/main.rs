@@ -15,6 +15,7 @@ mod memory;
 mod process;
 mod produce;
 mod raw;
+mod start;
 mod table;
 mod tier;
 
@@ -56,6 +57,8 @@ enum Part {
     Tier,
     /// A large ledger, and the broker's memory meanwhile.
     Memory,
+    /// How soon a broker serves.
+    Start,
 }
 
 impl Arguments {
@@ -82,6 +85,9 @@ async fn main() -> Result<()> {
     }
     if arguments.wants(Part::Memory) {
         memory::measure(&arguments, folder.path()).await?;
+    }
+    if arguments.wants(Part::Start) {
+        start::measure(&arguments, folder.path()).await?;
     }
     println!("\nload at the end: {}", machine::load());
     Ok(())

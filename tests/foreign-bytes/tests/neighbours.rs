@@ -13,7 +13,7 @@ use fastrand::Rng;
 use longshore_foreign_bytes::{Check, READERS};
 
 /// Neighbours that are tried of each kept input.
-const NEIGHBOURS: u64 = 20;
+const NEIGHBOURS: u64 = 60;
 /// The most that is changed of an input.
 const CHANGES_MAX: usize = 6;
 /// The longest neighbour.

@@ -203,7 +203,7 @@ impl Bench<'_> {
         let ledger = Ledger::new(&self.pool, 2, SHARED_BYTES, 64 << 10);
         let table = Table::new(&title, "readers", &columns, false);
         self.target.driver(&[]).await?.offload(ledger.reader(), ledger.request()).await?;
-        let mut alone = f64::NAN;
+        let mut alone = None;
         for readers in [1, 2, 8, 64] {
             let mut runs = Runs::default();
             for _ in 0..self.plan.runs {
@@ -215,11 +215,11 @@ impl Bench<'_> {
                     _ => f64::NAN,
                 };
                 let all = rate(ledger.bytes() * readers, took);
-                runs.add(vec![all, all / alone, fetched / ledger.bytes() as f64]);
+                runs.add(vec![all, all / alone.unwrap_or(all), fetched / ledger.bytes() as f64]);
             }
             let medians = table.row(&readers.to_string(), runs);
             if readers == 1 {
-                alone = medians[0];
+                alone = Some(medians[0]);
             }
         }
         Ok(self.target.driver(&[]).await?.delete(ledger.stored()).await?)
