@@ -27,13 +27,24 @@ const POLL: Duration = Duration::from_millis(20);
 /// The longest offload.
 const OFFLOAD_MAX: Duration = Duration::from_secs(600);
 
-/// Starts a broker with its data in `home`, the plugin staged, and the keys in `more`.
-pub(crate) fn start(home: &Path, more: &[(&str, String)]) -> Result<BrokerProcess> {
+/// Puts the plugin where a broker in `home` finds it.
+pub(crate) fn stage(home: &Path) -> Result<()> {
     let offloaders = home.join("offloaders");
     fs::create_dir_all(&offloaders)?;
     plugins::stage("tiered-storage-file-system", &offloaders, "tiered-storage-file-system-0.1.0.so");
+    Ok(())
+}
+
+/// Starts a broker with its data in `home`, the plugin staged, and the keys in `more`.
+pub(crate) fn start(home: &Path, more: &[(&str, String)]) -> Result<BrokerProcess> {
+    stage(home)?;
+    start_staged(home, more)
+}
+
+/// The same where [`stage`] was called.
+pub(crate) fn start_staged(home: &Path, more: &[(&str, String)]) -> Result<BrokerProcess> {
     let mut settings = vec![
-        ("offloadersDirectory", offloaders.display().to_string()),
+        ("offloadersDirectory", home.join("offloaders").display().to_string()),
         ("managedLedgerMaxEntriesPerLedger", ENTRIES_MAX.to_string()),
         ("managedLedgerMaxSizePerLedgerMbytes", "16384".to_owned()),
         ("defaultRetentionTimeInMinutes", "-1".to_owned()),

@@ -36,6 +36,7 @@ pub(crate) async fn measure(arguments: &Arguments, folder: &Path) -> Result<()> 
         if topics > 0 {
             seal_many(&home.path().join("data"), topics).await?;
         }
+        process::stage(home.path())?;
         for _ in 0..arguments.runs {
             runs.push(start_once(home.path()).await?);
         }
@@ -76,7 +77,7 @@ async fn seal_many(data: &Path, topics: u64) -> Result<()> {
 async fn start_once(home: &Path) -> Result<Vec<f64>> {
     let began = Instant::now();
     let ms = || began.elapsed().as_secs_f64() * 1e3;
-    let broker = process::start(home, &[])?;
+    let broker = process::start_staged(home, &[])?;
     let ready = ms();
     let client = Client::connect(&broker.service_url).await?;
     let mut producer = client.producer(TOPIC, ProducerOptions::default()).await?;
