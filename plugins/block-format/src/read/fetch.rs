@@ -9,8 +9,8 @@ use longshore_plugin_api::{Error, ErrorCode, Result};
 
 use super::extents::{Arrivals, Source};
 use super::open_copy::OpenCopy;
-use super::spare::SpareBuffer;
 use crate::index::GranuleCheck;
+use crate::spare::SpareBuffer;
 use crate::store::requests::{Receive, Requests};
 use crate::user_metadata::UserMetadata;
 

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | one read | this file, then `run` |
 //! | what is known of an open copy, and for how long | `open_copy` |
-//! | bytes that were fetched, and who waits for which | `extents`, then `fetch`, `spare` |
+//! | bytes that were fetched, and who waits for which | `extents`, then `fetch` |
 //! | how much is fetched | `run`, `read_ahead` |
 //! | the original's objects, whose index is sparse | `approach`, `search`, `learned` |
 //!
@@ -19,7 +19,6 @@ mod open_copy;
 mod read_ahead;
 mod run;
 mod search;
-mod spare;
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};

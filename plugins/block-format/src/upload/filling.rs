@@ -5,11 +5,12 @@
 //! done with it.
 
 use std::ops::Range;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use bytes::Bytes;
 
 use crate::encoder::{DataCrcs, Piece, crc_behind};
+use crate::spare::{SpareBuffer, Spares};
 use crate::store::Body;
 
 /// A shorter run of a payload is copied: that costs less than one more piece to send, and keeps less memory from being given
@@ -19,19 +20,20 @@ const SENT_IN_PLACE_BYTES_MIN: usize = 16 << 10;
 const CHUNK_BYTES: usize = 256 << 10;
 
 /// The part that is being filled.
-#[derive(Default)]
 pub(super) struct Filling {
     crcs: DataCrcs,
     /// Checksum of the object before this part.
     crc_before: u32,
     len: usize,
     pieces: Vec<Place>,
-    chunks: Vec<Vec<u8>>,
+    chunks: Vec<SpareBuffer>,
     /// Up to where the last chunk is in `pieces`.
     placed: usize,
     /// Up to where it is in `crcs`.
     summed: usize,
-    spare: Chunks,
+    /// Chunks that came back. What they were lent for bounds them.
+    spares: Arc<Spares>,
+    chunk_bytes: usize,
 }
 
 /// Where a piece of the part is.
@@ -50,7 +52,17 @@ impl Filling {
     /// Parts of a data object that has `object_bytes` or more.
     pub(super) fn new(object_bytes: u64) -> Self {
         let chunk_bytes = usize::try_from(object_bytes).unwrap_or(usize::MAX).clamp(1, CHUNK_BYTES);
-        Self { spare: Chunks { idle: Arc::default(), chunk_bytes }, ..Self::default() }
+        Self {
+            crcs: DataCrcs::default(),
+            crc_before: 0,
+            len: 0,
+            pieces: Vec::new(),
+            chunks: Vec::new(),
+            placed: 0,
+            summed: 0,
+            spares: Spares::new(usize::MAX),
+            chunk_bytes,
+        }
     }
 
     /// Bytes of the part so far.
@@ -81,7 +93,7 @@ impl Filling {
     pub(super) fn take(&mut self) -> FilledPart {
         self.sum_up();
         self.end_piece();
-        let chunks: Vec<Bytes> = self.chunks.drain(..).map(|chunk| self.spare.lend(chunk)).collect();
+        let chunks: Vec<Bytes> = self.chunks.drain(..).map(SpareBuffer::freeze).collect();
         let body = Body::new(self.pieces.drain(..).map(|place| match place {
             Place::Chunk(at, range) => chunks[at].slice(range),
             Place::Payload(bytes) => bytes,
@@ -101,15 +113,15 @@ impl Filling {
     fn copy(&mut self, mut bytes: &[u8]) {
         self.len += bytes.len();
         while !bytes.is_empty() {
-            if self.chunks.last().is_none_or(|chunk| chunk.len() == self.spare.chunk_bytes) {
+            if self.chunks.last().is_none_or(|chunk| chunk.bytes().len() == self.chunk_bytes) {
                 self.sum_up();
                 self.end_piece();
-                self.chunks.push(self.spare.take());
+                self.chunks.push(self.spares.buffer(self.chunk_bytes));
                 (self.placed, self.summed) = (0, 0);
             }
             let Some(chunk) = self.chunks.last_mut() else { return };
-            let (now, later) = bytes.split_at(bytes.len().min(self.spare.chunk_bytes - chunk.len()));
-            chunk.extend_from_slice(now);
+            let (now, later) = bytes.split_at(bytes.len().min(self.chunk_bytes - chunk.bytes().len()));
+            chunk.extend(now);
             bytes = later;
         }
     }
@@ -117,55 +129,17 @@ impl Filling {
     /// Checksums what was copied since.
     fn sum_up(&mut self) {
         if let Some(chunk) = self.chunks.last() {
-            self.crcs.append(&chunk[self.summed..]);
-            self.summed = chunk.len();
+            self.crcs.append(&chunk.bytes()[self.summed..]);
+            self.summed = chunk.bytes().len();
         }
     }
 
     fn end_piece(&mut self) {
-        let end = self.chunks.last().map_or(0, Vec::len);
+        let end = self.chunks.last().map_or(0, |chunk| chunk.bytes().len());
         if self.placed < end {
             self.pieces.push(Place::Chunk(self.chunks.len() - 1, self.placed..end));
             self.placed = end;
         }
-    }
-}
-
-/// Chunks that are used again and again during one upload.
-#[derive(Default)]
-struct Chunks {
-    idle: Arc<Mutex<Vec<Vec<u8>>>>,
-    chunk_bytes: usize,
-}
-
-impl Chunks {
-    /// The one that came back last: the processor may still have it at hand.
-    fn take(&self) -> Vec<u8> {
-        let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        idle.unwrap_or_else(|| Vec::with_capacity(self.chunk_bytes))
-    }
-
-    fn lend(&self, chunk: Vec<u8>) -> Bytes {
-        Bytes::from_owner(Lent { chunk, idle: self.idle.clone() })
-    }
-}
-
-struct Lent {
-    chunk: Vec<u8>,
-    idle: Arc<Mutex<Vec<Vec<u8>>>>,
-}
-
-impl AsRef<[u8]> for Lent {
-    fn as_ref(&self) -> &[u8] {
-        &self.chunk
-    }
-}
-
-impl Drop for Lent {
-    fn drop(&mut self) {
-        let mut chunk = std::mem::take(&mut self.chunk);
-        chunk.clear();
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(chunk);
     }
 }
 

@@ -21,7 +21,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use super::spare::Spares;
+use crate::spare::Spares;
 
 mod arrivals;
 #[cfg(test)]
@@ -31,6 +31,8 @@ pub(crate) use arrivals::Arrivals;
 
 /// Room for fetches is handed out in pieces of so many bytes.
 const FETCH_UNIT_BYTES: u64 = 1024;
+/// Memory that is kept for extents to come, in bytes.
+const SPARE_BYTES_MAX: usize = 4 << 20;
 /// How long an extent stays that nobody reads; it may stay for a quarter longer.
 pub(crate) const KEPT_UNREAD: Duration = Duration::from_secs(10);
 
@@ -140,7 +142,7 @@ impl Extents {
             bytes_max,
             state: Mutex::default(),
             fetching: Arc::new(Semaphore::new(units as usize)),
-            spares: Arc::default(),
+            spares: Spares::new(SPARE_BYTES_MAX),
         }
     }
 

@@ -1,31 +1,35 @@
-//! Memory for what is read, used again: a page that the system hands out anew costs more than the bytes that go into it, and
-//! the memory that was let go last may still be at the processor's hand.
+//! Memory for what is read and what is sent, used again: a page that the system hands out anew costs more than the bytes that go
+//! into it, and the memory that was let go last may still be at the processor's hand.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 
-/// Bytes that are kept for reads to come.
-const SPARE_BYTES_MAX: usize = 4 << 20;
 /// Shorter buffers are the allocator's, which has them at hand.
 const KEPT_BYTES_MIN: usize = 128 << 10;
 
 /// Buffers that nobody reads any more.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Spares {
     kept: Mutex<Vec<Vec<u8>>>,
+    bytes_max: usize,
 }
 
 /// A buffer that goes back where it came from.
 #[derive(Debug)]
-pub(super) struct SpareBuffer {
+pub(crate) struct SpareBuffer {
     bytes: Vec<u8>,
     home: Arc<Spares>,
 }
 
 impl Spares {
+    /// Keeps up to so many bytes.
+    pub(crate) fn new(bytes_max: usize) -> Arc<Self> {
+        Arc::new(Self { kept: Mutex::default(), bytes_max })
+    }
+
     /// An empty buffer with room for so many bytes, and hardly more.
-    pub(super) fn buffer(self: &Arc<Self>, room: usize) -> SpareBuffer {
+    pub(crate) fn buffer(self: &Arc<Self>, room: usize) -> SpareBuffer {
         let fits = |spare: &Vec<u8>| (room..=room + room / 4).contains(&spare.capacity());
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         let at = kept.iter().rposition(fits);
@@ -35,36 +39,36 @@ impl Spares {
     }
 
     /// Keeps none any more.
-    pub(super) fn clear(&self) {
+    pub(crate) fn clear(&self) {
         *self.kept.lock().unwrap_or_else(PoisonError::into_inner) = Vec::new();
     }
 
     /// Keeps a buffer, in place of older ones where there are too many.
     fn keep(&self, mut bytes: Vec<u8>) {
         bytes.clear();
-        if !(KEPT_BYTES_MIN..=SPARE_BYTES_MAX).contains(&bytes.capacity()) {
+        if !(KEPT_BYTES_MIN..=self.bytes_max).contains(&bytes.capacity()) {
             return;
         }
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         kept.push(bytes);
         let mut sum: usize = kept.iter().map(Vec::capacity).sum();
-        while sum > SPARE_BYTES_MAX {
+        while sum > self.bytes_max {
             sum -= kept.remove(0).capacity();
         }
     }
 }
 
 impl SpareBuffer {
-    pub(super) fn bytes(&self) -> &[u8] {
+    pub(crate) fn bytes(&self) -> &[u8] {
         &self.bytes
     }
 
-    pub(super) fn extend(&mut self, bytes: &[u8]) {
+    pub(crate) fn extend(&mut self, bytes: &[u8]) {
         self.bytes.extend_from_slice(bytes);
     }
 
     /// The bytes, as many as there are. The buffer goes back when the last slice of them is dropped.
-    pub(super) fn freeze(self) -> Bytes {
+    pub(crate) fn freeze(self) -> Bytes {
         Bytes::from_owner(self)
     }
 }
@@ -97,7 +101,7 @@ mod tests {
 
     #[test]
     fn a_buffer_is_used_again_when_its_last_slice_is_gone() {
-        let spares = Arc::new(Spares::default());
+        let spares = Spares::new(4 << 20);
         let bytes = filled(&spares, 2 << 20);
         let (address, slice) = (bytes.as_ptr(), bytes.slice(5..9));
         drop(bytes);
@@ -111,7 +115,7 @@ mod tests {
 
     #[test]
     fn what_is_kept_is_bounded_and_fits() {
-        let spares = Arc::new(Spares::default());
+        let spares = Spares::new(4 << 20);
         drop((0..6).map(|_| filled(&spares, 1 << 20)).collect::<Vec<_>>());
         assert_eq!(kept(&spares), [1 << 20; 4]);
         drop((filled(&spares, 100), filled(&spares, 1 << 19), filled(&spares, 5 << 20)));
