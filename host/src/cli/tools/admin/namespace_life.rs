@@ -358,7 +358,8 @@ pub(super) fn inactive(matches: &Matches) -> Result<Option<Value>, Failure> {
     })))
 }
 
-const STRATEGIES: [&str; 9] = [
+/// What a new schema may have to stand up to.
+pub(super) const STRATEGIES: &[&str] = &[
     "UNDEFINED",
     "ALWAYS_INCOMPATIBLE",
     "ALWAYS_COMPATIBLE",

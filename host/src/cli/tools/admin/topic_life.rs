@@ -40,23 +40,9 @@ const PERSISTENCE: &[Opt] = {
     };
     &[copy(ensemble), copy(write), copy(ack), copy(rate), copy(class), GLOBAL]
 };
-const STRATEGY: Opt = value(
-    &["--strategy", "-s"],
-    "strategy",
-    Takes::OneOf(&[
-        "UNDEFINED",
-        "ALWAYS_INCOMPATIBLE",
-        "ALWAYS_COMPATIBLE",
-        "BACKWARD",
-        "FORWARD",
-        "FULL",
-        "BACKWARD_TRANSITIVE",
-        "FORWARD_TRANSITIVE",
-        "FULL_TRANSITIVE",
-    ]),
-    "What a new schema must stand up to.",
-)
-.required();
+const STRATEGY: Opt =
+    value(&["--strategy", "-s"], "strategy", Takes::OneOf(life::STRATEGIES), "What a new schema must stand up to.")
+        .required();
 
 pub(super) static COMMANDS: &[Command<Action>] = &[
     show(
