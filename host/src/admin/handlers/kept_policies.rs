@@ -4,8 +4,8 @@
 //! a header `Warning`, which our own tools print, and stands in the log.
 
 use axum::extract::State;
-use axum::http::HeaderValue;
 use axum::http::header::WARNING;
+use axum::http::{HeaderValue, Method};
 use axum::response::Response;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -14,6 +14,7 @@ use super::{Shared, namespace_policies, topic_policies};
 use crate::admin::answer::{Answer, json_or_null};
 use crate::admin::error::AdminError;
 use crate::admin::request::{Body, Params};
+use crate::admin::routes::GLOBAL;
 use crate::admin::routes::row::{Asks, Operation, Row, at, delete, flag, get, post, put};
 
 /// What a write is answered with, after RFC 7234 5.5.
@@ -25,129 +26,93 @@ pub(in crate::admin) struct Kept {
     path: &'static str,
     /// In the record of the namespace or the topic, spelled as the original's.
     field: &'static str,
-    /// What is shown, in one sentence.
-    shows: &'static str,
-    /// What is set.
-    sets: &'static str,
+    /// What it says.
+    what: &'static str,
+    /// How it is written.
+    method: Method,
 }
 
-const fn kept(path: &'static str, field: &'static str, shows: &'static str, sets: &'static str) -> Kept {
-    Kept { path, field, shows, sets }
+const fn kept(method: Method, path: &'static str, field: &'static str, what: &'static str) -> Kept {
+    Kept { path, field, what, method }
 }
-
-/// Whose writes are PUT on a namespace; all others' are POST.
-const BY_PUT: &str = "/compactionThreshold";
 
 /// Of namespaces.
 pub(in crate::admin) static OF_NAMESPACES: [Kept; 8] = [
+    kept(Method::POST, "/maxProducersPerTopic", "max_producers_per_topic", "how many producers a topic may have"),
+    kept(Method::POST, "/maxConsumersPerTopic", "max_consumers_per_topic", "how many consumers a topic may have"),
     kept(
-        "/maxProducersPerTopic",
-        "max_producers_per_topic",
-        "Shows how many producers a topic may have.",
-        "Kept and shown: how many producers a topic may have.",
-    ),
-    kept(
-        "/maxConsumersPerTopic",
-        "max_consumers_per_topic",
-        "Shows how many consumers a topic may have.",
-        "Kept and shown: how many consumers a topic may have.",
-    ),
-    kept(
+        Method::POST,
         "/maxConsumersPerSubscription",
         "max_consumers_per_subscription",
-        "Shows how many consumers a subscription may have.",
-        "Kept and shown: how many consumers a subscription may have.",
+        "how many consumers a subscription may have",
     ),
     kept(
+        Method::POST,
         "/maxUnackedMessagesPerConsumer",
         "max_unacked_messages_per_consumer",
-        "Shows how many messages a consumer may hold.",
-        "Kept and shown: how many messages a consumer may hold.",
+        "how many messages a consumer may hold",
     ),
     kept(
+        Method::POST,
         "/maxUnackedMessagesPerSubscription",
         "max_unacked_messages_per_subscription",
-        "Shows how many messages a subscription's consumers may hold.",
-        "Kept and shown: how many messages a subscription's consumers may hold.",
+        "how many messages a subscription's consumers may hold",
     ),
     kept(
+        Method::POST,
         "/maxSubscriptionsPerTopic",
         "max_subscriptions_per_topic",
-        "Shows how many subscriptions a topic may have.",
-        "Kept and shown: how many subscriptions a topic may have.",
+        "how many subscriptions a topic may have",
     ),
-    kept(
-        "/maxTopicsPerNamespace",
-        "max_topics_per_namespace",
-        "Shows how many topics a namespace may have.",
-        "Kept and shown: how many topics a namespace may have.",
-    ),
-    kept(
-        BY_PUT,
-        "compaction_threshold",
-        "Shows from which backlog on topics are compacted.",
-        "Kept and shown: from which backlog on topics are compacted.",
-    ),
+    kept(Method::POST, "/maxTopicsPerNamespace", "max_topics_per_namespace", "how many topics a namespace may have"),
+    kept(Method::PUT, "/compactionThreshold", "compaction_threshold", "from which backlog on topics are compacted"),
 ];
 
 /// Of topics.
 pub(in crate::admin) static OF_TOPICS: [Kept; 8] = [
+    kept(Method::POST, "/maxProducers", "maxProducerPerTopic", "how many producers the topic may have"),
+    kept(Method::POST, "/maxConsumers", "maxConsumerPerTopic", "how many consumers the topic may have"),
     kept(
-        "/maxProducers",
-        "maxProducerPerTopic",
-        "Shows how many producers the topic may have.",
-        "Kept and shown: how many producers the topic may have.",
-    ),
-    kept(
-        "/maxConsumers",
-        "maxConsumerPerTopic",
-        "Shows how many consumers the topic may have.",
-        "Kept and shown: how many consumers the topic may have.",
-    ),
-    kept(
+        Method::POST,
         "/maxConsumersPerSubscription",
         "maxConsumersPerSubscription",
-        "Shows how many consumers a subscription may have.",
-        "Kept and shown: how many consumers a subscription may have.",
+        "how many consumers a subscription may have",
     ),
     kept(
+        Method::POST,
         "/maxUnackedMessagesOnConsumer",
         "maxUnackedMessagesOnConsumer",
-        "Shows how many messages a consumer may hold.",
-        "Kept and shown: how many messages a consumer may hold.",
+        "how many messages a consumer may hold",
     ),
     kept(
+        Method::POST,
         "/maxUnackedMessagesOnSubscription",
         "maxUnackedMessagesOnSubscription",
-        "Shows how many messages a subscription's consumers may hold.",
-        "Kept and shown: how many messages a subscription's consumers may hold.",
+        "how many messages a subscription's consumers may hold",
     ),
     kept(
+        Method::POST,
         "/maxSubscriptionsPerTopic",
         "maxSubscriptionsPerTopic",
-        "Shows how many subscriptions the topic may have.",
-        "Kept and shown: how many subscriptions the topic may have.",
+        "how many subscriptions the topic may have",
     ),
-    kept(
-        "/maxMessageSize",
-        "maxMessageSize",
-        "Shows how many bytes a message may have.",
-        "Kept and shown: how many bytes a message may have.",
-    ),
-    kept(
-        BY_PUT,
-        "compactionThreshold",
-        "Shows from which backlog on the topic is compacted.",
-        "Kept and shown: from which backlog on the topic is compacted.",
-    ),
+    kept(Method::POST, "/maxMessageSize", "maxMessageSize", "how many bytes a message may have"),
+    kept(Method::POST, "/compactionThreshold", "compactionThreshold", "from which backlog on the topic is compacted"),
 ];
+
+impl Kept {
+    fn shows(&self) -> String {
+        format!("Shows {}.", self.what)
+    }
+
+    fn sets(&self) -> String {
+        format!("Kept and shown: {}.", self.what)
+    }
+}
 
 const TAKES_AWAY: &str = "Takes the policy away.";
 const SHAPE: &str = "Kept";
-const OF_TOPIC: &[Asks] = &[
-    flag("applied", "Without effect: what is set is shown."),
-    flag("isGlobal", "Without effect: there is one cluster."),
-];
+const OF_TOPIC: &[Asks] = &[flag("applied", "Without effect: what is set is shown."), GLOBAL];
 
 /// The row of a namespace's policy.
 pub(in crate::admin) fn row_of_namespace(kept: &'static Kept) -> Row {
@@ -166,8 +131,8 @@ pub(in crate::admin) fn row_of_namespace(kept: &'static Kept) -> Row {
     let remove = move |State(state): Shared, params: Params| async move {
         namespace_policies::write(&state, &params, |policies| drop(policies.others.remove(field))).await
     };
-    let write = if kept.path == BY_PUT { put(write, kept.sets) } else { post(write, kept.sets) };
-    row(kept, [get(read, kept.shows), write, delete(remove, TAKES_AWAY)], &[])
+    let write = if kept.method == Method::PUT { put(write, kept.sets()) } else { post(write, kept.sets()) };
+    row(kept, [get(read, kept.shows()), write, delete(remove, TAKES_AWAY)], &[])
 }
 
 /// The row of a topic's policy.
@@ -187,7 +152,7 @@ pub(in crate::admin) fn row_of_topic(kept: &'static Kept) -> Row {
     let remove = move |State(state): Shared, params: Params| async move {
         topic_policies::write(&state, &params, |policies| drop(policies.others.remove(field))).await
     };
-    row(kept, [get(read, kept.shows), post(write, kept.sets), delete(remove, TAKES_AWAY)], OF_TOPIC)
+    row(kept, [get(read, kept.shows()), post(write, kept.sets()), delete(remove, TAKES_AWAY)], OF_TOPIC)
 }
 
 fn row(kept: &Kept, [read, write, remove]: [Operation; 3], asks: &'static [Asks]) -> Row {

@@ -23,6 +23,7 @@ use super::openapi;
 use super::request::Params;
 use crate::topic::Domain;
 use row::{Row, at, get};
+pub(super) use topic_policies::GLOBAL;
 
 /// The root of what is not told apart by version.
 const ROOT: &str = "/admin/v2";

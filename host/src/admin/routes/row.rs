@@ -3,6 +3,7 @@
 //! A row is made once and used twice: the router takes its handlers, the [document](super::super::openapi) takes what is said of
 //! them. So no path is served that is not told of, and none is told of that is not served.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use axum::handler::Handler;
@@ -26,7 +27,7 @@ pub(in crate::admin) struct Operation {
     /// The method.
     pub(in crate::admin) method: Method,
     /// In one sentence.
-    pub(in crate::admin) does: &'static str,
+    pub(in crate::admin) does: Cow<'static, str>,
     /// What may stand behind the question mark.
     pub(in crate::admin) asks: &'static [Asks],
     /// The body of the request.
@@ -103,31 +104,40 @@ impl Row {
 }
 
 /// Reads something. What it gives must be said.
-pub(in crate::admin) fn get<H: Handler<T, Arc<AdminState>>, T: 'static>(handler: H, does: &'static str) -> Operation {
+pub(in crate::admin) fn get<H: Handler<T, Arc<AdminState>>, T: 'static>(
+    handler: H,
+    does: impl Into<Cow<'static, str>>,
+) -> Operation {
     Operation::new(Method::GET, routing::get(handler), does)
 }
 
 /// Makes or sets something.
-pub(in crate::admin) fn put<H: Handler<T, Arc<AdminState>>, T: 'static>(handler: H, does: &'static str) -> Operation {
+pub(in crate::admin) fn put<H: Handler<T, Arc<AdminState>>, T: 'static>(
+    handler: H,
+    does: impl Into<Cow<'static, str>>,
+) -> Operation {
     Operation::new(Method::PUT, routing::put(handler), does)
 }
 
 /// Changes something or sets it off.
-pub(in crate::admin) fn post<H: Handler<T, Arc<AdminState>>, T: 'static>(handler: H, does: &'static str) -> Operation {
+pub(in crate::admin) fn post<H: Handler<T, Arc<AdminState>>, T: 'static>(
+    handler: H,
+    does: impl Into<Cow<'static, str>>,
+) -> Operation {
     Operation::new(Method::POST, routing::post(handler), does)
 }
 
 /// Takes something away.
 pub(in crate::admin) fn delete<H: Handler<T, Arc<AdminState>>, T: 'static>(
     handler: H,
-    does: &'static str,
+    does: impl Into<Cow<'static, str>>,
 ) -> Operation {
     Operation::new(Method::DELETE, routing::delete(handler), does)
 }
 
 impl Operation {
-    fn new(method: Method, handlers: Handlers, does: &'static str) -> Self {
-        Self { method, does, asks: &[], takes: Takes::Nothing, gives: Gives::Done, refuses: &[], handlers }
+    fn new(method: Method, handlers: Handlers, does: impl Into<Cow<'static, str>>) -> Self {
+        Self { method, does: does.into(), asks: &[], takes: Takes::Nothing, gives: Gives::Done, refuses: &[], handlers }
     }
 
     /// It looks at these parameters of the query.

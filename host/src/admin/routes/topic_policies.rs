@@ -8,7 +8,8 @@ use crate::admin::handlers::{kept_policies, life_policies, schema_policies, topi
 const READ: &[Asks] = &[APPLIED, GLOBAL];
 /// What is written.
 const WRITTEN: &[Asks] = &[GLOBAL];
-const GLOBAL: Asks = flag("isGlobal", "Without effect: there is one cluster.");
+/// Of the policies of topics.
+pub(in crate::admin) const GLOBAL: Asks = flag("isGlobal", "Without effect: there is one cluster.");
 const TTL: &[Asks] = &[Asks { name: "messageTTL", shape: "Seconds", about: "Seconds; 0 is never." }, GLOBAL];
 const QUOTA: &[Asks] =
     &[Asks { name: "backlogQuotaType", shape: "QuotaType", about: "Which quota; of bytes where left out." }, GLOBAL];
