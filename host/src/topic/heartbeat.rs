@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use prost::Message;
 use tokio::sync::{Notify, Semaphore, mpsc};
@@ -15,7 +15,7 @@ use super::access::AccessMode;
 use super::client::{Client, ClientInfo, ConsumerAddress, Delivery, Receipt};
 use super::consumer::{ConsumerRequest, KeySharing, SubscriptionKind};
 use super::error::TopicError;
-use super::message::MAGIC_CHECKSUM;
+use super::message::checked_entry;
 use super::names::TopicName;
 use super::operations::StartAt;
 use super::producer::{ProducerRequest, Publish, PublishError};
@@ -46,16 +46,7 @@ struct Metadata {
 /// An entry as a client would send it: see [`super::message`].
 fn entry(payload: &[u8], now_ms: u64) -> Bytes {
     let metadata = Metadata { producer_name: PRODUCER.to_owned(), sequence_id: 0, publish_time_ms: now_ms };
-    let metadata = metadata.encode_to_vec();
-    let mut checked = BytesMut::new();
-    checked.put_u32(metadata.len() as u32);
-    checked.put_slice(&metadata);
-    checked.put_slice(payload);
-    let mut entry = BytesMut::new();
-    entry.put_u16(MAGIC_CHECKSUM);
-    entry.put_u32(crc32c::crc32c(&checked));
-    entry.put_slice(&checked);
-    entry.freeze()
+    checked_entry(&metadata, payload)
 }
 
 /// What the topic told.

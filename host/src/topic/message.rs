@@ -9,11 +9,12 @@
 //! u32 metadata_size | MessageMetadata | payload
 //! ```
 
-use bytes::{Buf, Bytes};
+use bytes::{Buf, BufMut, Bytes, BytesMut};
+use prost::Message;
 use prost::encoding::{WireType, decode_key, decode_varint};
 
 const MAGIC_BROKER_ENTRY: u16 = 0x0e02;
-pub(super) const MAGIC_CHECKSUM: u16 = 0x0e01;
+const MAGIC_CHECKSUM: u16 = 0x0e01;
 const MAGIC_BYTES: usize = 2;
 const SIZE_BYTES: usize = 4;
 
@@ -277,11 +278,21 @@ impl<'a> Iterator for Fields<'a> {
     }
 }
 
+/// An entry of this metadata as a client sends it, with its checksum.
+pub(super) fn checked_entry(metadata: &impl Message, payload: &[u8]) -> Bytes {
+    let mut checked = BytesMut::new();
+    checked.put_u32(metadata.encoded_len() as u32);
+    metadata.encode(&mut checked).expect("a BytesMut grows");
+    checked.put_slice(payload);
+    let mut entry = BytesMut::with_capacity(MAGIC_BYTES + SIZE_BYTES + checked.len());
+    entry.put_u16(MAGIC_CHECKSUM);
+    entry.put_u32(crc32c::crc32c(&checked));
+    entry.put_slice(&checked);
+    entry.freeze()
+}
+
 #[cfg(test)]
 pub(crate) mod tests {
-    use bytes::{BufMut, BytesMut};
-    use prost::Message;
-
     use super::*;
 
     /// Message metadata as a client writes it.
@@ -326,15 +337,7 @@ pub(crate) mod tests {
     pub(crate) fn entry(payload: &[u8], change: impl FnOnce(&mut Metadata)) -> Bytes {
         let mut metadata = Metadata { producer_name: "p".to_owned(), publish_time: 1000, ..Metadata::default() };
         change(&mut metadata);
-        let mut checked = BytesMut::new();
-        checked.put_u32(metadata.encoded_len() as u32);
-        metadata.encode(&mut checked).expect("a BytesMut grows");
-        checked.extend_from_slice(payload);
-        let mut entry = BytesMut::new();
-        entry.put_u16(MAGIC_CHECKSUM);
-        entry.put_u32(crc32c::crc32c(&checked));
-        entry.extend_from_slice(&checked);
-        entry.freeze()
+        checked_entry(&metadata, payload)
     }
 
     fn with_broker_time(entry: &[u8], time_ms: u8) -> Bytes {
