@@ -3,12 +3,18 @@
 //! Two forms: calls that fail with a whole sentence, for the program's own commands, and [`Admin::call`], whose failure
 //! keeps the broker's status and reason apart, for tools that print them in the original's way.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
+use rustls::ClientConfig;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use ureq::http::{HeaderMap, Method, Request};
+use ureq::unversioned::resolver::DefaultResolver;
+use ureq::unversioned::transport::{Connector as _, DefaultConnector};
+
+use super::https::Https;
 
 /// How long one call may take.
 const CALL_TIMEOUT: Duration = Duration::from_secs(60);
@@ -63,10 +69,17 @@ impl Admin {
         Self { base: format!("{root}/admin/v2"), root, agent: config.into(), token: None }
     }
 
-    /// The same with a time limit of one's own, and a token that is sent along.
-    pub(super) fn with(url: &str, timeout: Duration, token: Option<String>) -> Self {
+    /// The same with a time limit of one's own, and a token that is sent along; over TLS for `https://`.
+    pub(super) fn with(url: &str, timeout: Duration, token: Option<String>, tls: Option<Arc<ClientConfig>>) -> Self {
         let config = ureq::Agent::config_builder().timeout_global(Some(timeout)).http_status_as_error(false).build();
-        Self { agent: config.into(), token, ..Self::new(url) }
+        let agent = match tls {
+            None => config.into(),
+            Some(tls) => {
+                let chain = DefaultConnector::new().chain(Https(tls));
+                ureq::Agent::with_parts(config, chain, DefaultResolver::default())
+            }
+        };
+        Self { agent, token, ..Self::new(url) }
     }
 
     /// `method path`, below `/admin/v2` or, where it begins with `//`, below the root; `body` is JSON.

@@ -7,6 +7,7 @@ pub mod args;
 mod commands;
 mod grammar;
 mod http;
+mod https;
 pub mod launcher;
 mod names;
 mod output;

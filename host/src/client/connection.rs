@@ -5,17 +5,21 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use tokio::io::{AsyncRead, AsyncReadExt as _};
+use rustls::ClientConfig;
+use rustls::pki_types::ServerName;
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio_rustls::TlsConnector;
 
 use crate::protocol::command::{Command, Connect, Connected, Empty};
 use crate::protocol::frame::{self, FRAME_PADDING_BYTES, Frame};
 
-use super::ClientError;
+use super::address::Address;
 use super::outbox::Outbox;
 use super::routes::Routes;
+use super::{ClientError, ClientOptions};
 
 /// How long a connection attempt, the handshake and each request may take.
 const OPERATION_SECONDS: u64 = 30;
@@ -32,9 +36,8 @@ const MESSAGE_SIZE_MAX_BYTES: usize = 1 << 27;
 
 /// A connection; its tasks end when it is dropped.
 pub(super) struct Connection {
-    address: String,
-    /// What was logged in with.
-    token: Option<String>,
+    address: Address,
+    options: Arc<ClientOptions>,
     message_size_max_bytes: usize,
     next_id: AtomicU64,
     pub(super) outbox: Arc<Outbox>,
@@ -53,19 +56,18 @@ impl Drop for Connection {
 }
 
 impl Connection {
-    /// Connects to `address` (`host:port`) and shakes hands, with a token where there is one.
-    pub(super) async fn open(address: &str, token: Option<&str>) -> Result<Arc<Self>, ClientError> {
-        let connect_error = |problem: String| ClientError::Connect { address: address.to_owned(), problem };
+    /// Connects to `address` and shakes hands, with a token where there is one.
+    pub(super) async fn open(address: Address, options: Arc<ClientOptions>) -> Result<Arc<Self>, ClientError> {
+        let connect_error = |problem: String| ClientError::Connect { address: address.to_string(), problem };
+        let tls = if address.is_encrypted { Some(options.tls.client_config()?) } else { None };
         let deadline = Duration::from_secs(OPERATION_SECONDS);
-        let stream = timeout(deadline, TcpStream::connect(address)).await;
-        let stream = stream.map_err(|_| connect_error(format!("no answer within {OPERATION_SECONDS} s")))?;
-        let stream = stream.map_err(|error| connect_error(error.to_string()))?;
-        stream.set_nodelay(true).map_err(|error| connect_error(error.to_string()))?;
-        let (mut read, mut write) = stream.into_split();
+        let halves = timeout(deadline, connect(&address, tls)).await;
+        let halves = halves.map_err(|_| connect_error(format!("no answer within {OPERATION_SECONDS} s")))?;
+        let (mut read, mut write) = halves.map_err(|error| connect_error(error.to_string()))?;
 
         let outbox = Arc::new(Outbox::default());
         let routes = Arc::new(Routes::default());
-        outbox.put_now(|out| frame::put(Command::Connect(Box::new(hello(token))), out));
+        outbox.put_now(|out| frame::put(Command::Connect(Box::new(hello(options.token.as_deref()))), out));
         let writer = tokio::spawn({
             let (outbox, routes) = (Arc::clone(&outbox), Arc::clone(&routes));
             async move {
@@ -80,7 +82,7 @@ impl Connection {
         let first = timeout(deadline, next_frame(&mut read, &mut buffer, limit)).await;
         let connected = first
             .map_err(|_| ClientError::TimedOut { what: "answer the greeting", seconds: OPERATION_SECONDS })
-            .and_then(|first| greeting(first, address))
+            .and_then(|first| greeting(first, &address))
             .inspect_err(|_| writer.abort())?;
         let message_size_max_bytes = message_size(&connected);
 
@@ -95,17 +97,17 @@ impl Connection {
         let keeper = tokio::spawn(keep_alive(Arc::clone(&outbox)));
         let tasks = [reader, writer, keeper];
         let next_id = AtomicU64::new(1);
-        let (address, token) = (address.to_owned(), token.map(str::to_owned));
-        Ok(Arc::new(Self { address, token, message_size_max_bytes, next_id, outbox, routes, tasks }))
+        Ok(Arc::new(Self { address, options, message_size_max_bytes, next_id, outbox, routes, tasks }))
     }
 
-    pub(super) fn address(&self) -> &str {
+    /// Where the broker is.
+    pub(super) fn address(&self) -> &Address {
         &self.address
     }
 
-    /// What was logged in with.
-    pub(super) fn token(&self) -> Option<&str> {
-        self.token.as_deref()
+    /// What it was connected with.
+    pub(super) fn options(&self) -> Arc<ClientOptions> {
+        Arc::clone(&self.options)
     }
 
     /// Most bytes of metadata and payload that the broker takes in one entry.
@@ -145,6 +147,21 @@ impl Connection {
     }
 }
 
+/// What a connection is read from, and what it is written to.
+type Halves = (Box<dyn AsyncRead + Send + Unpin>, Box<dyn AsyncWrite + Send + Unpin>);
+
+async fn connect(address: &Address, tls: Option<Arc<ClientConfig>>) -> std::io::Result<Halves> {
+    let stream = TcpStream::connect(address.to_string()).await?;
+    stream.set_nodelay(true)?;
+    let Some(tls) = tls else {
+        let (read, write) = stream.into_split();
+        return Ok((Box::new(read), Box::new(write)));
+    };
+    let host = ServerName::try_from(address.host().to_owned()).map_err(std::io::Error::other)?;
+    let (read, write) = tokio::io::split(TlsConnector::from(tls).connect(host, stream).await?);
+    Ok((Box::new(read), Box::new(write)))
+}
+
 fn hello(token: Option<&str>) -> Connect {
     Connect {
         client_version: concat!("Longshore-v", env!("CARGO_PKG_VERSION")).to_owned(),
@@ -155,8 +172,8 @@ fn hello(token: Option<&str>) -> Connect {
     }
 }
 
-fn greeting(first: Result<Frame, String>, address: &str) -> Result<Connected, ClientError> {
-    let frame = first.map_err(|problem| ClientError::Connect { address: address.to_owned(), problem })?;
+fn greeting(first: Result<Frame, String>, address: &Address) -> Result<Connected, ClientError> {
+    let frame = first.map_err(|problem| ClientError::Connect { address: address.to_string(), problem })?;
     match frame.command.command {
         Some(Command::Connected(connected)) => Ok(connected),
         Some(Command::Error(error)) => Err(ClientError::refused("connect", error.error, &error.message)),

@@ -9,7 +9,7 @@ use super::MessageId;
 #[non_exhaustive]
 pub enum ClientError {
     /// The text is not a service URL that this client speaks.
-    #[error("`{0}` is not a service URL; allowed: pulsar://host:port")]
+    #[error("`{0}` is not a service URL; allowed: pulsar://host:port, pulsar+ssl://host:port")]
     Url(String),
     /// Nobody answers there.
     #[error("cannot connect to {address}: {problem}; is the broker running?")]
@@ -17,6 +17,14 @@ pub enum ClientError {
         /// Host and port.
         address: String,
         /// What the system said.
+        problem: String,
+    },
+    /// TLS cannot be had as it was asked for.
+    #[error("TLS: cannot {what}: {problem}")]
+    Tls {
+        /// What was tried, on what.
+        what: String,
+        /// What is wrong.
         problem: String,
     },
     /// The connection, or this producer or consumer, has ended.

@@ -8,8 +8,9 @@
 //! Bounds: messages on their way by the producer's window, messages not yet received by the consumer's queue, bytes not
 //! yet written by `outbox`.
 //!
-//! Not offered: compression, encryption, schemas, chunks, partitioned topics as a whole (name one partition), TLS.
+//! Not offered: compression, encryption of messages, schemas, chunks, partitioned topics as a whole (name one partition).
 
+mod address;
 mod connection;
 mod consumer;
 mod entry;
@@ -19,6 +20,7 @@ mod producer;
 mod routes;
 #[cfg(test)]
 pub(crate) mod tests;
+mod tls;
 
 use std::fmt;
 use std::str::FromStr;
@@ -27,8 +29,10 @@ use std::sync::Arc;
 pub use consumer::{Consumer, ConsumerOptions, Received, Start, SubscriptionKind};
 pub use error::ClientError;
 pub use producer::{BatchLimits, Outgoing, Producer, ProducerOptions, Receipt};
+pub use tls::TlsOptions;
 
 use crate::protocol::command::{Command, Lookup, NONE, PartitionedMetadata};
+use address::Address;
 use connection::Connection;
 
 /// Names a message: ledger, entry, and its place in a batch if it was in one.
@@ -85,6 +89,15 @@ impl MessageId {
     }
 }
 
+/// How a client comes to its broker.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct ClientOptions {
+    /// What it logs in with.
+    pub token: Option<String>,
+    /// For brokers at `pulsar+ssl://`.
+    pub tls: TlsOptions,
+}
+
 /// A connection to a broker. Cheap to clone; ends when the last clone, producer and consumer is dropped.
 #[derive(Clone)]
 pub struct Client {
@@ -92,20 +105,20 @@ pub struct Client {
 }
 
 impl Client {
-    /// Connects to `url`, which is `pulsar://host:port` (port 6650 where none is named).
+    /// Connects to `url`, which is `pulsar://host:port` (port 6650 where none is named) or `pulsar+ssl://host:port` (6651).
     ///
     /// # Errors
-    /// `Url`, `Connect`, or `Refused` by the broker.
+    /// `Url`, `Tls`, `Connect`, or `Refused` by the broker.
     pub async fn connect(url: &str) -> Result<Self, ClientError> {
-        Self::connect_with(url, None).await
+        Self::connect_with(url, ClientOptions::default()).await
     }
 
-    /// The same, with a token to log in with.
+    /// The same, with options.
     ///
     /// # Errors
     /// As for [`Client::connect`].
-    pub async fn connect_with(url: &str, token: Option<&str>) -> Result<Self, ClientError> {
-        Ok(Self { connection: Connection::open(&address_of(url)?, token).await? })
+    pub async fn connect_with(url: &str, options: ClientOptions) -> Result<Self, ClientError> {
+        Ok(Self { connection: Connection::open(url.parse()?, Arc::new(options)).await? })
     }
 
     /// How many partitions `topic` has; 0 for a topic without.
@@ -156,15 +169,18 @@ impl Client {
         if answer.error.is_some() || answer.response() == LOOKUP_FAILED {
             return Err(ClientError::refused("look up the topic", answer.error(), answer.message()));
         }
-        let url = answer.broker_service_url.unwrap_or_default();
+        // Who came encrypted goes on encrypted.
+        let is_encrypted = self.connection.address().is_encrypted;
+        let url = if is_encrypted { answer.broker_service_url_tls } else { answer.broker_service_url };
+        let url = url.unwrap_or_default();
         if url.is_empty() || answer.proxy_through_service_url == Some(true) {
             return Ok(Arc::clone(&self.connection));
         }
-        let address = address_of(&url)?;
-        if address == self.connection.address() {
+        let address: Address = url.parse()?;
+        if address == *self.connection.address() {
             return Ok(Arc::clone(&self.connection));
         }
-        Connection::open(&address, self.connection.token()).await
+        Connection::open(address, self.connection.options()).await
     }
 
     async fn refuse_partitioned(&self, topic: &str) -> Result<(), ClientError> {
@@ -191,18 +207,3 @@ pub fn unpack_batch_payload(count: u32, payload: bytes::Bytes) -> Result<Vec<Unp
 
 /// `LookupResponse.response` of a lookup that failed.
 const LOOKUP_FAILED: i32 = 2;
-/// The port of a URL that names none.
-const PORT_DEFAULT: u16 = 6650;
-
-/// `host:port` of a service URL.
-fn address_of(url: &str) -> Result<String, ClientError> {
-    let wrong = || ClientError::Url(url.to_owned());
-    let address = url.strip_prefix("pulsar://").ok_or_else(wrong)?.trim_end_matches('/');
-    if address.is_empty() || address.contains(['/', ',', '@', ' ']) {
-        return Err(wrong());
-    }
-    let has_port = address.rsplit_once(':').is_some_and(|(host, port)| {
-        !host.is_empty() && !port.ends_with(']') && port.bytes().all(|digit| digit.is_ascii_digit()) && !port.is_empty()
-    });
-    Ok(if has_port { address.to_owned() } else { format!("{address}:{PORT_DEFAULT}") })
-}

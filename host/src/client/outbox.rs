@@ -84,6 +84,8 @@ impl Outbox {
             }
             self.drained.notify_waiters();
             socket.write_all(&piece).await?;
+            // What encrypts keeps back what has not filled a record.
+            socket.flush().await?;
             piece.clear();
         }
     }

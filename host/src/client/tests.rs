@@ -397,17 +397,6 @@ async fn nobody_there_is_a_clear_error() {
 
 #[test]
 fn urls_and_ids_are_parsed() {
-    for (url, address) in [
-        ("pulsar://localhost:6650", "localhost:6650"),
-        ("pulsar://localhost/", "localhost:6650"),
-        ("pulsar://[::1]:1", "[::1]:1"),
-        ("pulsar://[::1]", "[::1]:6650"),
-    ] {
-        assert_eq!(address_of(url).as_deref(), Ok(address), "{url}");
-    }
-    for url in ["", "localhost:6650", "pulsar+ssl://h:1", "pulsar://", "pulsar://a,b", "http://h:80"] {
-        assert_eq!(address_of(url), Err(ClientError::Url(url.to_owned())), "{url}");
-    }
     assert_eq!("7:3".parse(), Ok(id(3, None)));
     assert_eq!("7:3:2".parse(), Ok(id(3, Some(2))));
     assert_eq!(id(3, Some(2)).to_string(), "7:3:2");

@@ -9,6 +9,7 @@ use ureq::http::header::WARNING;
 use super::Failure;
 use super::json_text::Json;
 use crate::cli::http::{Admin, CallError, Reply};
+use crate::client::ClientOptions;
 
 /// A broker, and whether machines read the answers.
 pub(in crate::cli) struct Session {
@@ -21,18 +22,21 @@ impl Session {
     /// The broker at `url`. Calls are given up after `timeout`.
     ///
     /// # Errors
-    /// A URL that is not `http://…`.
+    /// A URL that is neither `http://…` nor `https://…`; TLS that cannot be had.
     pub(in crate::cli) fn new(
         url: &str,
         timeout: Duration,
-        token: Option<String>,
+        options: ClientOptions,
         as_json: bool,
     ) -> Result<Self, Failure> {
-        if !url.starts_with("http://") {
-            let why = if url.starts_with("https://") { "TLS is not offered by this tool" } else { "it is no URL" };
-            return Err(Failure::Found(format!("cannot use `{url}`: {why}; give http://host:port")));
-        }
-        Ok(Self { admin: Admin::with(url, timeout, token), as_json })
+        let tls = if url.starts_with("https://") {
+            Some(options.tls.client_config().map_err(|error| Failure::Found(error.to_string()))?)
+        } else if url.starts_with("http://") {
+            None
+        } else {
+            return Err(Failure::Found(format!("cannot use `{url}`: give http://host:port or https://host:port")));
+        };
+        Ok(Self { admin: Admin::with(url, timeout, options.token, tls), as_json })
     }
 
     /// What `GET path` answers, in order; `Null` for nothing.

@@ -8,6 +8,8 @@ use std::path::PathBuf;
 use serde_json::Value;
 
 use super::Failure;
+use crate::cli::grammar::{Matches, Opt, Takes, flag, value};
+use crate::client::TlsOptions;
 
 /// Names the file with the settings.
 pub(in crate::cli) const FILE_VARIABLE: &str = "PULSAR_CLIENT_CONF";
@@ -86,6 +88,51 @@ pub(in crate::cli) fn token(plugin: Option<&str>, params: Option<&str>) -> Resul
         "" => Err(Failure::Found(format!("{source} has no token; give token:…, file:///path or {{\"token\":\"…\"}}"))),
         token => Ok(Some(token.to_owned())),
     }
+}
+
+/// Options of all tools that say how TLS is spoken; the names of the file of roots differ.
+pub(in crate::cli) const TLS_TRUST: [&str; 3] =
+    ["--tls-trust-cert-path", "--tlsTrustCertsFilePath", "--trust-cert-file"];
+pub(in crate::cli) const TLS_INSECURE: Opt =
+    flag(&["--tls-allow-insecure"], "Believe any certificate: whoever is in between can read and change everything.");
+pub(in crate::cli) const TLS_HOST: Opt = flag(
+    &["--tls-enable-hostname-verification"],
+    "Hold the certificate to be for the host, also where tlsEnableHostnameVerification of conf/client.conf is false.",
+);
+
+/// The option that names the roots, under the name that a tool has for it.
+pub(in crate::cli) const fn tls_trust(names: &'static [&'static str]) -> Opt {
+    value(names, "tlsTrustCertsFilePath", Takes::Text, "Roots that are trusted over TLS, PEM; else the system's.")
+}
+
+/// How TLS is spoken, as options and file say.
+///
+/// # Errors
+/// A certificate without its key, or the reverse; a switch that is neither on nor off.
+pub(in crate::cli) fn tls(matches: &Matches, conf: &ClientConf) -> Result<TlsOptions, Failure> {
+    let named = TLS_TRUST.iter().find_map(|option| matches.text(option));
+    let switch = |key: &str, unset: bool| match conf.get(key) {
+        None => Ok(unset),
+        Some("true") => Ok(true),
+        Some("false") => Ok(false),
+        Some(other) => Err(Failure::Found(format!("{key}={other} of client.conf is neither true nor false"))),
+    };
+    let identity = match (conf.get("tlsCertificateFilePath"), conf.get("tlsKeyFilePath")) {
+        (Some(certificate), Some(key)) => Some((PathBuf::from(certificate), PathBuf::from(key))),
+        (None, None) => None,
+        _ => {
+            return Err(Failure::Found(
+                "client.conf needs tlsCertificateFilePath and tlsKeyFilePath together".to_owned(),
+            ));
+        }
+    };
+    Ok(TlsOptions {
+        roots: chosen(named, conf, "tlsTrustCertsFilePath").map(PathBuf::from),
+        identity,
+        checks_certificate: !(matches.has("--tls-allow-insecure") || switch("tlsAllowInsecureConnection", false)?),
+        checks_host_name: matches.has("--tls-enable-hostname-verification")
+            || switch("tlsEnableHostnameVerification", true)?,
+    })
 }
 
 /// The token in a file.

@@ -32,10 +32,11 @@ use ureq::http::Method;
 use super::answer::{Answer, Form};
 use super::names::{Topic, encoded, namespace_path};
 use super::session::Session;
-use super::settings::{ClientConf, chosen, token};
+use super::settings::{ClientConf, TLS_HOST, TLS_INSECURE, chosen, tls, tls_trust, token};
 use super::{AUTH_PARAMS, AUTH_PLUGIN, Failure, asked};
 use crate::cli::args::ADMIN_URL_DEFAULT;
 use crate::cli::grammar::{Argument, Command, Does, Matches, Opt, Takes, argument, flag, value};
+use crate::client::ClientOptions;
 
 /// What a command does.
 pub(super) enum Action {
@@ -117,9 +118,9 @@ pub(super) static TOOL: Command<Action> = Command {
             "Seconds to wait for an answer; 300 where not given.",
         ),
         flag(&["--json"], "Answer with JSON in one line, errors as well."),
-        flag(&["--tls-allow-insecure"], "").hidden(),
-        flag(&["--tls-enable-hostname-verification"], "").hidden(),
-        value(&["--tls-trust-cert-path"], "tlsTrustCertsFilePath", Takes::Text, "").hidden(),
+        TLS_INSECURE,
+        TLS_HOST,
+        tls_trust(&["--tls-trust-cert-path"]),
         value(&["--tls-provider"], "tlsProvider", Takes::Text, "").hidden(),
     ],
     arguments: &[],
@@ -171,7 +172,8 @@ fn session(matches: &Matches) -> Result<Session, Failure> {
     let plugin = chosen(matches.text("--auth-plugin"), &conf, "authPlugin");
     let token = token(plugin, chosen(matches.text("--auth-params"), &conf, "authParams"))?;
     let seconds = matches.number("--request-timeout").unwrap_or(TIMEOUT_DEFAULT_SECONDS);
-    Session::new(url, Duration::from_secs(seconds.max(1)), token, matches.has("--json"))
+    let options = ClientOptions { token, tls: tls(matches, &conf)? };
+    Session::new(url, Duration::from_secs(seconds.max(1)), options, matches.has("--json"))
 }
 
 fn perform(action: &Action, session: &Session, matches: &Matches) -> Result<Answer, Failure> {

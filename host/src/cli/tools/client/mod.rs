@@ -13,10 +13,10 @@ pub(super) use produce::Pace;
 use anyhow::Context as _;
 
 use super::log::Log;
-use super::settings::{ClientConf, chosen, token};
+use super::settings::{ClientConf, chosen, tls, tls_trust, token};
 use super::{AUTH_PARAMS, AUTH_PLUGIN, Failure, asked};
 use crate::cli::grammar::{Argument, Command, Does, Matches, Opt, Takes, argument, flag, value};
-use crate::client::Client;
+use crate::client::{Client, ClientOptions};
 
 const LOG: Log = Log::of("org.apache.pulsar.client.cli.PulsarClientTool");
 const URL_DEFAULT: &str = "pulsar://localhost:6650";
@@ -79,7 +79,7 @@ pub(super) static TOOL: Command<Action> = Command {
         value(&["--proxy-url"], "proxyServiceURL", Takes::Text, "").hidden(),
         value(&["--proxy-protocol"], "proxyProtocol", Takes::Text, "").hidden(),
         value(&["--listener-name"], "listenerName", Takes::Text, "").hidden(),
-        value(&["--tlsTrustCertsFilePath"], "tlsTrustCertsFilePath", Takes::Text, "").hidden(),
+        tls_trust(&["--tlsTrustCertsFilePath"]),
         value(&["-ml", "--memory-limit"], "memoryLimit", Takes::Size, "").hidden(),
     ],
     arguments: &[],
@@ -170,7 +170,8 @@ pub(super) async fn connected(matches: &Matches, url_option: &str) -> anyhow::Re
     let url = chosen(matches.text(url_option), &conf, "brokerServiceUrl").unwrap_or(URL_DEFAULT);
     let plugin = chosen(matches.text("--auth-plugin"), &conf, "authPlugin");
     let token = token(plugin, chosen(matches.text("--auth-params"), &conf, "authParams")).map_err(told)?;
-    Ok(Client::connect_with(url, token.as_deref()).await?)
+    let tls = tls(matches, &conf).map_err(told)?;
+    Ok(Client::connect_with(url, ClientOptions { token, tls }).await?)
 }
 
 /// The topic's partitions, or the topic itself where it has none.

@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 
 use super::client::runtime;
 use super::log::Log;
+use super::settings::{TLS_HOST, TLS_INSECURE, tls_trust};
 use super::{AUTH_PARAMS, AUTH_PLUGIN, asked};
 use crate::cli::grammar::{Argument, Command, Does, Matches, Opt, Takes, flag, value};
 
@@ -40,6 +41,7 @@ pub(super) const URL: Opt = value(
     Takes::Text,
     "Where the broker listens; else brokerServiceUrl of conf/client.conf, else pulsar://localhost:6650.",
 );
+const TLS_TRUST_FILE: Opt = tls_trust(&["--trust-cert-file"]);
 const INTERVAL: Opt = value(&["-i", "--stats-interval-seconds"], "statsIntervalSeconds", Takes::Long, "").hidden();
 const TOPIC_COUNT: Opt = value(&["-t", "--num-topics", "--num-topic"], "numTopics", Takes::Int, "How many topics.");
 const DURATION: Opt =
@@ -57,6 +59,9 @@ const PRODUCE: &[Opt] = &[
     URL,
     AUTH_PLUGIN,
     AUTH_PARAMS,
+    TLS_TRUST_FILE,
+    TLS_INSECURE,
+    TLS_HOST,
     INTERVAL,
     CONNECTIONS,
     IO_THREADS,
@@ -118,6 +123,9 @@ const CONSUME: &[Opt] = &[
     URL,
     AUTH_PLUGIN,
     AUTH_PARAMS,
+    TLS_TRUST_FILE,
+    TLS_INSECURE,
+    TLS_HOST,
     INTERVAL,
     CONNECTIONS,
     IO_THREADS,
@@ -175,6 +183,9 @@ const READ: &[Opt] = &[
     URL,
     AUTH_PLUGIN,
     AUTH_PARAMS,
+    TLS_TRUST_FILE,
+    TLS_INSECURE,
+    TLS_HOST,
     INTERVAL,
     CONNECTIONS,
     IO_THREADS,

@@ -16,10 +16,11 @@ use super::answer::Answer;
 use super::json_text::Json;
 use super::names::Topic;
 use super::session::Session;
-use super::settings::{ClientConf, chosen, token, token_in};
+use super::settings::{ClientConf, TLS_HOST, TLS_INSECURE, chosen, tls, tls_trust, token, token_in};
 use super::{Failure, asked};
 use crate::cli::args::ADMIN_URL_DEFAULT;
 use crate::cli::grammar::{Argument, Command, Does, Matches, Opt, Takes, size_of, value};
+use crate::client::ClientOptions;
 
 /// What a command does.
 type Action = fn(&Session, &Matches) -> Result<Answer, Failure>;
@@ -57,6 +58,9 @@ pub(super) static TOOL: Command<Action> = Command {
             "How to log in: org.apache.pulsar.client.impl.auth.AuthenticationToken.",
         ),
         value(&["--auth-params"], "string", Takes::Text, "With what: token:… or file:///path/to/token."),
+        TLS_INSECURE,
+        TLS_HOST,
+        tls_trust(&["--tls-trust-cert-path"]),
         crate::cli::grammar::flag(&["--json"], "Answer with JSON in one line, errors as well."),
         value(&["-C", "--color"], "string", Takes::Text, "").hidden(),
         value(&["-v", "--verbose"], "int", Takes::Int, "").hidden(),
@@ -122,7 +126,8 @@ fn session(matches: &Matches) -> Result<Session, Failure> {
             token(plugin, chosen(matches.text("--auth-params"), &conf, "authParams"))?
         }
     };
-    Session::new(url, Duration::from_secs(TIMEOUT_SECONDS), token, matches.has("--json"))
+    let options = ClientOptions { token, tls: tls(matches, &conf)? };
+    Session::new(url, Duration::from_secs(TIMEOUT_SECONDS), options, matches.has("--json"))
 }
 
 /// The only argument, which is the name of a `kind`.
