@@ -50,9 +50,12 @@ pub(super) struct InFlight {
 /// Work taken from the queue at a time.
 const WORK_BATCH: usize = 256;
 
+/// What became of an entry.
+type Outcome = Result<Position, AppendError>;
+
 /// Entries whose fate is known and that nobody was told yet, oldest first.
 #[derive(Default)]
-struct Settled(Vec<(oneshot::Sender<Result<Position, AppendError>>, Result<Position, AppendError>)>);
+struct Settled(Vec<(oneshot::Sender<Outcome>, Outcome)>);
 
 impl Settled {
     /// Tells them, the oldest last: it is the one that is waited for, and who is woken by it finds the others answered.
