@@ -290,7 +290,7 @@ async fn messages_of_a_batch_have_one_key_which_is_its_own() {
     let client = Client::connect(&broker.url).await.unwrap();
     let mut producer = client.producer("t", batches_of(2)).await.unwrap();
     for key in [None, Some("a"), Some("a"), Some("a"), Some("b"), None] {
-        producer.send_message(super::Outgoing { payload: b"x", key, properties: &[] }).await.unwrap();
+        producer.send_message(Outgoing { payload: b"x", key, properties: &[] }).await.unwrap();
     }
     producer.close().await.unwrap();
     let entries = broker.log.lock().unwrap().entries.clone();
