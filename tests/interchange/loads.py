@@ -90,6 +90,7 @@ class PulsarPerf(Client):
     unlimited = 10_000_000
     counts_messages = True
     warm_seconds = 4.0
+    window_seconds = 5.0
 
     def __init__(self, folder):
         self.folder = folder
@@ -103,6 +104,7 @@ class BuiltIn(Client):
     unlimited = 0
     counts_messages = False
     warm_seconds = 1.0
+    window_seconds = 3.0
 
     def __init__(self, folder):
         self.folder = folder
