@@ -206,7 +206,7 @@ async fn next_frame(
     }
 }
 
-/// Hands frames on until the connection ends; answers why it did.
+/// Hands frames on until the connection ends; answers why it did. What one reading brings is handed on together.
 async fn read_frames(
     read: &mut (impl AsyncRead + Unpin),
     mut buffer: BytesMut,
@@ -215,21 +215,40 @@ async fn read_frames(
     routes: &Routes,
 ) -> String {
     let limit = message_size_max_bytes + FRAME_PADDING_BYTES;
+    let mut frames = Vec::new();
     loop {
-        let next = timeout(2 * KEEP_ALIVE, next_frame(read, &mut buffer, limit)).await;
-        let taken = match next {
-            Err(_) => return format!("nothing came from the broker for {} s", 2 * KEEP_ALIVE.as_secs()),
-            Ok(Err(reason)) => return reason,
-            Ok(Ok(frame)) if matches!(frame.command.command, Some(Command::Ping(_))) => {
-                outbox.put_now(|out| frame::put(Command::Pong(Empty {}), out));
-                Ok(())
-            }
-            Ok(Ok(frame)) => routes.take(frame),
-        };
-        if let Err(reason) = taken {
+        let broken = cut_frames(&mut buffer, limit, outbox, &mut frames).err();
+        if let Err(reason) = routes.take_all(frames.drain(..)) {
             return reason;
         }
+        if let Some(reason) = broken {
+            return reason;
+        }
+        buffer.reserve(READ_BYTES);
+        match timeout(2 * KEEP_ALIVE, read.read_buf(&mut buffer)).await {
+            Err(_) => return format!("nothing came from the broker for {} s", 2 * KEEP_ALIVE.as_secs()),
+            Ok(Ok(0)) => return "the broker closed the connection".to_owned(),
+            Ok(Ok(_)) => {}
+            Ok(Err(error)) => return format!("the connection was lost: {error}"),
+        }
     }
+}
+
+/// Cuts the whole frames out of `buffer`; pings are answered at once.
+fn cut_frames(
+    buffer: &mut BytesMut,
+    limit_bytes: usize,
+    outbox: &Outbox,
+    frames: &mut Vec<Frame>,
+) -> Result<(), String> {
+    while let Some(frame) = frame::take(buffer, limit_bytes).map_err(|error| format!("the broker's {error}"))? {
+        if matches!(frame.command.command, Some(Command::Ping(_))) {
+            outbox.put_now(|out| frame::put(Command::Pong(Empty {}), out));
+        } else {
+            frames.push(frame);
+        }
+    }
+    Ok(())
 }
 
 async fn keep_alive(outbox: Arc<Outbox>) {

@@ -188,8 +188,10 @@ fn unpack_batch(whole: &Received, count: u32, ack_set: &[i64], mut payload: Byte
             properties: single.properties.into_iter().map(|pair| (pair.key, pair.value)).collect(),
             producer_name: whole.producer_name.clone(),
             sequence_id: single.sequence_id.unwrap_or(whole.sequence_id.saturating_add(u64::from(index))),
+            publish_time_ms: whole.publish_time_ms,
             event_time_ms: single.event_time.unwrap_or(whole.event_time_ms),
-            ..whole.clone()
+            redelivery_count: whole.redelivery_count,
+            batch_messages: whole.batch_messages,
         });
     }
     Ok(messages)

@@ -16,6 +16,9 @@ use super::{ClientError, MessageId};
 /// Entries on their way where nothing else is asked for.
 const IN_FLIGHT_DEFAULT: u32 = 1000;
 
+/// Metadata of a batch beside its names: six fields of at most a two-byte tag and a ten-byte number each.
+const BATCH_METADATA_BYTES_MAX: usize = 6 * 12;
+
 /// When a batch is sent: with so many messages or so many bytes, or when it is flushed. There is no timer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BatchLimits {
@@ -71,8 +74,10 @@ pub struct Producer {
     batch: Batch,
 }
 
+/// Messages of one key, because Key_Shared subscriptions give out entries by the key of the entry.
 #[derive(Default)]
 struct Batch {
+    key: Option<String>,
     payload: BytesMut,
     waiting: Vec<oneshot::Sender<Result<MessageId, ClientError>>>,
 }
@@ -168,13 +173,18 @@ impl Producer {
             return Ok(self.receipt(answer));
         };
         let single_bytes = entry::single_size(sequence_id, &message);
-        // The largest count takes the most room in the metadata.
-        let metadata = self.batch_metadata(i32::MAX as usize);
-        self.check_size(&metadata, single_bytes)?;
+        if !self.fits(message.key, single_bytes) {
+            // The largest count takes the most room in the metadata.
+            let metadata = self.batch_metadata(i32::MAX as usize, message.key.map(str::to_owned));
+            self.check_size(&metadata, single_bytes)?;
+        }
         let would_be = self.batch.payload.len() + single_bytes;
-        let is_full = would_be > limits.size_max_bytes || self.check_size(&metadata, would_be).is_err();
-        if !self.batch.waiting.is_empty() && is_full {
+        let is_full = would_be > limits.size_max_bytes || !self.fits(message.key, would_be);
+        if !self.batch.waiting.is_empty() && (is_full || self.batch.key.as_deref() != message.key) {
             self.send_batch().await?;
+        }
+        if self.batch.waiting.is_empty() {
+            self.batch.key = message.key.map(str::to_owned);
         }
         let (sender, answer) = oneshot::channel();
         entry::put_single(sequence_id, &message, &mut self.batch.payload);
@@ -227,12 +237,19 @@ impl Producer {
     }
 
     /// Metadata of a batch of `messages` that ends before the next message, its first number still to be set.
-    fn batch_metadata(&self, messages: usize) -> Metadata {
+    fn batch_metadata(&self, messages: usize, partition_key: Option<String>) -> Metadata {
         Metadata {
+            partition_key,
             num_messages_in_batch: Some(messages as i32),
             highest_sequence_id: Some(self.next_sequence_id),
             ..self.metadata(self.next_sequence_id)
         }
+    }
+
+    /// Whether a batch of so many bytes is surely taken; looked at for each message, so that it makes no metadata.
+    fn fits(&self, key: Option<&str>, payload_bytes: usize) -> bool {
+        let metadata_bytes_max = BATCH_METADATA_BYTES_MAX + self.name.len() + key.map_or(0, str::len);
+        metadata_bytes_max + payload_bytes <= self.connection.message_size_max_bytes()
     }
 
     fn check_size(&self, metadata: &Metadata, payload_bytes: usize) -> Result<(), ClientError> {
@@ -254,8 +271,8 @@ impl Producer {
             return Ok(());
         }
         let place = self.place().await?;
-        let Batch { payload, waiting } = std::mem::take(&mut self.batch);
-        let mut metadata = self.batch_metadata(waiting.len());
+        let Batch { key, payload, waiting } = std::mem::take(&mut self.batch);
+        let mut metadata = self.batch_metadata(waiting.len(), key);
         metadata.sequence_id = self.next_sequence_id - waiting.len() as u64;
         metadata.highest_sequence_id = Some(self.next_sequence_id - 1);
         self.send_entry(metadata, &payload, waiting, place).await?;

@@ -123,26 +123,55 @@ impl Routes {
         self.lock().producers.get_mut(&producer_id).and_then(|queue| queue.failed.take())
     }
 
-    /// Hands one frame to whoever waits for it.
+    /// Hands frames to whoever waits for them.
     ///
     /// # Errors
-    /// Why the connection cannot go on.
-    pub(super) fn take(&self, frame: Frame) -> Result<(), String> {
+    /// Why the connection cannot go on; frames before the one that says so are handed on.
+    pub(super) fn take_all(&self, frames: impl IntoIterator<Item = Frame>) -> Result<(), String> {
+        let mut answered = Vec::new();
+        let mut waiting = self.lock();
+        let taken = frames.into_iter().try_for_each(|frame| waiting.take(frame, &mut answered));
+        drop(waiting);
+        // The oldest last: it is the one that is waited for, and who is woken by it finds the others answered.
+        answered.into_iter().rev().for_each(Answered::tell);
+        taken
+    }
+}
+
+/// An entry and what the broker says of it.
+struct Answered {
+    pending: Pending,
+    answer: Result<MessageId, ClientError>,
+}
+
+impl Answered {
+    fn tell(self) {
+        let Pending { waiting, is_batch, place, .. } = self.pending;
+        for (index, waiting) in waiting.into_iter().enumerate().rev() {
+            let batch_index = is_batch.then_some(index as u32);
+            let _ = waiting.send(self.answer.clone().map(|id| MessageId { batch_index, ..id }));
+        }
+        drop(place);
+    }
+}
+
+impl Waiting {
+    fn take(&mut self, frame: Frame, answered: &mut Vec<Answered>) -> Result<(), String> {
         let kind = frame.command.kind;
         let command =
             frame.command.command.ok_or_else(|| format!("the broker sent command {kind}, which is unknown"))?;
         match command {
             Command::Message(message) => self.deliver(message, frame.payload),
-            Command::SendReceipt(receipt) => self.receipt(&receipt),
-            Command::SendError(error) => self.send_error(error),
+            Command::SendReceipt(receipt) => self.receipt(&receipt, answered),
+            Command::SendError(error) => self.send_error(error, answered),
             Command::CloseProducer(close) => {
-                if let Some(queue) = self.lock().producers.get_mut(&close.producer_id) {
+                if let Some(queue) = self.producers.get_mut(&close.producer_id) {
                     queue.end("the broker closed the producer");
                 }
                 Ok(())
             }
             Command::CloseConsumer(close) => {
-                self.remove_consumer(close.consumer_id);
+                self.consumers.remove(&close.consumer_id);
                 Ok(())
             }
             Command::ActiveConsumerChange(_) | Command::ReachedEndOfTopic(_) | Command::Pong(_) => Ok(()),
@@ -150,20 +179,19 @@ impl Routes {
         }
     }
 
-    fn answer(&self, answer: Command) -> Result<(), String> {
+    fn answer(&mut self, answer: Command) -> Result<(), String> {
         let id =
             request_id(&answer).ok_or_else(|| format!("the broker sent {}, which is for brokers", answer.name()))?;
         // An answer that nobody waits for any more came after its deadline.
-        if let Some(sender) = self.lock().requests.remove(&id) {
+        if let Some(sender) = self.requests.remove(&id) {
             let _ = sender.send(answer);
         }
         Ok(())
     }
 
     fn deliver(&self, message: Message, entry: Bytes) -> Result<(), String> {
-        let waiting = self.lock();
         // A consumer that was closed meanwhile may still be sent to.
-        let Some(sender) = waiting.consumers.get(&message.consumer_id) else { return Ok(()) };
+        let Some(sender) = self.consumers.get(&message.consumer_id) else { return Ok(()) };
         match sender.try_send((message, entry)) {
             Ok(()) | Err(mpsc::error::TrySendError::Closed(_)) => Ok(()),
             Err(mpsc::error::TrySendError::Full(_)) => {
@@ -172,33 +200,27 @@ impl Routes {
         }
     }
 
-    fn receipt(&self, receipt: &SendReceipt) -> Result<(), String> {
+    fn receipt(&mut self, receipt: &SendReceipt, answered: &mut Vec<Answered>) -> Result<(), String> {
         let Some(pending) = self.pop(receipt.producer_id, receipt.sequence_id)? else { return Ok(()) };
         let id = receipt.message_id.as_ref().and_then(MessageId::from_wire);
         let id = id.ok_or("the broker sent a receipt without message id")?;
-        for (index, waiting) in (0u32..).zip(pending.waiting) {
-            let _ = waiting.send(Ok(MessageId { batch_index: pending.is_batch.then_some(index), ..id }));
-        }
-        drop(pending.place);
+        answered.push(Answered { pending, answer: Ok(id) });
         Ok(())
     }
 
-    fn send_error(&self, error: SendError) -> Result<(), String> {
+    fn send_error(&mut self, error: SendError, answered: &mut Vec<Answered>) -> Result<(), String> {
         let failure = ClientError::refused("store a message", error.error, &error.message);
         let Some(pending) = self.pop(error.producer_id, error.sequence_id)? else { return Ok(()) };
-        if let Some(queue) = self.lock().producers.get_mut(&error.producer_id) {
+        if let Some(queue) = self.producers.get_mut(&error.producer_id) {
             queue.failed.get_or_insert(failure.clone());
         }
-        for waiting in pending.waiting {
-            let _ = waiting.send(Err(failure.clone()));
-        }
+        answered.push(Answered { pending, answer: Err(failure) });
         Ok(())
     }
 
     /// The oldest entry of a producer, which `sequence_id` must be; a batch is known by any of its messages.
-    fn pop(&self, producer_id: u64, sequence_id: u64) -> Result<Option<Pending>, String> {
-        let mut waiting = self.lock();
-        let Some(queue) = waiting.producers.get_mut(&producer_id) else { return Ok(None) };
+    fn pop(&mut self, producer_id: u64, sequence_id: u64) -> Result<Option<Pending>, String> {
+        let Some(queue) = self.producers.get_mut(&producer_id) else { return Ok(None) };
         let Some(oldest) = queue.pending.front() else {
             return Err(format!("the broker answered message {sequence_id}, which was not sent"));
         };

@@ -285,6 +285,21 @@ async fn a_batch_never_exceeds_what_the_broker_takes() {
 }
 
 #[tokio::test]
+async fn messages_of_a_batch_have_one_key_which_is_its_own() {
+    let broker = FakeBroker::start(Misbehaviour::default()).await;
+    let client = Client::connect(&broker.url).await.unwrap();
+    let mut producer = client.producer("t", batches_of(2)).await.unwrap();
+    for key in [None, Some("a"), Some("a"), Some("a"), Some("b"), None] {
+        producer.send_message(Outgoing { payload: b"x", key, properties: &[] }).await.unwrap();
+    }
+    producer.close().await.unwrap();
+    let entries = broker.log.lock().unwrap().entries.clone();
+    let views = entries.iter().map(|entry| crate::topic::message::MessageView::of(entry).unwrap());
+    let found: Vec<_> = views.map(|view| (view.partition_key, view.messages())).collect();
+    assert_eq!(found, [(None, 1), (Some("a"), 2), (Some("a"), 1), (Some("b"), 1), (None, 1)]);
+}
+
+#[tokio::test]
 async fn batches_are_acknowledged_when_all_their_messages_are() {
     let broker = FakeBroker::start(Misbehaviour::default()).await;
     let client = Client::connect(&broker.url).await.unwrap();

@@ -354,13 +354,14 @@ impl Batch {
         self.failure = Some(error.clone());
     }
 
-    /// Shows the entries to readers, then answers them.
+    /// Shows the entries to readers, then answers them, the oldest last: it is the one that is waited for, and who is woken
+    /// by it finds all the others answered.
     fn finish(self) {
         let outcome = self.failure.map_or(Ok(()), Err);
         if outcome.is_ok() {
             self.segment.publish(self.entries.iter().map(|entry| entry.payload.len() as u32));
         }
-        for entry in self.entries {
+        for entry in self.entries.into_iter().rev() {
             // Whoever asked may have gone; the entry is durable all the same.
             let _ = entry.answer.send(outcome.clone());
         }

@@ -50,9 +50,26 @@ pub(super) struct InFlight {
 /// Work taken from the queue at a time.
 const WORK_BATCH: usize = 256;
 
+/// What became of an entry.
+type Outcome = Result<Position, AppendError>;
+
+/// Entries whose fate is known and that nobody was told yet, oldest first.
+#[derive(Default)]
+struct Settled(Vec<(oneshot::Sender<Outcome>, Outcome)>);
+
+impl Settled {
+    /// Tells them, the oldest last: it is the one that is waited for, and who is woken by it finds the others answered.
+    fn tell(&mut self) {
+        for (done, answer) in self.0.drain(..).rev() {
+            // A receiver that is gone does not want the answer.
+            let _ = done.send(answer);
+        }
+    }
+}
+
 impl ManagedLedger {
-    /// Adds one entry. Answers come in call order, each when its entry is on disk; a dropped sender means that the broker
-    /// stops.
+    /// Adds one entry. It is answered when it and all before it are on disk, together with what is on disk by then; a dropped
+    /// sender means that the broker stops.
     pub fn append(&self, payload: Bytes) -> oneshot::Receiver<Result<Position, AppendError>> {
         let (done, answer) = oneshot::channel();
         let entry = Waiting { payload, came: Instant::now(), done };
@@ -184,10 +201,14 @@ impl ManagedLedger {
     /// The managed ledger's task.
     pub(super) async fn run(self: Arc<Self>, mut queue: mpsc::UnboundedReceiver<Work>) {
         let mut batch = Vec::with_capacity(WORK_BATCH);
+        let mut settled = Settled::default();
         while queue.recv_many(&mut batch, WORK_BATCH).await > 0 {
             for work in batch.drain(..) {
+                if !matches!(work, Work::Settle(_)) {
+                    self.show(&mut settled);
+                }
                 match work {
-                    Work::Settle(entry) => self.settle(entry).await,
+                    Work::Settle(entry) => self.settle(entry, &mut settled).await,
                     Work::Replace => {
                         // A failure has fenced the managed ledger, and whoever appends is told.
                         let _ = self.replace().await;
@@ -199,20 +220,25 @@ impl ManagedLedger {
                         let _ = done.send(self.end_log().await);
                     }
                     Work::Close(done) => {
-                        self.publish_end();
                         let _ = done.send(self.close_open_ledger().await);
                         return;
                     }
                 }
             }
-            self.publish_end();
+            self.show(&mut settled);
         }
     }
 
-    async fn settle(&self, mut entry: InFlight) {
+    /// Lets readers see what is durable, then tells its producers.
+    fn show(&self, settled: &mut Settled) {
+        self.publish_end();
+        settled.tell();
+    }
+
+    async fn settle(&self, mut entry: InFlight, settled: &mut Settled) {
         let outcome = match entry.on_disk.try_recv() {
             Err(TryRecvError::Empty) => {
-                self.publish_end();
+                self.show(settled);
                 entry.on_disk.await.ok()
             }
             Ok(outcome) => Some(outcome),
@@ -230,7 +256,7 @@ impl ManagedLedger {
         if answer.is_err() {
             self.counters.refused(1);
         }
-        let _ = entry.done.send(answer);
+        settled.0.push((entry.done, answer));
     }
 
     /// The entry is durable: readers may see it once [`publish_end`](Self::publish_end) says so.

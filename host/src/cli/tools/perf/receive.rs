@@ -1,12 +1,12 @@
 //! `consume` and `read`: latencies from publishing to receiving, by the two clocks.
 
-use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::interval;
+use tokio_util::sync::CancellationToken;
 
 use super::histogram::Histogram;
 use super::{EACH_MAX, INTERVAL_SECONDS, Limits, Log, told_to_end};
@@ -30,10 +30,10 @@ pub(super) async fn receive(log: Log, matches: &Matches, topics: &[String], is_c
         if is_consume { consumers(log, matches, topics).await? } else { readers(log, matches, topics).await? };
     let rate = matches.number("-r").unwrap_or(0.0) / consumers.len().max(1) as f64;
     let (sender, receiver) = mpsc::channel(TOLD_MAX);
-    let places = Arc::new(tokio::sync::Semaphore::new(tokio::sync::Semaphore::MAX_PERMITS));
+    let stop = CancellationToken::new();
     let mut receivers = JoinSet::new();
     for consumer in consumers {
-        receivers.spawn(one(consumer, is_consume, Pace::new(rate), sender.clone(), Arc::clone(&places)));
+        receivers.spawn(one(consumer, is_consume, Pace::new(rate), sender.clone(), stop.clone()));
     }
     drop(sender);
     let mut counter = Counter::new(log, is_consume);
@@ -45,8 +45,8 @@ pub(super) async fn receive(log: Log, matches: &Matches, topics: &[String], is_c
     if ended.is_some() {
         log.info(format_args!("------------------- DONE -----------------------"));
     }
-    // Closing lets each receiver close its consumer, and with that its acknowledgements arrive.
-    places.close();
+    // This lets each receiver close its consumer, and with that its acknowledgements arrive.
+    stop.cancel();
     let mut failure = None;
     while let Some(joined) = receivers.join_next().await {
         if let Ok(Err(error)) = joined {
@@ -113,19 +113,21 @@ fn subscriptions(matches: &Matches) -> anyhow::Result<Vec<String>> {
     }
 }
 
-/// Receives until `places` is closed.
+/// Receives until it is told to stop.
 async fn one(
     mut consumer: Consumer,
     is_acknowledged: bool,
     mut pace: Pace,
     told: mpsc::Sender<Counted>,
-    places: Arc<tokio::sync::Semaphore>,
+    stop: CancellationToken,
 ) -> anyhow::Result<()> {
-    loop {
+    while !stop.is_cancelled() {
         pace.wait().await;
         let message = tokio::select! {
+            // A message that is there costs no look at anything else.
+            biased;
             message = consumer.receive() => message?,
-            () = closed(&places) => break,
+            () = stop.cancelled() => break,
         };
         if is_acknowledged {
             consumer.ack(message.id).await;
@@ -138,14 +140,6 @@ async fn one(
     }
     consumer.close().await?;
     Ok(())
-}
-
-/// Waits until no more is wanted.
-async fn closed(places: &tokio::sync::Semaphore) {
-    let mut look = interval(Duration::from_millis(20));
-    while !places.is_closed() {
-        look.tick().await;
-    }
 }
 
 /// Counts what all receivers tell.
