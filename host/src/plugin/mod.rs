@@ -26,6 +26,7 @@ mod driver;
 pub mod elf;
 mod failure;
 pub mod figures;
+mod freed_memory;
 mod gate;
 mod generation;
 mod inline;

@@ -10,6 +10,7 @@ use longshore_plugin_api::LedgerMetadata as PluginMetadata;
 use longshore_plugin_api::abi::{FfiEntry, FfiLedgerMetadata, FfiReadRequest, ReadHandleBox};
 
 use super::calls::{Call, DriverCalls};
+use super::freed_memory::GivesBack;
 use super::lent_ledger::MANAGED_LEDGER_KEY;
 use crate::storage::{Entry, LedgerId, LedgerMetadata, ReadError, ReadHandle};
 
@@ -21,6 +22,8 @@ pub(super) struct ColdLedger {
     calls: Arc<DriverCalls>,
     handle: ReadHandleBox,
     metadata: LedgerMetadata,
+    /// Behind the handle, with which the plugin frees what it fetched.
+    _at_its_end: GivesBack,
 }
 
 impl ColdLedger {
@@ -39,7 +42,7 @@ impl ColdLedger {
         if metadata.entry_count == 0 || !metadata.closed {
             return Err("the copy that was opened is of an empty or open ledger".to_owned());
         }
-        Ok(Self { calls, handle, metadata })
+        Ok(Self { calls, handle, metadata, _at_its_end: GivesBack })
     }
 }
 

@@ -6,13 +6,14 @@ use bytes::Bytes;
 use longshore_plugin_api::LedgerMetadata;
 use uuid::Uuid;
 
-use crate::data_block::{FRAME_HEAD_BYTES, HEADER_BYTES, PADDING, frame_head};
+use crate::crc;
+use crate::data_block::{BlockHeader, FRAME_HEAD_BYTES, HEADER_BYTES, PADDING, frame_head};
 use crate::error::Result;
 use crate::index::{Index, Written};
 use crate::layout::{DataLayout, IndexForm, LedgerSize, Placement, WriteOptions};
 
 /// Header of a block and head of its first entry.
-const HEAD_BYTES_MAX: usize = (HEADER_BYTES + FRAME_HEAD_BYTES) as usize;
+const BLOCK_HEAD_BYTES: usize = (HEADER_BYTES + FRAME_HEAD_BYTES) as usize;
 
 /// So much padding is copied at once. A multiple of the pattern's length.
 static PADDING_RUN: [u8; 4096] = {
@@ -41,6 +42,7 @@ pub struct CopyEncoder {
     uid: Uuid,
     form: IndexForm,
     layout: DataLayout,
+    entry: EncodedEntry,
 }
 
 /// Checksums of a data object whose bytes pass by in their order.
@@ -54,7 +56,7 @@ impl DataCrcs {
     /// The next bytes.
     #[inline]
     pub fn append(&mut self, bytes: &[u8]) {
-        self.running = crc32c::crc32c_append(self.running, bytes);
+        self.running = crc::append(self.running, bytes);
     }
 
     /// A granule ends here.
@@ -66,11 +68,6 @@ impl DataCrcs {
     pub fn running(&self) -> u32 {
         self.running
     }
-}
-
-/// CRC32C of the last `len` bytes of some whose checksum is `all`, where that of the bytes before them is `before`.
-pub fn crc_behind(before: u32, all: u32, len: usize) -> u32 {
-    crc32c::crc32c_combine(before, 0, len) ^ all
 }
 
 impl CopyEncoder {
@@ -86,17 +83,19 @@ impl CopyEncoder {
         };
         let layout = DataLayout::new(size, options)?;
         let (metadata, form) = (metadata.clone(), options.index);
-        Ok(Self { metadata, uid, form, layout })
+        Ok(Self { metadata, uid, form, layout, entry: EncodedEntry::default() })
     }
 
-    /// The bytes of the next entry and of what precedes it: to be taken whole, before the next call.
+    /// The bytes of the next entry and of what precedes it: to be taken whole, before the next call. They stay where they are
+    /// put together, because to move them costs as much as to make them.
     ///
     /// # Errors
     /// `LedgerMismatch` where it is not the entry that follows, or does not fit what the metadata announced; `OutOfBounds`
     /// where it is too long for the format. The encoder is of no more use then.
-    pub fn encode(&mut self, entry_id: u64, payload: Bytes) -> Result<EncodedEntry> {
+    pub fn encode(&mut self, entry_id: u64, payload: Bytes) -> Result<&mut EncodedEntry> {
         let placement = self.layout.place(entry_id, payload.len() as u64)?;
-        Ok(EncodedEntry::new(&placement, entry_id, payload))
+        self.entry.begin(&placement, entry_id, payload);
+        Ok(&mut self.entry)
     }
 
     /// Ends the data object and answers its index. `crcs` have seen every byte and every granule's end.
@@ -114,16 +113,48 @@ impl CopyEncoder {
 }
 
 /// The bytes of one entry and of what precedes it, as far as they were not taken yet.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct EncodedEntry {
     padding_bytes: u64,
     /// Where in the padding's pattern the next byte of it is.
     padding_phase: usize,
     /// Behind the padding.
     ends_granule: bool,
-    head: [u8; HEAD_BYTES_MAX],
+    head: Head,
     head_at: usize,
     payload: Bytes,
+}
+
+/// What stands in front of a payload. Few entries begin a block, and the others should not carry the room for its header.
+#[derive(Debug)]
+enum Head {
+    Entry([u8; FRAME_HEAD_BYTES as usize]),
+    Block(Box<[u8; BLOCK_HEAD_BYTES]>),
+}
+
+impl Default for Head {
+    fn default() -> Self {
+        Self::Entry([0; FRAME_HEAD_BYTES as usize])
+    }
+}
+
+impl Head {
+    fn of(block: Option<BlockHeader>, entry_id: u64, payload_bytes: u32) -> Self {
+        let entry = frame_head(entry_id, payload_bytes);
+        let Some(block) = block else { return Self::Entry(entry) };
+        let mut head = Box::new([0; BLOCK_HEAD_BYTES]);
+        let (of_block, of_entry) = head.split_at_mut(HEADER_BYTES as usize);
+        of_block.copy_from_slice(&block.encode());
+        of_entry.copy_from_slice(&entry);
+        Self::Block(head)
+    }
+
+    fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Entry(head) => head,
+            Self::Block(head) => &head[..],
+        }
+    }
 }
 
 /// What comes next of an entry.
@@ -138,25 +169,17 @@ pub enum Piece<'a> {
 }
 
 impl EncodedEntry {
-    fn new(placement: &Placement, entry_id: u64, payload: Bytes) -> Self {
-        let mut head = [0; HEAD_BYTES_MAX];
-        let frame_at = HEADER_BYTES as usize;
+    fn begin(&mut self, placement: &Placement, entry_id: u64, payload: Bytes) {
+        let Placement { padding_bytes, ends_granule, block } = *placement;
+        (self.padding_bytes, self.padding_phase, self.ends_granule) = (padding_bytes, 0, ends_granule);
         // The layout refuses a payload whose length has more than 31 bits.
-        head[frame_at..].copy_from_slice(&frame_head(entry_id, payload.len() as u32));
-        let head_at = match placement.block {
-            Some(block) => {
-                head[..frame_at].copy_from_slice(&block.encode());
-                0
-            }
-            None => frame_at,
-        };
-        let Placement { padding_bytes, ends_granule, .. } = *placement;
-        Self { padding_bytes, padding_phase: 0, ends_granule, head, head_at, payload }
+        (self.head, self.head_at) = (Head::of(block, entry_id, payload.len() as u32), 0);
+        self.payload = payload;
     }
 
     /// How many bytes are left.
     pub fn remaining(&self) -> u64 {
-        self.padding_bytes + (self.head.len() - self.head_at) as u64 + self.payload.len() as u64
+        self.padding_bytes + (self.head.bytes().len() - self.head_at) as u64 + self.payload.len() as u64
     }
 
     /// What comes next, of at most `room` bytes; `None` where nothing is left. `room` is not 0.
@@ -171,10 +194,11 @@ impl EncodedEntry {
         if std::mem::take(&mut self.ends_granule) {
             return Some(Piece::GranuleEnd);
         }
-        if self.head_at < self.head.len() {
+        let head = self.head.bytes();
+        if self.head_at < head.len() {
             let from = self.head_at;
-            self.head_at += room.min(self.head.len() - from);
-            return Some(Piece::Format(&self.head[from..self.head_at]));
+            self.head_at += room.min(head.len() - from);
+            return Some(Piece::Format(&head[from..self.head_at]));
         }
         let len = room.min(self.payload.len());
         (len > 0).then(|| Piece::Payload(self.payload.split_to(len)))
@@ -194,7 +218,7 @@ pub fn encode_copy<P: AsRef<[u8]>>(
     let mut encoder = CopyEncoder::new(metadata, uid, options)?;
     let (mut data, mut crcs) = (Vec::new(), DataCrcs::default());
     for (entry_id, payload) in (0..).zip(payloads) {
-        let mut encoded = encoder.encode(entry_id, Bytes::copy_from_slice(payload.as_ref()))?;
+        let encoded = encoder.encode(entry_id, Bytes::copy_from_slice(payload.as_ref()))?;
         while let Some(run) = encoded.next_piece(usize::MAX) {
             let bytes = match &run {
                 Piece::GranuleEnd => {
@@ -233,25 +257,20 @@ mod tests {
     fn bytes_are_the_same_however_small_the_pieces_are() {
         let placement = Placement {
             padding_bytes: 9001,
-            block: Some(crate::data_block::BlockHeader { block_bytes: 500, first_entry_id: 3 }),
+            block: Some(BlockHeader { block_bytes: 500, first_entry_id: 3 }),
             ends_granule: true,
         };
-        let encoded = || EncodedEntry::new(&placement, 3, Bytes::from_static(b"payload"));
+        let encoded = || {
+            let mut encoded = EncodedEntry::default();
+            encoded.begin(&placement, 3, Bytes::from_static(b"payload"));
+            encoded
+        };
         assert_eq!(encoded().remaining(), 9001 + 140 + 7);
         let (whole, granule_end) = taken(encoded(), usize::MAX);
         assert_eq!((whole.len(), granule_end), (9001 + 140 + 7, Some(9001)));
         assert_eq!(&whole[8996..9003], [0xfe, 0xdc, 0xde, 0xad, 0xfe, 0xfb, 0xdb]);
         for room in [1, 2, 3, 7, 4096, 9000, 9139] {
             assert!(taken(encoded(), room) == (whole.clone(), granule_end), "{room}");
-        }
-    }
-
-    #[test]
-    fn a_checksum_follows_from_those_around_it() {
-        let bytes: Vec<u8> = (0..100_000_u32).map(|at| at.wrapping_mul(at) as u8).collect();
-        for (start, end) in [(0, 10), (1, 1), (7, 64), (12_345, 100_000), (0, 100_000)] {
-            let (before, all) = (crc32c::crc32c(&bytes[..start]), crc32c::crc32c(&bytes[..end]));
-            assert_eq!(crc_behind(before, all, end - start), crc32c::crc32c(&bytes[start..end]), "{start}..{end}");
         }
     }
 }

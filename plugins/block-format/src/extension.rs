@@ -17,6 +17,7 @@
 
 use uuid::Uuid;
 
+use crate::crc;
 use crate::error::{Error, Result};
 
 const NAME_BYTES: usize = 7;
@@ -83,7 +84,7 @@ impl Extension {
         for crc in &self.running_crcs {
             object.extend_from_slice(&crc.to_be_bytes());
         }
-        object.extend_from_slice(&crc32c::crc32c(object).to_be_bytes());
+        object.extend_from_slice(&crc::of(object).to_be_bytes());
         object.extend_from_slice(&(self.value_bytes() as u32).to_be_bytes());
         object.extend_from_slice(END_NAME);
         object.push(VERSION);
@@ -125,7 +126,7 @@ pub(crate) fn decode(object: &str, bytes: &[u8], table_end: usize, entry_count: 
     if u32::from_be_bytes(*said_length) as usize != length {
         return corrupt(covered.len() + CRC_BYTES, format!("the extension has {length} bytes and says otherwise"));
     }
-    if u32::from_be_bytes(*crc) != crc32c::crc32c(covered) {
+    if u32::from_be_bytes(*crc) != crc::of(covered) {
         return corrupt(0, format!("the checksum of the {} bytes from here on does not match", covered.len()));
     }
     let (ids, crcs) = covered[table_end + LEDGER_ID_AT..].split_at(CRCS_AT - LEDGER_ID_AT);

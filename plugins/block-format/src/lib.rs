@@ -6,7 +6,7 @@
 //! | what the objects are called, and what stands beside them | [`keys`], [`user_metadata`] |
 //! | the bytes of a data object | [`data_block`] |
 //! | where an entry goes | [`layout`], then `encoder` |
-//! | the bytes of an index object, and what we add | `index`, `extension` |
+//! | the bytes of an index object, and what we add | `index`, `extension`, `granule_check` |
 //! | how entries are found in the bytes again | [`walk`], then `stored_copy` |
 //! | what is asked of an object store | [`store`] |
 //! | one offload | [`CopyEngine`], then `upload`, `removal` |
@@ -38,11 +38,13 @@
 
 #![forbid(unsafe_code)]
 
+pub mod crc;
 pub mod data_block;
 mod encoder;
 mod engine;
 mod error;
 mod extension;
+mod granule_check;
 mod index;
 pub mod keys;
 pub mod layout;
@@ -57,7 +59,7 @@ mod upload;
 pub mod user_metadata;
 pub mod walk;
 
-pub use encoder::{CopyEncoder, DataCrcs, EncodedCopy, EncodedEntry, Piece, crc_behind, encode_copy};
+pub use encoder::{CopyEncoder, DataCrcs, EncodedCopy, EncodedEntry, Piece, encode_copy};
 pub use engine::{CopyEngine, EngineOptions};
 pub use error::{Error, Result};
 pub use extension::Extension;

@@ -9,7 +9,7 @@ use longshore_plugin_api::{Error, ErrorCode, Result};
 
 use super::extents::{Arrivals, Source};
 use super::open_copy::OpenCopy;
-use crate::index::GranuleCheck;
+use crate::granule_check::GranuleCheck;
 use crate::spare::SpareBuffer;
 use crate::store::requests::{Receive, Requests};
 use crate::user_metadata::UserMetadata;

@@ -12,6 +12,7 @@ use super::{
     BlobStore, Body, Fetched, ListPage, ListRequest, ListedObject, ObjectAttributes, ObjectHead, OpenMultipart,
     PartTag, StoreLimits, UploadId,
 };
+use crate::crc;
 
 /// The bucket.
 #[derive(Debug)]
@@ -122,7 +123,7 @@ impl BlobStore for MemoryStore {
 
     async fn put_part(&self, key: &str, upload: &UploadId, number: u32, body: Body, crc32c: u32) -> Result<PartTag> {
         let body = own(&body);
-        if crc32c::crc32c(&body) != crc32c {
+        if crc::of(&body) != crc32c {
             let message = format!("part {number} of {key} in bucket {} arrived damaged", self.bucket);
             return Err(Error::new(ErrorCode::Unavailable, message));
         }

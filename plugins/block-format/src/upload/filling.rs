@@ -9,7 +9,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::encoder::{DataCrcs, Piece, crc_behind};
+use crate::crc;
+use crate::encoder::{DataCrcs, EncodedEntry, Piece};
 use crate::spare::{SpareBuffer, Spares};
 use crate::store::Body;
 
@@ -70,8 +71,17 @@ impl Filling {
         self.len
     }
 
-    /// What comes next of the object.
-    pub(super) fn append(&mut self, piece: Piece<'_>) {
+    /// What comes next of an entry, within `room`.
+    pub(super) fn append(&mut self, encoded: &mut EncodedEntry, room: usize) {
+        let end = self.len + room;
+        while self.len < end
+            && let Some(piece) = encoded.next_piece(end - self.len)
+        {
+            self.append_piece(piece);
+        }
+    }
+
+    fn append_piece(&mut self, piece: Piece<'_>) {
         match piece {
             Piece::GranuleEnd => {
                 self.sum_up();
@@ -99,7 +109,7 @@ impl Filling {
             Place::Payload(bytes) => bytes,
         }));
         let all = self.crcs.running();
-        let crc32c = crc_behind(self.crc_before, all, self.len);
+        let crc32c = crc::behind(self.crc_before, all, self.len as u64);
         (self.crc_before, self.len, self.placed, self.summed) = (all, 0, 0, 0);
         FilledPart { body, crc32c }
     }
@@ -160,8 +170,8 @@ mod tests {
             for (at, len) in part.into_iter().enumerate() {
                 let payload = payload(len);
                 let copied = at % 2 == 0;
-                filling.append(if copied { Piece::Format(&payload) } else { Piece::Payload(payload.clone()) });
-                filling.append(Piece::GranuleEnd);
+                filling.append_piece(if copied { Piece::Format(&payload) } else { Piece::Payload(payload.clone()) });
+                filling.append_piece(Piece::GranuleEnd);
                 object.extend_from_slice(&payload);
                 crcs.append(&payload);
                 crcs.end_granule();
@@ -178,13 +188,13 @@ mod tests {
     fn long_payloads_stay_where_they_are_and_chunks_are_used_again() {
         let mut filling = Filling::new(u64::MAX);
         let long = payload(SENT_IN_PLACE_BYTES_MIN);
-        filling.append(Piece::Format(b"head"));
-        filling.append(Piece::Payload(long.clone()));
+        filling.append_piece(Piece::Format(b"head"));
+        filling.append_piece(Piece::Payload(long.clone()));
         let first = filling.take().body;
         assert_eq!(first.pieces()[1].as_ptr(), long.as_ptr());
         let chunk = first.pieces()[0].as_ptr();
         drop(first);
-        filling.append(Piece::Format(b"next"));
+        filling.append_piece(Piece::Format(b"next"));
         assert_eq!(filling.take().body.pieces()[0].as_ptr(), chunk);
     }
 }

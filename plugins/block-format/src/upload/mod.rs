@@ -191,12 +191,9 @@ impl Copy {
         let mut feed = EntryFeed::start(self.ledger.clone(), self.options.batch_bytes);
         while let Some(batch) = feed.next().await? {
             for entry in batch {
-                let mut encoded = encoder.encode(entry.entry_id, entry.payload)?;
-                while encoded.remaining() > 0 {
-                    let room = sink.room().await?;
-                    if let Some(piece) = encoded.next_piece(room) {
-                        sink.append(piece);
-                    }
+                let encoded = encoder.encode(entry.entry_id, entry.payload)?;
+                while !sink.append(encoded) {
+                    sink.make_room().await?;
                 }
             }
         }

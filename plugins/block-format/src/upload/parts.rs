@@ -9,7 +9,7 @@ use tokio::task::JoinSet;
 
 use super::Copy;
 use super::filling::{FilledPart, Filling};
-use crate::encoder::{DataCrcs, Piece};
+use crate::encoder::{DataCrcs, EncodedEntry};
 use crate::store::requests::{BegunUpload, Requests};
 use crate::store::{ListRequest, ObjectAttributes, PartTag};
 
@@ -63,22 +63,19 @@ impl<'a> PartSink<'a> {
         }
     }
 
-    /// How many bytes may be appended; at least one.
-    pub(super) async fn room(&mut self) -> Result<usize> {
-        if self.filling.len() == self.part_bytes {
-            self.send_part().await?;
-        }
-        if self.filling.len() == 0 {
-            while self.in_flight.len() >= self.in_flight_max {
-                self.join_one().await?;
-            }
-        }
-        Ok(self.part_bytes - self.filling.len())
+    /// Appends as much of an entry as there is room for, and says whether that was all of it.
+    pub(super) fn append(&mut self, encoded: &mut EncodedEntry) -> bool {
+        self.filling.append(encoded, self.part_bytes - self.filling.len());
+        encoded.remaining() == 0
     }
 
-    /// Appends what comes next of the object, within the room.
-    pub(super) fn append(&mut self, piece: Piece<'_>) {
-        self.filling.append(piece);
+    /// Sends the part that is full, and waits until another one may be filled.
+    pub(super) async fn make_room(&mut self) -> Result<()> {
+        self.send_part().await?;
+        while self.in_flight.len() >= self.in_flight_max {
+            self.join_one().await?;
+        }
+        Ok(())
     }
 
     /// Checksums of all that was appended.

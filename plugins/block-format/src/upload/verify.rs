@@ -4,6 +4,7 @@ use bytes::Bytes;
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 use longshore_plugin_api::{Error, ErrorCode, LedgerReader, Result};
 
+use crate::crc;
 use crate::store::requests::{Receive, Requests};
 use crate::user_metadata::{FORMAT_VERSION, FORMAT_VERSION_1, UserMetadata};
 
@@ -72,12 +73,12 @@ async fn read_back_data(
         Ok(sum)
     });
     let mut sums = stream::iter(summed).buffered(at_once);
-    let mut crc = 0;
+    let mut whole = 0;
     while let Some(sum) = sums.try_next().await? {
-        crc = crc32c::crc32c_combine(crc, sum.crc, sum.bytes as usize);
+        whole = crc::joined(whole, sum.crc, sum.bytes);
     }
-    if crc != written.crc32c {
-        return Err(differs(key, format!("its checksum is {crc:08x}, {:08x} was written", written.crc32c)));
+    if whole != written.crc32c {
+        return Err(differs(key, format!("its checksum is {whole:08x}, {:08x} was written", written.crc32c)));
     }
     Ok(())
 }
@@ -95,7 +96,7 @@ impl Receive for Sum<'_> {
     }
 
     fn chunk(&mut self, bytes: Bytes) -> Result<()> {
-        self.crc = crc32c::crc32c_append(self.crc, &bytes);
+        self.crc = crc::append(self.crc, &bytes);
         self.bytes += bytes.len() as u64;
         self.ledger.progress(0);
         Ok(())

@@ -12,13 +12,25 @@ const POOL_BYTES: usize = 64 << 20;
 
 /// Payloads.
 #[derive(Clone)]
-pub(crate) struct Pool(pub(crate) Bytes);
+pub(crate) struct Pool(Bytes);
 
 impl Pool {
     pub(crate) fn new() -> Self {
         let mut bytes = vec![0; POOL_BYTES];
         fastrand::Rng::with_seed(1).fill(&mut bytes);
         Self(bytes.into())
+    }
+
+    /// So many bytes in one place, for the place `at` of an object: neighbours of those before, as far as the pool reaches.
+    pub(crate) fn part(&self, at: u64, bytes: usize) -> Bytes {
+        let start = (at % (POOL_BYTES - bytes + 1) as u64) as usize;
+        self.0.slice(start..start + bytes)
+    }
+
+    /// What a ledger hands out at once, at most so many bytes: like those of a file, they count their slices by themselves.
+    fn batch(&self, at: u64, bytes_max: usize) -> Bytes {
+        let start = (at % POOL_BYTES as u64) as usize;
+        Bytes::from_owner(self.0.slice(start..POOL_BYTES.min(start + bytes_max)))
     }
 }
 
@@ -80,13 +92,15 @@ impl LedgerSource for Ledger {
     }
 
     fn read(&self, first: u64, last: u64, max_bytes: u64) -> BoxFuture<'_, Result<Vec<Entry>>> {
+        // The pool holds whole entries.
         let count = (max_bytes / self.entry_bytes).clamp(1, last - first + 1);
-        let slots = POOL_BYTES as u64 / self.entry_bytes;
-        let payload = |entry: u64| {
-            let start = (entry % slots * self.entry_bytes) as usize;
-            self.pool.0.slice(start..start + self.entry_bytes as usize)
-        };
-        let entries = (first..first + count).map(|entry_id| Entry { entry_id, payload: payload(entry_id) }).collect();
+        let mut run = self.pool.batch(first * self.entry_bytes, (count * self.entry_bytes) as usize);
+        let mut entry_id = first;
+        let mut entries = Vec::with_capacity(count as usize);
+        while !run.is_empty() {
+            entries.push(Entry { entry_id, payload: run.split_to(self.entry_bytes as usize) });
+            entry_id += 1;
+        }
         Box::pin(async move { Ok(entries) })
     }
 

@@ -5,6 +5,7 @@
 use async_trait::async_trait;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
+use block_format::crc;
 use block_format::store::{Body, ObjectAttributes};
 use bytes::Bytes;
 use http::{Request, Response, header};
@@ -60,7 +61,7 @@ impl JsonObjects {
 #[async_trait]
 impl PutObject for JsonObjects {
     async fn put(&self, key: &str, body: Body, attributes: &ObjectAttributes) -> Result<()> {
-        let crc = body.pieces().iter().fold(0, |crc, piece| crc32c::crc32c_append(crc, piece));
+        let crc = body.pieces().iter().fold(0, |crc, piece| crc::append(crc, piece));
         let mut described = description(key, attributes);
         described.insert("crc32c".to_owned(), base64_of(crc).into());
         // No body repeats it but by a chance of 1 to 2 to the 128.

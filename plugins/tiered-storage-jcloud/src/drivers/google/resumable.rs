@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
+use block_format::crc;
 use block_format::store::{Body, ObjectAttributes, OpenMultipart, PartTag, UploadId};
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, Method, Request, Response, Uri, header};
@@ -143,7 +144,7 @@ impl ResumableUploads {
 
     async fn put_in_turn(&self, session: &Session, body: Bytes, body_crc: u32) -> Result<(), Failure> {
         let before = session.progress().clone();
-        let crc = crc32c::crc32c_combine(before.crc, body_crc, body.len());
+        let crc = crc::joined(before.crc, body_crc, body.len() as u64);
         let bytes = joined(before.carry, body);
         let whole = bytes.len() - bytes.len() % CHUNK_BYTES as usize;
         let carry = Bytes::copy_from_slice(&bytes[whole..]);

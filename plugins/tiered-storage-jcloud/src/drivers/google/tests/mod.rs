@@ -5,9 +5,9 @@ mod stub;
 
 use std::collections::BTreeMap;
 
-use block_format::CopyEngine;
 use block_format::store::{BlobStore, ListRequest, ObjectAttributes};
 use block_format::user_metadata::UserMetadata;
+use block_format::{CopyEngine, crc};
 use bytes::Bytes;
 use longshore_plugin_api::{DriverConfig, ErrorCode, LedgerReader, OffloadRequest, ReadHandle, StoredLedger};
 use uuid::Uuid;
@@ -146,7 +146,7 @@ async fn chunks_survive_what_happens_to_them_on_their_way() {
             let (store, upload, body) = (&store, &upload, parts[number as usize - 1].clone());
             async move {
                 for _ in 0..10 {
-                    match store.put_part("k", upload, number, body.clone().into(), crc32c::crc32c(&body)).await {
+                    match store.put_part("k", upload, number, body.clone().into(), crc::of(&body)).await {
                         Ok(tag) => return tag,
                         Err(error) => assert!(error.is_retryable(), "{fault:?}: {error}"),
                     }
@@ -181,7 +181,7 @@ async fn an_upload_that_is_given_up_leaves_nothing() {
         let store = bench.store();
         let upload = store.begin_multipart("k", &attributes()).await.unwrap();
         let body = payloads(1, 5 << 20).remove(0);
-        store.put_part("k", &upload, 1, body.clone().into(), crc32c::crc32c(&body)).await.unwrap();
+        store.put_part("k", &upload, 1, body.clone().into(), crc::of(&body)).await.unwrap();
         assert_eq!(store.list_multiparts("k").await.unwrap().len(), 1, "{method}");
         store.abort_multipart("k", &upload).await.unwrap();
         store.abort_multipart("k", &upload).await.unwrap();
@@ -203,7 +203,7 @@ async fn bytes_that_change_on_their_way_are_noticed() {
         let error = store.put("k", body.clone().into(), &attributes()).await.unwrap_err();
         assert!(error.message().contains("crc32c"), "{method}: {error}");
         let upload = store.begin_multipart("k", &attributes()).await.unwrap();
-        let put = store.put_part("k", &upload, 1, body.clone().into(), crc32c::crc32c(&body)).await;
+        let put = store.put_part("k", &upload, 1, body.clone().into(), crc::of(&body)).await;
         let ended = match put {
             Ok(tag) => store.complete_multipart("k", &upload, &[tag]).await,
             Err(error) => Err(error),

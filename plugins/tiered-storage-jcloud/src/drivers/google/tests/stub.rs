@@ -9,6 +9,7 @@ use axum::http::{HeaderMap, Method, Request, StatusCode};
 use axum::response::{IntoResponse, Response};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
+use block_format::crc;
 use percent_encoding::percent_decode_str;
 use serde_json::{Value, json};
 
@@ -107,7 +108,7 @@ fn decoded(text: &str) -> String {
 }
 
 fn crc_of(bytes: &[u8]) -> String {
-    BASE64_STANDARD.encode(crc32c::crc32c(bytes).to_be_bytes())
+    BASE64_STANDARD.encode(crc::of(bytes).to_be_bytes())
 }
 
 async fn answer(Extract(state): Extract<Arc<Mutex<State>>>, request: Request<Body>) -> Response {
