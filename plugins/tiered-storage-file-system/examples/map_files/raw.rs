@@ -73,7 +73,7 @@ impl Raw {
     pub(crate) async fn open(&self, name: &str) -> Result<RawFile> {
         Ok(match self {
             Self::Folder(folder) => RawFile::Local(File::open(folder.folder.join(name))?),
-            Self::Hdfs(hdfs) => RawFile::Hdfs(hdfs.client.read(&hdfs.path(name)).await?),
+            Self::Hdfs(hdfs) => RawFile::Hdfs(Box::new(hdfs.client.read(&hdfs.path(name)).await?)),
         })
     }
 
@@ -102,7 +102,7 @@ fn gone_is_fine(error: io::Error) -> io::Result<()> {
 /// A file that is open for ranges of it.
 pub(crate) enum RawFile {
     Local(File),
-    Hdfs(FileReader),
+    Hdfs(Box<FileReader>),
 }
 
 impl RawFile {

@@ -81,7 +81,7 @@ pub(crate) async fn measure(place: &Place, pool: &Pool, plan: &Plan) -> Result<(
     let bench = Bench { place, plan, pool };
     bench.out_and_back().await?;
     if place.can_forget() {
-        bench.from_the_disk().await?;
+        bench.read_from_disk().await?;
     }
     bench.many_ledgers().await?;
     bench.many_readers().await?;
@@ -184,7 +184,7 @@ impl Bench<'_> {
         Ok((out, Cost::row(&raws, ours)))
     }
 
-    async fn from_the_disk(&self) -> Result<()> {
+    async fn read_from_disk(&self) -> Result<()> {
         let names = SIZES.map(|(bytes, size)| (format!("{size}, from the disk"), bytes));
         let names: Vec<_> = names.into_iter().filter(|(name, _)| self.wants(name)).collect();
         if names.is_empty() {
@@ -199,7 +199,7 @@ impl Bench<'_> {
             self.place.raw.write(RAW, ledger.bytes(), Care::Plain).await?;
             let mut runs = Runs::default();
             for _ in 0..self.plan.runs {
-                runs.add(self.from_the_disk_once(&ledger).await?);
+                runs.add(self.back_from_disk(&ledger).await?);
             }
             driver.delete(ledger.stored()).await?;
             self.place.raw.delete(RAW).await?;
@@ -208,7 +208,7 @@ impl Bench<'_> {
         Ok(())
     }
 
-    async fn from_the_disk_once(&self, ledger: &Ledger) -> Result<Vec<f64>> {
+    async fn back_from_disk(&self, ledger: &Ledger) -> Result<Vec<f64>> {
         let mut raws = Vec::new();
         for care in self.place.raw.cares() {
             self.place.forget()?;
