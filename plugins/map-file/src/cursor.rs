@@ -16,7 +16,7 @@ use crate::header::{self, Compression, Header, SYNC_MARKER_BYTES, ValueClass};
 use crate::source::{Source, Window};
 use crate::zlib::Inflater;
 
-/// The most bytes that are read ahead at once. Small enough to stay in a processor's cache while it is checked.
+/// The most bytes that are read ahead at once, where the file does not say otherwise. Small enough to stay in a processor's cache while it is checked.
 pub const WINDOW_BYTES_MAX: usize = 256 * 1024;
 /// The least, but for [`HEAD_WINDOW_BYTES`].
 pub(crate) const WINDOW_BYTES_MIN: usize = 16 * 1024;
@@ -195,7 +195,7 @@ impl<S: Source> Cursor<'_, S> {
     }
 
     pub(crate) fn set_window_bytes(&mut self, bytes: usize) {
-        self.window_bytes = bytes.clamp(WINDOW_BYTES_MIN, WINDOW_BYTES_MAX);
+        self.window_bytes = bytes.min(self.file.source.read_ahead_bytes_max()).max(WINDOW_BYTES_MIN);
     }
 
     /// Keys that were passed on the way here, each with the place behind it.
@@ -268,7 +268,8 @@ impl<S: Source> Cursor<'_, S> {
         self.window = Window::new(offset, bytes);
         if !skipping {
             // Whoever reads on is likely to go on reading.
-            self.window_bytes = (self.window_bytes * 2).min(WINDOW_BYTES_MAX);
+            self.window_bytes =
+                self.window_bytes.max((self.window_bytes * 2).min(self.file.source.read_ahead_bytes_max()));
         }
         Ok(())
     }
