@@ -177,6 +177,10 @@ impl<S: Source> Source for Checked<S> {
         self.file.len()
     }
 
+    fn read_ahead_bytes_max(&self) -> usize {
+        self.file.read_ahead_bytes_max()
+    }
+
     fn read_at(&self, offset: u64, len: usize) -> Result<Bytes> {
         let Some(sums) = &self.sums else { return self.file.read_at(offset, len) };
         let end = offset.saturating_add(len as u64);

@@ -16,10 +16,16 @@ use crate::header::{self, Compression, Header, SYNC_MARKER_BYTES, ValueClass};
 use crate::source::{Source, Window};
 use crate::zlib::Inflater;
 
-/// The most bytes that are read ahead at once. Small enough to stay in a processor's cache while it is checked.
+/// The most bytes that are read ahead at once, where the file does not say otherwise. Small enough to stay in a processor's cache while it is checked.
 pub const WINDOW_BYTES_MAX: usize = 256 * 1024;
-/// The least; also what is read at once while skipping records.
+/// The least, but for [`HEAD_WINDOW_BYTES`].
 pub(crate) const WINDOW_BYTES_MIN: usize = 16 * 1024;
+/// What is read for the head of a record beyond a long one that was skipped: whatever follows is likely to be skipped as well.
+const HEAD_WINDOW_BYTES: usize = 512;
+/// Of the records that a seek passes, every so many are remembered, so that the next seek to there passes fewer.
+const LANDMARK_RECORDS: usize = 16;
+/// So many of one seek at most: the interval of an index has no more.
+const LANDMARKS_MAX: usize = 16;
 /// Length of a record's i32 length, and of its key's.
 const LENGTH_BYTES: usize = 4;
 const SYNC_BYTES: usize = LENGTH_BYTES + SYNC_MARKER_BYTES;
@@ -119,6 +125,8 @@ impl<S: Source> SequenceFile<S> {
             place,
             window: Window::default(),
             window_bytes: WINDOW_BYTES_MIN,
+            read_to: None,
+            landmarks: Vec::new(),
             block: None,
             inflater: None,
             last_key: None,
@@ -134,6 +142,10 @@ pub struct Cursor<'a, S> {
     window: Window,
     /// How much to read at once from now on.
     window_bytes: usize,
+    /// Where the last window that this cursor read ends.
+    read_to: Option<u64>,
+    /// Of records that a seek passed: key, place behind it.
+    landmarks: Vec<(i64, Place)>,
     block: Option<Arc<Block>>,
     inflater: Option<Inflater>,
     last_key: Option<i64>,
@@ -183,7 +195,12 @@ impl<S: Source> Cursor<'_, S> {
     }
 
     pub(crate) fn set_window_bytes(&mut self, bytes: usize) {
-        self.window_bytes = bytes.clamp(WINDOW_BYTES_MIN, WINDOW_BYTES_MAX);
+        self.window_bytes = bytes.min(self.file.source.read_ahead_bytes_max()).max(WINDOW_BYTES_MIN);
+    }
+
+    /// Keys that were passed on the way here, each with the place behind it.
+    pub(crate) fn take_landmarks(&mut self) -> Vec<(i64, Place)> {
+        std::mem::take(&mut self.landmarks)
     }
 
     /// What was read and decoded last, for whoever goes on from here later.
@@ -239,15 +256,21 @@ impl<S: Source> Cursor<'_, S> {
         if (len as u64) > left {
             return Err(self.corrupt(offset, format!("the file ends within {what}")));
         }
-        let read = self.window_bytes.max(len).min(usize::try_from(left).unwrap_or(usize::MAX));
+        let skipping = self.read_to.is_some_and(|end| offset >= end + WINDOW_BYTES_MIN as u64);
+        let ahead = if skipping { HEAD_WINDOW_BYTES } else { self.window_bytes };
+        let read = ahead.max(len).min(usize::try_from(left).unwrap_or(usize::MAX));
         let bytes = match self.file.source.read_at(offset, read) {
             // The damage may lie in what is only read ahead: whoever comes there will meet it.
             Err(Error::Corrupt { .. }) if read > len => self.file.source.read_at(offset, len)?,
             bytes => bytes?,
         };
+        self.read_to = Some(offset + bytes.len() as u64);
         self.window = Window::new(offset, bytes);
-        // Whoever reads on is likely to go on reading.
-        self.window_bytes = (self.window_bytes * 2).min(WINDOW_BYTES_MAX);
+        if !skipping {
+            // Whoever reads on is likely to go on reading.
+            self.window_bytes =
+                self.window_bytes.max((self.window_bytes * 2).min(self.file.source.read_ahead_bytes_max()));
+        }
         Ok(())
     }
 

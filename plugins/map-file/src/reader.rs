@@ -15,8 +15,9 @@ use crate::error::{Error, Result};
 use crate::header::{Compression, Header, ValueClass};
 use crate::source::{Source, Window};
 
-/// How many places where reads ended are remembered: as many interleaved sequential readers never scan.
-const PLACES_MAX: usize = 32;
+/// How many places are remembered: where reads ended, so that some hundred interleaved sequential readers never scan, and what
+/// seeks passed, so that random readers scan less from one to the next.
+const PLACES_MAX: usize = 512;
 
 /// Room for so many records at most is made before the first one is read.
 const RECORDS_RESERVED_MAX: i64 = 1024;
@@ -169,17 +170,17 @@ impl<S: Source> MapFile<S> {
         Err(Error::corrupt(self.data.source().name(), offset, problem))
     }
 
-    fn learn(&self, key: i64, cursor: Cursor<'_, S>) {
-        let place = cursor.place();
+    fn learn(&self, key: i64, mut cursor: Cursor<'_, S>) {
+        let mut learned = cursor.take_landmarks();
+        learned.push((key, cursor.place()));
         let (window, block) = cursor.into_recent();
         let mut recent = self.recent();
         recent.window = window;
         recent.block = block;
-        recent.places.retain(|(_, other)| *other != place);
-        if recent.places.len() == PLACES_MAX {
-            recent.places.pop_front();
-        }
-        recent.places.push_back((key, place));
+        recent.places.retain(|(_, known)| learned.iter().all(|(_, place)| place != known));
+        let over = (recent.places.len() + learned.len()).saturating_sub(PLACES_MAX);
+        recent.places.drain(..over);
+        recent.places.extend(learned);
     }
 
     fn recent(&self) -> MutexGuard<'_, Recent> {

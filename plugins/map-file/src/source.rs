@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 
+use crate::cursor::WINDOW_BYTES_MAX;
 use crate::error::{Error, Result};
 
 /// A file that can be read at any position, by any number of readers at once. Its length never changes.
@@ -15,6 +16,11 @@ pub trait Source: Send + Sync {
     /// Whether it has no byte.
     fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// The most bytes that are worth reading ahead at once: more where a read costs a journey.
+    fn read_ahead_bytes_max(&self) -> usize {
+        WINDOW_BYTES_MAX
     }
 
     /// Exactly `len` bytes from `offset` on. Callers stay within [`len`](Self::len).

@@ -11,6 +11,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use map_file::WINDOW_BYTES_MAX;
 use tokio::sync::Semaphore;
 
 /// A listing with more names is refused: it is held in memory whole, to be sorted.
@@ -26,6 +27,11 @@ pub(crate) trait FileSystem: fmt::Debug + Send + Sync {
 
     /// Whether a read may be answered from memory without waiting ([`OpenFile::read_from_memory`]).
     fn answers_from_memory(&self) -> bool;
+
+    /// The most bytes that are worth reading ahead at once.
+    fn read_ahead_bytes_max(&self) -> usize {
+        WINDOW_BYTES_MAX
+    }
 
     /// Holds back reads where too many that wait for an answer would take every thread; `None` where reads end soon.
     fn read_permits(&self) -> Option<&Arc<Semaphore>>;

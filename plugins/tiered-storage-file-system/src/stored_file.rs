@@ -101,6 +101,10 @@ impl Source for StoredFile {
         self.identity.len
     }
 
+    fn read_ahead_bytes_max(&self) -> usize {
+        self.file_system.read_ahead_bytes_max()
+    }
+
     fn read_at(&self, offset: u64, len: usize) -> Result<Bytes, Error> {
         let file = self.file();
         let read = if ONLY_FROM_MEMORY.get() {

@@ -1,6 +1,6 @@
 //! Walks records that stand by themselves, in clear or compressed one by one, with syncs before any of them.
 
-use super::{Cursor, LENGTH_BYTES, Record, SYNC_BYTES, Step, be_i32};
+use super::{Cursor, LANDMARK_RECORDS, LANDMARKS_MAX, LENGTH_BYTES, Record, SYNC_BYTES, Step, be_i32};
 use crate::block::{Extent, KEY_BYTES, SYNC_ESCAPE};
 use crate::error::Result;
 use crate::header::Compression;
@@ -47,11 +47,16 @@ impl<S: Source> Cursor<'_, S> {
     }
 
     pub(super) fn seek_in_records(&mut self, key: i64) -> Result<()> {
+        let mut passed = 0;
         while let Some(head) = self.record_head()? {
             if head.key >= key {
                 break;
             }
             self.pass(head)?;
+            passed += 1;
+            if passed % LANDMARK_RECORDS == 0 && self.landmarks.len() < LANDMARKS_MAX {
+                self.landmarks.push((head.key, self.place));
+            }
         }
         Ok(())
     }

@@ -5,8 +5,8 @@
 //! `NotFound`. The crate's own tasks (connections, acknowledgements, lease renewal) live on a runtime of their own, which ends
 //! with the driver: some of them would otherwise outlive a file that was given up.
 //!
-//! Memory: a file being written holds up to 200 packets of 64 KiB for each pipeline (the crate's queues), a read what was asked
-//! for and some packets; reads at once are bounded by [`READS_AT_ONCE_MAX`].
+//! Memory: a file being written holds up to 200 packets of 64 KiB for each pipeline (the crate's queues), a read up to
+//! [`READ_AHEAD_BYTES_MAX`] and some packets, an open copy what was read last; reads at once are bounded by [`READS_AT_ONCE_MAX`].
 //!
 //! A rename is one step of the NameNode, and so is a delete. A file exists for readers when it is closed; HDFS answers for it from
 //! then on with as many replicas as it asks for, which is also all that Hadoop's own writer waits for.
@@ -39,6 +39,8 @@ pub(crate) use settings::{HdfsSettings, NAMENODE_PORT, has_effect};
 /// Reads that may wait for an answer at once. Each keeps one of the plugin's threads for blocking work (64), of which some must
 /// be left for what writes and for other stores.
 pub(crate) const READS_AT_ONCE_MAX: usize = 32;
+/// The most bytes of one read: each makes a connection to a DataNode of its own. As much as a broker asks for at once.
+const READ_AHEAD_BYTES_MAX: usize = 4 << 20;
 /// Threads for the crate's own tasks.
 const WORKERS: usize = 2;
 /// `rwxr-xr-x`, as Hadoop's default with its umask.
@@ -158,6 +160,10 @@ impl FileSystem for HdfsFileSystem {
 
     fn answers_from_memory(&self) -> bool {
         false
+    }
+
+    fn read_ahead_bytes_max(&self) -> usize {
+        READ_AHEAD_BYTES_MAX
     }
 
     fn read_permits(&self) -> Option<&Arc<Semaphore>> {

@@ -255,7 +255,10 @@ async fn fetch(store: &Store, request: &Request, head: bool, to: &mut (impl Asyn
         return say(to, "404 Not Found", "", xml).await;
     };
     let bytes = object.bytes();
-    let mut lines = format!("ETag: \"kept\"\r\nAccept-Ranges: bytes\r\n{}", object.attributes);
+    let mut lines = format!(
+        "ETag: \"kept\"\r\nAccept-Ranges: bytes\r\nLast-Modified: Thu, 01 Jan 2026 00:00:00 GMT\r\n{}",
+        object.attributes
+    );
     let (status, first, end) = match request.range(bytes) {
         Some((first, _)) if first >= bytes => {
             return say(to, "416 Range Not Satisfiable", "", b"<Error><Code>InvalidRange</Code></Error>").await;
