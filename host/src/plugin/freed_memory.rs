@@ -88,9 +88,9 @@ mod tests {
     const PIECE_BYTES: usize = 32 << 10;
 
     fn resident_bytes() -> usize {
-        let status = std::fs::read_to_string("/proc/self/status").unwrap();
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
-        line.trim().trim_end_matches(" kB").parse::<usize>().unwrap() << 10
+        let status = std::fs::read_to_string("/proc/self/status").expect("Linux has it");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("it tells what is resident");
+        line.trim().trim_end_matches(" kB").parse::<usize>().expect("a number of KiB") << 10
     }
 
     #[test]
