@@ -1,7 +1,8 @@
 //! Writes one copy: into a folder of its own that no reader takes for a copy, then renames it.
 //!
 //! Runs on a blocking thread and takes entries from a bounded queue, so that the next batch is read while this one is
-//! written. The queue's end without [`Feed::End`] means that the offload was given up.
+//! written. A queue without a sender means that the offload was given up: also when [`Feed::End`] is in it, so the sender stays
+//! until the copy has its name.
 //!
 //! After a crash there is either no copy, and a folder that the next attempt or [`delete`](crate::offloader) removes, or
 //! the complete one. Every error takes the attempt's folder away again, so that a full disk gets its space back.
@@ -37,23 +38,29 @@ pub(crate) fn write(
     paths: &CopyPaths,
     options: WriteOptions,
     ledger: &LedgerReader,
-    feed: Receiver<Feed>,
+    mut feed: Receiver<Feed>,
 ) -> Result<()> {
-    if feed.is_closed() && feed.is_empty() {
-        return Err(Error::new(ErrorCode::Cancelled, "the offload was given up before it began"));
-    }
+    ensure_wanted(&feed, "before it began")?;
     folders::create(file_system, &paths.parent)?;
     // Debris of an earlier try with the same uid.
     folders::remove(file_system, &paths.attempts)?;
     let attempt = paths.attempts.join(Uuid::new_v4().simple().to_string());
     let created = folders::create(file_system, &attempt);
-    let written = created.and_then(|()| write_attempt(file_system, &attempt, options, ledger, feed));
-    let result = written.map_err(taken_away).and_then(|()| folders::publish(file_system, &attempt, paths));
+    let written = created.and_then(|()| write_attempt(file_system, &attempt, options, ledger, &mut feed));
+    let wanted = written.map_err(taken_away).and_then(|()| ensure_wanted(&feed, "before its copy had a name"));
+    let result = wanted.and_then(|()| folders::publish(file_system, &attempt, paths));
     // Holds the attempt if it failed, the copy that it replaced if there was one, and nothing else.
     let removed = folders::remove(file_system, &attempt);
     // Stays where another attempt with the same uid is running.
     folders::remove_empty(file_system, &paths.attempts);
     result.and(removed)
+}
+
+fn ensure_wanted(feed: &Receiver<Feed>, when: &str) -> Result<()> {
+    if feed.is_closed() {
+        return Err(Error::new(ErrorCode::Cancelled, format!("the offload was given up {when}")));
+    }
+    Ok(())
 }
 
 /// What is not found while an attempt writes is its own folder: a delete, or another attempt with the same uid, took it.
@@ -70,7 +77,7 @@ fn write_attempt(
     attempt: &Path,
     options: WriteOptions,
     ledger: &LedgerReader,
-    mut feed: Receiver<Feed>,
+    feed: &mut Receiver<Feed>,
 ) -> Result<()> {
     let mut writer = EntryWriter::new(file_system, attempt, options, ledger)?;
     loop {

@@ -4,6 +4,7 @@
 //! [`Faulty`] counts what is asked of the local file system and lets one of the calls fail: before it did anything, or after it did
 //! everything, as a server whose answer is lost; once, or from then on until it is healed.
 
+use std::fmt;
 use std::fs;
 use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
@@ -11,9 +12,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
-use longshore_plugin_api::{Error, ErrorCode, LedgerReader, Result};
+use longshore_plugin_api::{Entry, Error, ErrorCode, LedgerReader, Result};
 use map_file::WriteOptions;
 use tempfile::TempDir;
+use tokio::sync::mpsc::{Receiver, Sender};
 use tokio::sync::{Semaphore, mpsc};
 use uuid::Uuid;
 
@@ -36,6 +38,17 @@ enum When {
     After,
     /// Nothing was done, and nothing will be from now on.
     FromThenOn,
+    /// It does not fail; somebody else does something before it.
+    Meanwhile,
+}
+
+/// What somebody else does.
+struct Meanwhile(Box<dyn FnOnce() + Send>);
+
+impl fmt::Debug for Meanwhile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Meanwhile")
+    }
 }
 
 /// Which call fails, and how.
@@ -46,12 +59,13 @@ struct Plan {
     when: When,
     kind: ErrorKind,
     failed: Mutex<Vec<String>>,
+    meanwhile: Mutex<Option<Meanwhile>>,
 }
 
 impl Plan {
     fn new(fail_at: u64, when: When, kind: ErrorKind) -> Arc<Self> {
-        let fail_at = AtomicU64::new(fail_at);
-        Arc::new(Self { calls: AtomicU64::new(0), fail_at, when, kind, failed: Mutex::default() })
+        let (calls, fail_at) = (AtomicU64::new(0), AtomicU64::new(fail_at));
+        Arc::new(Self { calls, fail_at, when, kind, failed: Mutex::default(), meanwhile: Mutex::default() })
     }
 
     fn call<T>(&self, name: &str, work: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
@@ -60,11 +74,21 @@ impl Plan {
         if !fails {
             return work();
         }
+        self.failed.lock().unwrap().push(name.to_owned());
+        if self.when == When::Meanwhile {
+            if let Some(Meanwhile(act)) = self.meanwhile.lock().unwrap().take() {
+                act();
+            }
+            return work();
+        }
         if self.when == When::After {
             work()?;
         }
-        self.failed.lock().unwrap().push(name.to_owned());
         Err(self.kind.into())
+    }
+
+    fn set_meanwhile(&self, act: impl FnOnce() + Send + 'static) {
+        *self.meanwhile.lock().unwrap() = Some(Meanwhile(Box::new(act)));
     }
 
     fn heal(&self) {
@@ -201,13 +225,12 @@ impl Tier {
     }
 
     fn offload(&self, file_system: &Faulty, payloads: &[Bytes]) -> Result<()> {
+        let (_waits, feed) = feed(payloads);
+        self.write(file_system, payloads, feed)
+    }
+
+    fn write(&self, file_system: &Faulty, payloads: &[Bytes], feed: Receiver<Feed>) -> Result<()> {
         let ledger = LedgerReader::in_memory(LEDGER, payloads.to_vec());
-        let (sender, feed) = mpsc::channel(payloads.len() + 1);
-        for (entry_id, payload) in (0..).zip(payloads) {
-            let entry = longshore_plugin_api::Entry { entry_id, payload: payload.clone() };
-            sender.try_send(Feed::Entries(vec![entry])).ok().unwrap();
-        }
-        sender.try_send(Feed::End).ok().unwrap();
         copy::write(file_system, &self.paths(), WriteOptions::default(), &ledger, feed)
     }
 
@@ -232,6 +255,16 @@ impl Tier {
         let read = read_all(&healthy, &self.paths().copy).unwrap_or_else(|e| panic!("{case}: {e}"));
         assert!(models.iter().any(|model| read == *model), "{case}");
     }
+}
+
+/// All that an offload feeds its writer with, and what is there as long as somebody waits for the copy.
+fn feed(payloads: &[Bytes]) -> (Sender<Feed>, Receiver<Feed>) {
+    let (sender, receiver) = mpsc::channel(payloads.len() + 1);
+    for (entry_id, payload) in (0..).zip(payloads) {
+        sender.try_send(Feed::Entries(vec![Entry { entry_id, payload: payload.clone() }])).ok().unwrap();
+    }
+    sender.try_send(Feed::End).ok().unwrap();
+    (sender, receiver)
 }
 
 fn read_all(file_system: &Arc<dyn FileSystem>, copy: &Path) -> Result<Vec<Bytes>> {
@@ -349,6 +382,53 @@ fn a_failed_delete_is_finished_by_the_next_one_and_leaves_no_half_copy() {
             folders::remove_copy(&healthy, &tier.paths()).unwrap();
             assert_eq!(tier.names(), [""; 0], "{case}");
         });
+    }
+}
+
+#[test]
+fn a_copy_that_nobody_waits_for_gets_no_name() {
+    let (old, new) = (payloads(1), payloads(2));
+    for as_hdfs in [false, true] {
+        at_each_call(When::Meanwhile, ErrorKind::Other, |plan, case| {
+            let tier = Tier::new();
+            tier.offload(&faulty(&Plan::new(u64::MAX, When::Before, ErrorKind::Other), as_hdfs), &old).unwrap();
+            let (waits, feed) = feed(&new);
+            plan.set_meanwhile(move || drop(waits));
+            let result = tier.write(&faulty(plan, as_hdfs), &new, feed);
+            let case = format!("{case}, before {:?}, as HDFS {as_hdfs}: {result:?}", plan.failed());
+            let model = match result {
+                Ok(()) => &new,
+                Err(error) => {
+                    assert_eq!(error.code(), ErrorCode::Cancelled, "{case}");
+                    &old
+                }
+            };
+            tier.assert_whole_or_nothing(&[model, model], &case);
+            let written = ["write", "finish", "create"].contains(&plan.failed().first().map_or("", String::as_str));
+            assert!(model == &old || !written, "{case}");
+        });
+    }
+}
+
+#[test]
+fn an_attempt_that_is_published_while_its_copy_is_deleted_leaves_nothing() {
+    let model = payloads(1);
+    for as_hdfs in [false, true] {
+        let calls = at_each_call(When::Meanwhile, ErrorKind::Other, |plan, case| {
+            let tier = Tier::new();
+            let paths = tier.paths();
+            tier.offload(&faulty(&Plan::new(u64::MAX, When::Before, ErrorKind::Other), as_hdfs), &model).unwrap();
+            let attempt = paths.attempts.join("1");
+            fs::create_dir(&paths.attempts).unwrap();
+            fs::rename(&paths.copy, &attempt).unwrap();
+            let (from, to) = (attempt.clone(), paths.copy.clone());
+            plan.set_meanwhile(move || fs::rename(from, to).unwrap_or(()));
+            folders::remove_copy(&faulty(plan, as_hdfs), &paths).unwrap();
+            // The writer comes at last, if it did not before.
+            assert!(fs::rename(&attempt, &paths.copy).is_err(), "{case}");
+            assert_eq!(tier.names(), [""; 0], "{case}");
+        });
+        assert!(calls > 4, "{calls} calls are fewer than there are steps");
     }
 }
 

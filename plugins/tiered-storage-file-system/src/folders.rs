@@ -87,25 +87,29 @@ pub(crate) fn remove_empty(file_system: &dyn FileSystem, folder: &Path) {
     }
 }
 
-/// Removes a copy, attempts at it and what an interrupted delete left. The copy loses its name first, so that no reader or
-/// listing meets half of it.
+/// Removes a copy, attempts at it and what an interrupted delete left.
+///
+/// Attempts go first: one that gets the copy's name before that is removed with it, and none gets it later.
 pub(crate) fn remove_copy(file_system: &dyn FileSystem, paths: &CopyPaths) -> Result<()> {
     remove(file_system, &paths.deleted)?;
-    match file_system.rename(&paths.copy, &paths.deleted) {
-        Ok(()) => remove(file_system, &paths.deleted)?,
-        Err(e) if is_absent(&e) => {}
-        // A file system without room for a new name still lets the copy go; and it may have the new name in spite of the error.
-        Err(_) => {
-            remove(file_system, &paths.copy)?;
-            remove(file_system, &paths.deleted)?;
-        }
-    }
-    remove(file_system, &paths.attempts)?;
+    remove_named(file_system, &paths.attempts, &paths.deleted)?;
+    remove_named(file_system, &paths.copy, &paths.deleted)?;
     match file_system.is_folder(&paths.parent) {
         Ok(true) => sync_folder(file_system, &paths.parent),
         Ok(false) => Ok(()),
         Err(e) => Err(io_error(format_args!("look at folder {}", paths.parent.display()))(e)),
     }
+}
+
+/// Removes `folder`, which loses its name first: no reader, listing or attempt's end meets half of it.
+fn remove_named(file_system: &dyn FileSystem, folder: &Path, deleted: &Path) -> Result<()> {
+    match file_system.rename(folder, deleted) {
+        Err(e) if is_absent(&e) => return Ok(()),
+        Ok(()) => {}
+        // A file system without room for a new name still lets the folder go; and it may have the new name in spite of the error.
+        Err(_) => remove(file_system, folder)?,
+    }
+    remove(file_system, deleted)
 }
 
 /// Makes the names in `folder` durable.

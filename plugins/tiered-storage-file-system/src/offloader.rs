@@ -171,8 +171,11 @@ impl Offloader for FileSystemOffloader {
             let _turn = turn;
             copy::write(file_system.as_ref(), &paths, options, &source, feed)
         });
-        let fed = feed_all(&ledger, sender, batch_bytes(self.settings.batches_ahead)).await;
+        let fed = feed_all(&ledger, &sender, batch_bytes(self.settings.batches_ahead)).await;
+        // Goes with this future or with the writer's answer, unless the writer is to give up.
+        let wanted = fed.is_ok().then_some(sender);
         let written = writer.await.unwrap_or_else(|e| Err(from_join("write of a copy", e)));
+        drop(wanted);
         match (fed, written) {
             // The writer was told to give up by the reader's failure, which is the cause.
             (Err(cause), Err(error)) if error.code() == ErrorCode::Cancelled => Err(cause),
@@ -234,7 +237,7 @@ fn batch_bytes(batches_ahead: usize) -> u64 {
 }
 
 /// Reads the ledger front to back into `feed`. Ends early, without an error, where the writer is gone: its own says why.
-async fn feed_all(ledger: &LedgerReader, feed: Sender<Feed>, batch_bytes: u64) -> Result<()> {
+async fn feed_all(ledger: &LedgerReader, feed: &Sender<Feed>, batch_bytes: u64) -> Result<()> {
     let metadata = ledger.metadata();
     let mut next = 0;
     while next < metadata.entry_count {
