@@ -16,7 +16,8 @@ use crate::header::{self, Compression, Header, SYNC_MARKER_BYTES, ValueClass};
 use crate::source::{Source, Window};
 use crate::zlib::Inflater;
 
-/// The most bytes that are read ahead at once, where the file does not say otherwise. Small enough to stay in a processor's cache while it is checked.
+/// The most bytes that are read ahead at once, where the file does not say otherwise. Small enough to stay in a processor's cache
+/// while it is checked.
 pub const WINDOW_BYTES_MAX: usize = 256 * 1024;
 /// The least, but for [`HEAD_WINDOW_BYTES`].
 pub(crate) const WINDOW_BYTES_MIN: usize = 16 * 1024;
@@ -268,8 +269,7 @@ impl<S: Source> Cursor<'_, S> {
         self.window = Window::new(offset, bytes);
         if !skipping {
             // Whoever reads on is likely to go on reading.
-            self.window_bytes =
-                self.window_bytes.max((self.window_bytes * 2).min(self.file.source.read_ahead_bytes_max()));
+            self.set_window_bytes(self.window_bytes * 2);
         }
         Ok(())
     }
