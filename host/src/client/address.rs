@@ -44,14 +44,17 @@ impl FromStr for Address {
             (None, None) => return Err(wrong()),
         };
         let rest = rest.trim_end_matches('/');
-        if rest.is_empty() || rest.contains(['/', ',', '@', ' ']) {
+        if rest.contains(['/', ',', '@', ' ']) {
             return Err(wrong());
         }
-        let named = rest.rsplit_once(':').filter(|(host, port)| !host.is_empty() && !port.ends_with(']'));
+        let named = rest.rsplit_once(':').filter(|(_, port)| !port.ends_with(']'));
         let (host, port) = match named {
             Some((host, port)) => (host, port.parse().map_err(|_| wrong())?),
             None => (rest, if is_encrypted { PORT_DEFAULT_TLS } else { PORT_DEFAULT }),
         };
+        if host.is_empty() {
+            return Err(wrong());
+        }
         Ok(Self { host: host.to_owned(), port, is_encrypted })
     }
 }
@@ -83,6 +86,7 @@ mod tests {
             "",
             "localhost:6650",
             "pulsar://",
+            "pulsar://:6650",
             "pulsar://a,b",
             "http://h:80",
             "pulsar://h:port",

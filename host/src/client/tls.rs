@@ -5,9 +5,8 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::client::verify_server_name;
+use rustls::client::{WebPkiServerVerifier, verify_server_name};
 use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
@@ -62,17 +61,24 @@ impl TlsOptions {
         if !self.checks_certificate {
             return Ok(Arc::new(Verifier { chain: None, named: Vec::new(), checks_host_name: false, provider }));
         }
-        let named = self.roots.as_deref().map(certificates).transpose()?.unwrap_or_default();
-        let mut roots = RootCertStore::empty();
-        for root in &named {
-            let file = || self.roots.as_deref().unwrap_or(Path::new("")).display().to_string();
-            roots.add(root.clone()).map_err(|error| wrong(&format!("trust {}", file()), error))?;
-        }
-        if self.roots.is_none() {
-            // Some systems carry roots that no library takes; the others are what counts.
-            let (taken, _) = roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-            if taken == 0 {
-                return Err(wrong("find trusted roots", "the system has none; name a file (tlsTrustCertsFilePath)"));
+        let (mut roots, mut named) = (RootCertStore::empty(), Vec::new());
+        match &self.roots {
+            Some(file) => {
+                named = certificates(file)?;
+                for root in &named {
+                    let trusts = || format!("trust {}", file.display());
+                    roots.add(root.clone()).map_err(|error| wrong(&trusts(), error))?;
+                }
+            }
+            None => {
+                // Some systems carry roots that no library takes; the others are what counts.
+                let (taken, _) = roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+                if taken == 0 {
+                    return Err(wrong(
+                        "find trusted roots",
+                        "the system has none; name a file (tlsTrustCertsFilePath)",
+                    ));
+                }
             }
         }
         let chain = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider)).build();
