@@ -63,7 +63,7 @@ impl PendingBlock {
         put(&head)?;
         let mut stream = Vec::new();
         for buffer in [&mut self.key_lengths, &mut self.keys, &mut self.value_lengths, &mut self.values] {
-            deflater.deflate(&[], buffer, &mut stream);
+            deflater.deflate(buffer, &mut stream);
             head.clear();
             vint::write(&mut head, stream.len() as i64);
             put(&head)?;
@@ -177,7 +177,7 @@ impl BlockDecoder<'_> {
         let count = u64::from(self.frame.record_count);
         let most = count * vint::VINT_BYTES_MAX as u64;
         let raw = self.inflater.between(stream, count, most).map_err(problem_at(at))?;
-        let (mut rest, mut sum) = (raw.as_slice(), 0u64);
+        let (mut rest, mut sum) = (raw, 0u64);
         let mut ends = Vec::with_capacity(count as usize);
         for _ in 0..count {
             let Some((len, vint_bytes)) = vint::read(rest) else {

@@ -67,7 +67,7 @@ impl<W: Write> SequenceWriter<W> {
             return Ok(());
         }
         let mut stream = std::mem::take(&mut self.stream);
-        deflater.deflate(value_head, value_body, &mut stream);
+        deflater.deflate_both(value_head, value_body, &mut stream);
         let result = self.put_record(key, &[], &stream);
         self.stream = stream;
         result

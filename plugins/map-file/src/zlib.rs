@@ -1,187 +1,150 @@
 //! Whole zlib streams (RFC 1950), as Hadoop's `DefaultCodec` writes them, with every output bounded before it is made.
+//!
+//! Each stream is in memory from end to end, and what it holds is known or bounded, so one call takes the whole of it.
+
+use std::fmt;
 
 use bytes::Bytes;
-use flate2::{Compress, Decompress, FlushCompress, FlushDecompress, Status};
+use libdeflater::{CompressionLvl, Compressor, DecompressionError, Decompressor, adler32};
 
 /// No deflate stream inflates to more than this many times its length: a longer claim needs no memory to be refused.
 const RATIO_MAX: u64 = 1032;
 /// Room for a stream's fixed parts in the check above, in bytes.
 const RATIO_SLACK_BYTES: u64 = 64;
+/// Where the length of an output is not known, it is first taken to be so many times the stream's.
+const RATIO_EXPECTED: u64 = 4;
 /// Length of the count before the bytes of a serialised `BytesWritable`.
 pub(crate) const COUNT_BYTES: usize = 4;
-/// Room that the output of a deflate call is given beyond its input, in bytes.
-const DEFLATE_SLACK_BYTES: usize = 128;
+/// Length of the Adler-32 of the output at a stream's end.
+const ADLER_BYTES: usize = 4;
 
 /// What is wrong with a stream; the caller knows file and offset.
 pub(crate) type Problem = String;
 
 /// Inflates one stream after the other.
-#[derive(Debug)]
 pub(crate) struct Inflater {
-    state: Decompress,
+    decompressor: Decompressor,
+    /// The last output whose length was not known before.
+    scratch: Vec<u8>,
+}
+
+impl fmt::Debug for Inflater {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Inflater").field("scratch_bytes", &self.scratch.len()).finish_non_exhaustive()
+    }
 }
 
 impl Inflater {
     pub(crate) fn new() -> Self {
-        Self { state: Decompress::new(true) }
+        Self { decompressor: Decompressor::new(), scratch: Vec::new() }
     }
 
     /// The output of `stream`, which must have exactly `len` bytes.
     pub(crate) fn exactly(&mut self, stream: &[u8], len: u64) -> Result<Vec<u8>, Problem> {
-        check_ratio(stream, len)?;
-        self.state.reset(true);
-        let mut out = Vec::with_capacity(len as usize);
-        self.fill(stream, &mut out)?;
-        self.end(stream, len)?;
-        Ok(out)
+        if len > most_output(stream) {
+            return Err(format!("{} compressed bytes cannot hold {len} bytes", stream.len()));
+        }
+        let mut out = vec![0; len as usize];
+        match self.decompressor.zlib_decompress(stream, &mut out) {
+            Ok(found) if found as u64 == len => check_end(stream, &out).map(|()| out),
+            Ok(found) => Err(format!("a compressed buffer ends after {found} bytes, expected {len}")),
+            Err(DecompressionError::InsufficientSpace) => Err(goes_on(len)),
+            Err(DecompressionError::BadData) => Err(damaged()),
+        }
     }
 
     /// The output of `stream`, which must have between `least` and `most` bytes.
-    pub(crate) fn between(&mut self, stream: &[u8], least: u64, most: u64) -> Result<Vec<u8>, Problem> {
-        check_ratio(stream, least)?;
-        self.state.reset(true);
-        let most = most.min(most_output(stream));
-        let mut out = Vec::with_capacity(least as usize);
-        loop {
-            if self.inflate_once(stream, &mut out)? == Status::StreamEnd {
-                break;
-            }
-            if out.len() < out.capacity() {
-                return Err(ends_early(out.len() as u64));
-            }
-            if out.len() as u64 >= most {
-                // The output may be complete with only the stream's end left to be read.
-                self.end(stream, out.len() as u64)?;
-                break;
-            }
-            out.reserve_exact(out.len().clamp(64, (most as usize - out.len()).max(64)));
+    pub(crate) fn between(&mut self, stream: &[u8], least: u64, most: u64) -> Result<&[u8], Problem> {
+        let out = self.at_most(stream, most)?;
+        if (out.len() as u64) < least {
+            return Err(format!("a compressed buffer has {} bytes, expected {least} to {most}", out.len()));
         }
-        let len = out.len() as u64;
-        if len < least || len > most {
-            return Err(format!("a compressed buffer has {len} bytes, expected {least} to {most}"));
-        }
-        self.end(stream, len)?;
         Ok(out)
     }
 
     /// The bytes of a serialised `BytesWritable` (i32 big-endian count, then as many bytes) that is the whole of `stream`.
     pub(crate) fn counted(&mut self, stream: &[u8], len_max: u64) -> Result<Bytes, Problem> {
-        self.state.reset(true);
-        let mut count = [0; COUNT_BYTES];
-        self.fill_slice(stream, &mut count)?;
-        let count = i32::from_be_bytes(count);
-        let len = u64::try_from(count).map_err(|_| format!("a compressed value has the length {count}"))?;
-        if len > len_max {
-            return Err(format!("a compressed value has {len} bytes, at most {len_max} are read"));
+        let out = self.at_most(stream, len_max.saturating_add(COUNT_BYTES as u64))?;
+        let (count, value) = out.split_first_chunk().ok_or("a compressed value has no count")?;
+        let count = i32::from_be_bytes(*count);
+        if i64::from(count) != value.len() as i64 {
+            return Err(format!("a compressed value of {} bytes has the count {count}", value.len()));
         }
-        check_ratio(stream, len)?;
-        let mut out = Vec::with_capacity(len as usize);
-        self.fill(stream, &mut out)?;
-        self.end(stream, COUNT_BYTES as u64 + len)?;
-        Ok(Bytes::from(out))
+        Ok(Bytes::copy_from_slice(value))
     }
 
-    /// Inflates until the capacity of `out` is used up.
-    fn fill(&mut self, stream: &[u8], out: &mut Vec<u8>) -> Result<(), Problem> {
-        let wanted = out.capacity();
-        while out.len() < wanted {
-            let before = out.len();
-            if self.inflate_once(stream, out)? == Status::StreamEnd || out.len() == before {
-                break;
+    /// The output of `stream`, which must have at most `most` bytes.
+    fn at_most(&mut self, stream: &[u8], most: u64) -> Result<&[u8], Problem> {
+        let possible = most.min(most_output(stream));
+        let mut room = (stream.len() as u64 * RATIO_EXPECTED).max(self.scratch.len() as u64).min(possible);
+        loop {
+            self.scratch.resize(room as usize, 0);
+            match self.decompressor.zlib_decompress(stream, &mut self.scratch) {
+                Ok(len) => {
+                    let out = &self.scratch[..len];
+                    return check_end(stream, out).map(|()| out);
+                }
+                Err(DecompressionError::InsufficientSpace) if room < possible => room = (room * 2).min(possible),
+                Err(DecompressionError::InsufficientSpace) => return Err(goes_on(possible)),
+                Err(DecompressionError::BadData) => return Err(damaged()),
             }
         }
-        if out.len() < wanted { Err(ends_early(out.len() as u64)) } else { Ok(()) }
     }
+}
 
-    fn fill_slice(&mut self, stream: &[u8], out: &mut [u8]) -> Result<(), Problem> {
-        let status = self.state.decompress(self.rest(stream), out, FlushDecompress::None).map_err(damaged)?;
-        let made = self.state.total_out();
-        if made < out.len() as u64 && matches!(status, Status::Ok | Status::StreamEnd | Status::BufError) {
-            return Err(ends_early(made));
-        }
-        Ok(())
-    }
-
-    fn inflate_once(&mut self, stream: &[u8], out: &mut Vec<u8>) -> Result<Status, Problem> {
-        self.state.decompress_vec(self.rest(stream), out, FlushDecompress::None).map_err(damaged)
-    }
-
-    /// Checks that `stream` ends here: nothing more comes out, its Adler-32 matches, no byte follows.
-    fn end(&mut self, stream: &[u8], expected_out: u64) -> Result<(), Problem> {
-        let mut beyond = [0; 1];
-        if self.state.total_in() < stream.len() as u64 {
-            self.state.decompress(self.rest(stream), &mut beyond, FlushDecompress::Finish).map_err(damaged)?;
-        }
-        // Asking once more tells an ended stream from one that is waiting for input.
-        let status = self.state.decompress(&[], &mut beyond, FlushDecompress::Finish);
-        if self.state.total_out() != expected_out {
-            return Err(format!("a compressed buffer goes on after the {expected_out} bytes expected"));
-        }
-        if !matches!(status, Ok(Status::StreamEnd)) {
-            return Err(ends_early(expected_out));
-        }
-        if self.state.total_in() != stream.len() as u64 {
-            let surplus = stream.len() as u64 - self.state.total_in();
-            return Err(format!("{surplus} bytes follow the end of a compressed buffer"));
-        }
-        Ok(())
-    }
-
-    fn rest<'a>(&self, stream: &'a [u8]) -> &'a [u8] {
-        &stream[self.state.total_in() as usize..]
-    }
+/// Checks that no byte follows the end of `stream`, which inflated to `out`: its last bytes are then the output's Adler-32.
+fn check_end(stream: &[u8], out: &[u8]) -> Result<(), Problem> {
+    let ends = stream.last_chunk::<ADLER_BYTES>().map(|last| u32::from_be_bytes(*last));
+    if ends == Some(adler32(out)) { Ok(()) } else { Err("bytes follow the end of a compressed buffer".to_owned()) }
 }
 
 fn most_output(stream: &[u8]) -> u64 {
     (stream.len() as u64).saturating_mul(RATIO_MAX).saturating_add(RATIO_SLACK_BYTES)
 }
 
-fn check_ratio(stream: &[u8], len: u64) -> Result<(), Problem> {
-    if len > most_output(stream) {
-        return Err(format!("{} compressed bytes cannot hold {len} bytes", stream.len()));
-    }
-    Ok(())
+fn goes_on(len: u64) -> Problem {
+    format!("a compressed buffer goes on after the {len} bytes expected")
 }
 
-fn damaged(error: flate2::DecompressError) -> Problem {
-    format!("a compressed buffer is not a zlib stream: {error}")
-}
-
-fn ends_early(len: u64) -> Problem {
-    format!("a compressed buffer ends after {len} bytes, more were expected")
+fn damaged() -> Problem {
+    "a compressed buffer is not a whole zlib stream, or not what its Adler-32 is of".to_owned()
 }
 
 /// Deflates one buffer after the other, each to a stream of its own.
-#[derive(Debug)]
 pub(crate) struct Deflater {
-    state: Compress,
+    compressor: Compressor,
+    /// What is deflated where it comes in two pieces.
+    joined: Vec<u8>,
+}
+
+impl fmt::Debug for Deflater {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Deflater").finish_non_exhaustive()
+    }
 }
 
 impl Deflater {
+    /// `level` is zlib's, 0 to 9.
     pub(crate) fn new(level: u32) -> Self {
-        Self { state: Compress::new(flate2::Compression::new(level), true) }
+        let level = CompressionLvl::new(level.min(9) as i32).unwrap_or_default();
+        Self { compressor: Compressor::new(level), joined: Vec::new() }
+    }
+
+    /// Replaces `out` by the stream of `bytes`.
+    pub(crate) fn deflate(&mut self, bytes: &[u8], out: &mut Vec<u8>) {
+        out.resize(self.compressor.zlib_compress_bound(bytes.len()), 0);
+        let len = self.compressor.zlib_compress(bytes, out).expect("the bound is room for any input");
+        out.truncate(len);
     }
 
     /// Replaces `out` by the stream of `head` followed by `body`.
-    pub(crate) fn deflate(&mut self, head: &[u8], body: &[u8], out: &mut Vec<u8>) {
-        self.state.reset();
-        out.clear();
-        out.reserve(head.len() + body.len() + body.len() / 1024 + DEFLATE_SLACK_BYTES);
-        self.feed(head, FlushCompress::None, head.len() as u64, out);
-        self.feed(body, FlushCompress::Finish, (head.len() + body.len()) as u64, out);
-    }
-
-    fn feed(&mut self, input: &[u8], flush: FlushCompress, end: u64, out: &mut Vec<u8>) {
-        loop {
-            let rest = &input[input.len() - (end - self.state.total_in()) as usize..];
-            let status = self.state.compress_vec(rest, out, flush).expect("deflate has no failing input");
-            let taken = self.state.total_in() == end;
-            match (flush, status) {
-                (FlushCompress::None, _) if taken => return,
-                (_, Status::StreamEnd) => return,
-                _ => out.reserve(out.capacity().max(DEFLATE_SLACK_BYTES)),
-            }
-        }
+    pub(crate) fn deflate_both(&mut self, head: &[u8], body: &[u8], out: &mut Vec<u8>) {
+        let mut joined = std::mem::take(&mut self.joined);
+        joined.clear();
+        joined.extend_from_slice(head);
+        joined.extend_from_slice(body);
+        self.deflate(&joined, out);
+        self.joined = joined;
     }
 }
 
@@ -191,7 +154,7 @@ mod tests {
 
     fn deflated(bytes: &[u8]) -> Vec<u8> {
         let mut out = Vec::new();
-        Deflater::new(6).deflate(&[], bytes, &mut out);
+        Deflater::new(6).deflate(bytes, &mut out);
         out
     }
 
@@ -211,7 +174,7 @@ mod tests {
             assert_eq!(inflater.between(&stream, 0, 1 << 20).unwrap(), bytes);
             assert_eq!(inflater.between(&stream, len, len).unwrap(), bytes);
             let mut counted = Vec::new();
-            deflater.deflate(&(bytes.len() as i32).to_be_bytes(), &bytes, &mut counted);
+            deflater.deflate_both(&(bytes.len() as i32).to_be_bytes(), &bytes, &mut counted);
             assert_eq!(inflater.counted(&counted, len).unwrap(), bytes);
             if len > 0 {
                 assert!(inflater.counted(&counted, len - 1).is_err());
