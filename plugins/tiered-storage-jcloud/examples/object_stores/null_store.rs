@@ -5,7 +5,7 @@
 //! |---|---|
 //! | `PUT KEY`, `PUT KEY?partNumber=&uploadId=` | kept, with a tag |
 //! | `POST KEY?uploads`, `POST KEY?uploadId=`, `DELETE KEY?uploadId=`, `GET ?uploads` | as S3 |
-//! | `GET KEY`, `HEAD KEY`, `DELETE KEY`, `GET ?list-type=2` | as S3 |
+//! | `GET KEY`, `HEAD KEY`, `DELETE KEY`, `POST ?delete`, `GET ?list-type=2` | as S3 |
 //! | any with `Expect: 100-continue` | before its body is read, `100 Continue`: clients wait for that word for seconds |
 //! | `GET /-/counters` | how many requests there were of each class, and their bytes |
 
@@ -215,6 +215,10 @@ async fn answer(store: &Store, request: &Request, body: Body, to: &mut (impl Asy
             locked(&store.objects).insert(request.key.clone(), Arc::new(object));
             say(to, "200 OK", &format!("ETag: \"whole\"\r\n{}", request.checksum()), b"").await
         }
+        ("POST", None) if query("delete").is_some() => {
+            store.delete(&request.key, std::str::from_utf8(&body.bytes)?);
+            say(to, "200 OK", "", b"<DeleteResult/>").await
+        }
         ("POST", None) => {
             let id = format!("upload-{}", store.uploads_begun.fetch_add(1, Ordering::Relaxed));
             let upload = Upload { key: request.key.clone(), attributes: request.attributes(), ..Upload::default() };
@@ -317,6 +321,15 @@ impl Store {
             [&self.puts, &self.gets, &self.others, &self.bytes_in, &self.bytes_out]
                 .map(|counter| counter.load(Ordering::Relaxed));
         format!("{puts} {gets} {others} {bytes_in} {bytes_out}")
+    }
+
+    /// Deletes what a request names that is for many objects of a bucket.
+    fn delete(&self, bucket: &str, named: &str) {
+        let bucket = bucket.trim_end_matches('/');
+        let keys = named.split("<Key>").skip(1).filter_map(|rest| rest.split_once("</Key>"));
+        for (key, _) in keys {
+            locked(&self.objects).remove(&format!("{bucket}/{key}"));
+        }
     }
 
     fn listing(&self, request: &Request) -> String {
