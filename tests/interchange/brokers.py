@@ -17,11 +17,12 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from statistics import median
 
 sys.path.insert(0, str(Path(__file__).parent))
 
 import loads  # noqa: E402
-from loads import LOADS, BuiltIn, Paced, PulsarPerf, median  # noqa: E402
+from loads import LOADS, BuiltIn, Paced, PulsarPerf  # noqa: E402
 from standalones import BINARY, Flushes, Longshore, NullBroker, Original  # noqa: E402
 
 CEILING_SHARE = 0.9

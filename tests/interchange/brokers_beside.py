@@ -13,17 +13,16 @@ import threading
 import time
 import urllib.request
 from dataclasses import dataclass
-from pathlib import Path
 
 import pulsar
 
 import servers
-from figures import Row, rows_of_goals
+from figures import Row, rows_of_goals, say
+from processes import Measured
 
 MIB = 1 << 20
 KIB = 1 << 10
 SIZES = (KIB, 64 * KIB)
-TICKS = os.sysconf("SC_CLK_TCK")
 POLL_SECONDS = 0.02
 CLIENT_SECONDS = 600
 RANDOM_ENTRIES = 20
@@ -45,7 +44,7 @@ class Cost:
     growth: float
 
 
-class Watched:
+class Watched(Measured):
     """A broker whose process is looked at while it works."""
 
     def __init__(self, name, broker):
@@ -56,16 +55,6 @@ class Watched:
         if isinstance(self.broker, servers.Longshore):
             return self.broker.process.pid
         return (self.broker.folder / "pulsar" / "broker.pid").read_text().split()[0]
-
-    def processor_seconds(self):
-        fields = Path(f"/proc/{self.pid}/stat").read_text().rsplit(")", 1)[1].split()
-        return (int(fields[11]) + int(fields[12])) / TICKS
-
-    def memory_mib(self):
-        for line in Path(f"/proc/{self.pid}/smaps_rollup").read_text().splitlines():
-            if line.startswith("Pss:"):
-                return int(line.split()[1]) / KIB
-        raise AssertionError("smaps_rollup has no Pss")
 
     def cost(self, work):
         """Does `work` and answers what it cost."""
@@ -201,7 +190,7 @@ def measure(original, folder, name, tier, arguments):
                     for one in both:
                         topic = f"{tier.slug}-{entry_bytes}-{run}"
                         of_broker[one.name].append((topic, *write(one, topic, entry_bytes, arguments.mib * MIB)))
-                        arguments.say(f"{name}, {topic}, {one.name}", of_broker[one.name][-1][2].values())
+                        say(f"{name}, {topic}, {one.name}", of_broker[one.name][-1][2].values())
             time.sleep(SETTLE_SECONDS)
         original.stop_broker()
         original.start(tier.conf, environment)
@@ -211,7 +200,7 @@ def measure(original, folder, name, tier, arguments):
                     for one in both:
                         topic, ledger, found = of_broker[one.name][run]
                         found.update(read(one, topic, ledger, entry_bytes, arguments.mib * MIB))
-                        arguments.say(f"{name}, {topic}, {one.name}", found.values())
+                        say(f"{name}, {topic}, {one.name}", found.values())
                 table(name, tier, entry_bytes, {
                     name: [found for _, _, found in made] for name, made in of_broker.items()})
     finally:

@@ -10,8 +10,8 @@ import subprocess
 import urllib.request
 from pathlib import Path
 
-from figures import Row, rows_of_goals
-from servers import SCRIPTS
+from figures import Row, rows_of_goals, say
+from processes import wait_or_kill
 
 KIB = 1 << 10
 MIB = 1 << 20
@@ -45,11 +45,7 @@ class OriginalDriver:
 
     def __exit__(self, *_):
         self.process.stdin.close()
-        try:
-            self.process.wait(30)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
+        wait_or_kill(self.process)
 
     def ask(self, *words):
         self.process.stdin.write(" ".join(map(str, words)) + "\n")
@@ -188,7 +184,7 @@ def object_store(original, folder, store, random, entry_bytes, arguments):
             out, back, entries = once(theirs, ledger, entry_bytes, arguments.mib * MIB, store.counters)
             runs.append([*ours[0], *out, *ours[1], *back])
             of_random.append(entries)
-            arguments.say(f"{store.name}, {size}, run {run + 1}", runs[-1])
+            say(f"{store.name}, {size}, run {run + 1}", runs[-1])
     title = f"Drivers alone, S3 on {store.name}, entries of {size}"
     rows_of_goals(title, [*way_rows(medians(runs), "S3", size), *random_rows(random[f"random, {size}"], of_random, size, store)])
 
@@ -247,6 +243,6 @@ def file_system(original, folder, compression, entry_bytes, arguments):
                                     f"{size}, {compression}"))
             out, back, _ = once(theirs, 2 + run, entry_bytes, arguments.mib * MIB)
             runs.append([*ours[0], *out, *ours[1], *back])
-            arguments.say(f"filesystem, {compression}, {size}, run {run + 1}", runs[-1])
+            say(f"filesystem, {compression}, {size}, run {run + 1}", runs[-1])
     rows_of_goals(f"Drivers alone, filesystem {compression}, entries of {size}",
                   way_rows(medians(runs), f"filesystem {compression}", size))

@@ -1,4 +1,5 @@
 """Rows of the comparison: three clients, what ours is to theirs, what is wanted, and whether it is so."""
+import sys
 from dataclasses import dataclass
 
 
@@ -70,6 +71,11 @@ def digits(figure):
     if figure is None:
         return ""
     return f"{figure:.0f}" if abs(figure) >= 100 else f"{figure:.3g}"
+
+
+def say(what, figures):
+    """Tells one run's figures on the error output, at once."""
+    print(f"{what}: {' '.join(map(digits, figures))}", file=sys.stderr, flush=True)
 
 
 def rows_of_goals(title, rows):

@@ -6,14 +6,13 @@ and with -time some more than it ran.
 import contextlib
 import json
 import os
-import re
-import statistics
 import struct
 import subprocess
 import time
 from dataclasses import dataclass
 
-from standalones import BINARY, LOAD, ORIGINAL, STOP_SECONDS
+from processes import STOP_SECONDS, wait_or_kill
+from standalones import BINARY, LOAD, ORIGINAL
 
 APPEAR_SECONDS = 120
 POLL_SECONDS = 0.1
@@ -50,6 +49,9 @@ class Figures:
 class Client:
     """A perf tool. A subclass names its command, its rate without limit and what it needs to get warm."""
 
+    def __init__(self, folder):
+        self.folder = folder
+
     def produce(self, target, topic, load, rate=None, more=()):
         window = "10000" if load.batched and self.counts_messages else "1000"
         words = ["produce", "-u", target.url, "-s", load.message_bytes, "-r", rate or self.unlimited, "-o", window, *more]
@@ -75,11 +77,7 @@ class Client:
             yield lines
         finally:
             tool.terminate()
-            try:
-                tool.wait(STOP_SECONDS)
-            except subprocess.TimeoutExpired:
-                tool.kill()
-                tool.wait()
+            wait_or_kill(tool)
 
 
 class PulsarPerf(Client):
@@ -92,9 +90,6 @@ class PulsarPerf(Client):
     warm_seconds = 4.0
     window_seconds = 5.0
 
-    def __init__(self, folder):
-        self.folder = folder
-
 
 class BuiltIn(Client):
     """Ours. Its window counts entries, and its runs may be shorter because nothing is compiled meanwhile."""
@@ -105,9 +100,6 @@ class BuiltIn(Client):
     counts_messages = False
     warm_seconds = 1.0
     window_seconds = 3.0
-
-    def __init__(self, folder):
-        self.folder = folder
 
 
 def measure_produce(client, target, topic, load, seconds):
@@ -203,13 +195,3 @@ class Paced:
         took = sorted(micros for at, micros in self.taken if begin * 1e6 <= at < end * 1e6)
         assert len(took) > RATE / 4, f"{len(took)} messages in {end - begin:.1f} s"
         return took[int(len(took) * 0.99)] / 1000
-
-
-def last_p99_ms(lines):
-    """The 99th percentile that pulsar-perf has logged last, and how many it has logged."""
-    found = [float(hit[1]) for line in lines if (hit := re.search(r"Throughput produced.*99pct:\s*([\d.]+)", line))]
-    return (found[-1] if found else None), len(found)
-
-
-def median(values):
-    return statistics.median(values)

@@ -113,6 +113,13 @@ class Admin:
             raise AssertionError(f"{method} {path}: {error.code} {error.read().decode()[:500]}") from None
         return json.loads(text) if text else None
 
+    def serves(self):
+        """Whether it answers and has made its first namespace."""
+        try:
+            return "public/default" in self.rest("GET", "/namespaces/public")
+        except (OSError, AssertionError):
+            return False
+
     def unload(self, topic):
         self.rest("PUT", f"{topic_path(topic)}/unload")
 
@@ -214,7 +221,19 @@ class Original(Admin):
         return done.stdout
 
 
-class Longshore(Admin):
+class OnLoopback(Admin):
+    """A broker on two ports of the loopback interface. Subclasses have `port` and `web_port`."""
+
+    @property
+    def url(self):
+        return f"pulsar://127.0.0.1:{self.port}"
+
+    @property
+    def web_url(self):
+        return f"http://127.0.0.1:{self.web_port}"
+
+
+class Longshore(OnLoopback):
     """A broker of ours. LONGSHORE_BIN: the binary; LONGSHORE_OFFLOADERS: the plugins' folder."""
 
     def __init__(self, folder, conf, environment):
@@ -237,14 +256,6 @@ class Longshore(Admin):
         self.log = folder / "broker.log"
         self.process = None
 
-    @property
-    def url(self):
-        return f"pulsar://127.0.0.1:{self.port}"
-
-    @property
-    def web_url(self):
-        return f"http://127.0.0.1:{self.web_port}"
-
     def __enter__(self):
         command = [os.environ["LONGSHORE_BIN"], "standalone", "--config", str(self.conf_file)]
         with open(self.log, "wb") as log:
@@ -263,10 +274,7 @@ class Longshore(Admin):
 
     def _is_up(self):
         assert self.process.poll() is None, f"our broker did not start:\n{self.log.read_text()[-3000:]}"
-        try:
-            return "public/default" in self.rest("GET", "/namespaces/public")
-        except (OSError, AssertionError):
-            return False
+        return self.serves()
 
     def __exit__(self, *_):
         self.process.terminate()

@@ -18,7 +18,6 @@ import brokers_beside  # noqa: E402
 import drivers_beside  # noqa: E402
 import servers  # noqa: E402
 import tiers  # noqa: E402
-from figures import digits  # noqa: E402
 
 MIB = 1 << 20
 
@@ -96,17 +95,12 @@ def brokers(arguments, folder):
         original.stop()
 
 
-def say(what, figures):
-    print(f"{what}: {' '.join(map(digits, figures))}", file=sys.stderr, flush=True)
-
-
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--mib", type=int, default=128, help="payload of a ledger")
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--only", default="", help="what contains this; `brokers, filesystem` is only measured when it is named")
     arguments = parser.parse_args()
-    arguments.say = say
     with tempfile.TemporaryDirectory() as folder:
         folder = Path(folder)
         pulsar = servers.Server("pulsar", folder)

@@ -1,6 +1,6 @@
 """Both brokers as one process each, as somebody starts them who unpacked them: their shipped standalone.conf and few keys more.
 
-Here too: what the system knows of such a process, and the null broker of the example `load`, which stands for no broker at all.
+Here too: the null broker of the example `load`, which stands for no broker at all.
 """
 import os
 import shutil
@@ -10,11 +10,9 @@ import time
 from pathlib import Path
 
 import servers
+from processes import Measured, wait_or_kill
 
-TICKS = os.sysconf("SC_CLK_TCK")
-KIB = 1 << 10
 START_SECONDS = 180
-STOP_SECONDS = 60
 FIRST_PORT = int(os.environ.get("LONGSHORE_BROKERS_PORT", "23000"))
 ORIGINAL = Path(os.environ.get("LONGSHORE_SERVERS", Path.home() / ".cache/longshore-servers")) / "pulsar/apache-pulsar-4.0.6"
 BINARY = Path(os.environ["LONGSHORE_BIN"])
@@ -32,8 +30,8 @@ SHARED_CONF = {
 }
 
 
-class Process:
-    """A server that is one process, and what the system knows of it."""
+class Process(Measured):
+    """A server that is one process, started by us."""
 
     def __init__(self, command, folder, environment=None):
         self.log = folder / "broker.log"
@@ -48,23 +46,9 @@ class Process:
     def is_alive(self):
         assert self.child.poll() is None, f"it ended:\n{self.log.read_text()[-3000:]}"
 
-    def processor_seconds(self):
-        fields = Path(f"/proc/{self.pid}/stat").read_text().rsplit(")", 1)[1].split()
-        return (int(fields[11]) + int(fields[12])) / TICKS
-
-    def memory_mib(self):
-        for line in Path(f"/proc/{self.pid}/smaps_rollup").read_text().splitlines():
-            if line.startswith("Pss:"):
-                return int(line.split()[1]) / KIB
-        raise AssertionError("smaps_rollup has no Pss")
-
     def stop(self):
         self.child.terminate()
-        try:
-            self.child.wait(STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            self.child.kill()
-            self.child.wait()
+        wait_or_kill(self.child)
 
 
 class Flushes:
@@ -92,25 +76,21 @@ class Flushes:
                 self.count = sum(map(int, counts))
 
 
-class Standalone(servers.Admin):
+class Standalone(servers.OnLoopback):
     """A broker with its data in a folder of its own. A subclass says what is shipped and how it is started."""
 
     def __init__(self, folder, conf):
         self.folder = folder
         folder.mkdir(parents=True)
-        own = {"brokerServicePort": self.port, "webServicePort": self.port + 1}
+        own = {"brokerServicePort": self.port, "webServicePort": self.web_port}
         keys = {**shipped(self.shipped), **SHARED_CONF, **self.more(), **conf, **own}
         self.conf_file = folder / "standalone.conf"
         self.conf_file.write_text("".join(f"{key}={value}\n" for key, value in keys.items()))
         self.process = None
 
     @property
-    def url(self):
-        return f"pulsar://127.0.0.1:{self.port}"
-
-    @property
-    def web_url(self):
-        return f"http://127.0.0.1:{self.port + 1}"
+    def web_port(self):
+        return self.port + 1
 
     @property
     def log(self):
@@ -121,7 +101,7 @@ class Standalone(servers.Admin):
         self.wait_until_up()
 
     def start_process(self):
-        for port in (self.port, self.port + 1):
+        for port in (self.port, self.web_port):
             assert not servers.port_is_taken(port), f"port {port} is taken: move the bench with LONGSHORE_BROKERS_PORT"
         self.process = Process(self.command(), self.folder, self.environment())
 
@@ -130,10 +110,7 @@ class Standalone(servers.Admin):
 
     def _is_up(self):
         self.process.is_alive()
-        try:
-            return "public/default" in self.rest("GET", "/namespaces/public")
-        except (OSError, AssertionError):
-            return False
+        return self.serves()
 
     def counters(self, topic):
         """Messages that came and that went since the broker has the topic; a topic that nobody knows yet has none."""
@@ -205,26 +182,26 @@ class Longshore(Standalone):
         return {}
 
 
-class NullBroker:
+class NullBroker(servers.OnLoopback):
     """Acknowledges at once what it gets, and serves what it got over and over."""
 
     name = "null broker"
     port = FIRST_PORT + 20
+    web_port = port + 1
 
     def __init__(self, folder):
         self.folder = folder
         folder.mkdir(parents=True)
-        self.url, self.web_url = f"pulsar://127.0.0.1:{self.port}", f"http://127.0.0.1:{self.port + 1}"
         self.process = None
 
     def start(self):
-        command = [LOAD, "null-broker", "--port", self.port, "--web-port", self.port + 1]
+        command = [LOAD, "null-broker", "--port", self.port, "--web-port", self.web_port]
         self.process = Process(command, self.folder)
-        servers.wait_for("the null broker", lambda: servers.port_is_taken(self.port + 1), START_SECONDS)
+        servers.wait_for("the null broker", lambda: servers.port_is_taken(self.web_port), START_SECONDS)
         return self
 
     def counters(self, _topic):
-        stats = servers.Admin.rest(self, "GET", "/counters")
+        stats = self.rest("GET", "/counters")
         return stats["msgInCounter"], stats["msgOutCounter"]
 
     def delete(self, _topic):

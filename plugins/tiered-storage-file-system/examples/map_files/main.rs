@@ -12,13 +12,16 @@
 //! Expected: with `NONE` the driver does what the checked client does and cuts pieces into entries, so at least 0.95 of it for
 //! 64 KiB; `RECORD` and `BLOCK` are zlib on one core, some tens of MB/s out and some hundreds back.
 
-mod ledger;
 mod place;
-// One measure for the benches of both plugins.
-#[path = "../../../tiered-storage-jcloud/examples/object_stores/process.rs"]
-mod process;
 mod raw;
 mod rows;
+
+// One ledger, one measure and one form of tables for the benches of both plugins.
+#[path = "../../../tiered-storage-jcloud/examples/object_stores/ledger.rs"]
+mod ledger;
+#[path = "../../../tiered-storage-jcloud/examples/object_stores/process.rs"]
+mod process;
+#[path = "../../../tiered-storage-jcloud/examples/object_stores/table.rs"]
 mod table;
 
 use std::path::PathBuf;

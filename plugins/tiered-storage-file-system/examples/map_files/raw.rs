@@ -15,7 +15,7 @@ use anyhow::{Context, Result};
 use hdfs_native::file::FileReader;
 use hdfs_native::{Client, ClientBuilder, WriteOptions};
 
-use crate::ledger::{POOL_BYTES, Pool};
+use crate::ledger::Pool;
 
 /// Bytes of one write, and of one read.
 const PIECE_BYTES: usize = 1 << 20;
@@ -139,8 +139,8 @@ impl RawFolder {
         let mut sums = Vec::new();
         let (mut written, mut syncing) = (0, None);
         while written < bytes {
-            let piece = piece(&self.pool, written, bytes);
-            (&*file).write_all(piece)?;
+            let piece = self.pool.part(written as u64, PIECE_BYTES.min(bytes - written));
+            (&*file).write_all(&piece)?;
             if care == Care::Checked {
                 sums.extend(piece.chunks(CHUNK_BYTES).flat_map(|chunk| crc32fast::hash(chunk).to_be_bytes()));
             }
@@ -180,12 +180,6 @@ impl RawFolder {
     }
 }
 
-/// The next bytes of a file that will have so many.
-fn piece(pool: &Pool, written: usize, bytes: usize) -> &[u8] {
-    let start = written % POOL_BYTES;
-    &pool.0[start..start + PIECE_BYTES.min(bytes - written).min(POOL_BYTES - start)]
-}
-
 fn sync(file: &Arc<File>) -> JoinHandle<io::Result<()>> {
     let file = file.clone();
     std::thread::spawn(move || file.sync_data())
@@ -220,8 +214,7 @@ impl RawHdfs {
         let mut writer = self.client.create(&self.path(name), &options).await?;
         let mut written = 0;
         while written < bytes {
-            let start = written % POOL_BYTES;
-            let piece = self.pool.0.slice(start..start + PIECE_BYTES.min(bytes - written).min(POOL_BYTES - start));
+            let piece = self.pool.part(written as u64, PIECE_BYTES.min(bytes - written));
             written += piece.len();
             writer.write_bytes(piece).await?;
         }

@@ -1,6 +1,6 @@
 //! What is measured, one function for each table.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::Result;
 use futures_util::future::try_join_all;
@@ -9,12 +9,10 @@ use tiered_storage_file_system::FileSystemOffloader;
 
 use crate::ledger::{Ledger, Pool};
 use crate::place::Place;
-use crate::process::{Peak, cpu_seconds};
+use crate::process::{Peak, cpu_seconds, timed};
 use crate::raw::Care;
 use crate::table::{self, Runs, median};
 
-/// What a broker asks for at once while it reads a topic back.
-const READ_BYTES: u64 = 4 << 20;
 /// Ledgers at once, and the payload of each.
 const LEDGERS: u64 = 16;
 const SMALL_BYTES: u64 = 64 << 20;
@@ -153,7 +151,7 @@ impl Bench<'_> {
         let stored_bytes = self.place.copies_bytes()?;
         let driver = self.place.driver(compression).await?;
         let peak = Peak::begin();
-        read_all(&driver, ledger).await?;
+        ledger.read_back(&driver).await?;
         let back = peak.end();
         driver.delete(ledger.stored()).await?;
         Ok((out, back, stored_bytes))
@@ -178,7 +176,7 @@ impl Bench<'_> {
         }
         // One that knows nothing of the copy.
         let driver = self.place.driver(compression).await?;
-        let ours = costs(bytes, timed(read_all(&driver, ledger))).await?;
+        let ours = costs(bytes, timed(ledger.read_back(&driver))).await?;
         driver.delete(ledger.stored()).await?;
         raw.delete(RAW).await?;
         Ok((out, Cost::row(&raws, ours)))
@@ -216,7 +214,7 @@ impl Bench<'_> {
         }
         let driver = self.place.driver("NONE").await?;
         self.place.forget()?;
-        let ours = costs(ledger.bytes(), timed(read_all(&driver, ledger))).await?;
+        let ours = costs(ledger.bytes(), timed(ledger.read_back(&driver))).await?;
         Ok(Cost::row(&raws, ours))
     }
 
@@ -280,7 +278,7 @@ impl Bench<'_> {
             let mut runs = Runs::default();
             for _ in 0..self.plan.runs {
                 let driver = self.place.driver("NONE").await?;
-                let reading = (0..readers).map(|_| read_all(&driver, &ledger));
+                let reading = (0..readers).map(|_| ledger.read_back(&driver));
                 let cost = costs(ledger.bytes() * readers, timed(try_join_all(reading))).await?;
                 runs.add(vec![cost.rate, cost.rate / alone.unwrap_or(cost.rate), cost.cpu]);
             }
@@ -328,15 +326,6 @@ impl Bench<'_> {
     }
 }
 
-async fn read_all(driver: &FileSystemOffloader, ledger: &Ledger) -> longshore_plugin_api::Result<()> {
-    let handle = driver.open_read(ledger.stored()).await?;
-    let mut next = 0;
-    while next < ledger.entries {
-        next += handle.read(next, ledger.entries - 1, READ_BYTES).await?.len() as u64;
-    }
-    Ok(())
-}
-
 /// What moving so many bytes costs.
 async fn costs<E>(bytes: u64, work: impl Future<Output = Result<Duration, E>>) -> Result<Cost>
 where
@@ -346,9 +335,4 @@ where
     let took = work.await?;
     let cpu = (cpu_seconds() - cpu) / (bytes as f64 / 1e9);
     Ok(Cost { rate: bytes as f64 / 1e6 / took.as_secs_f64(), cpu })
-}
-
-async fn timed<T, E>(work: impl Future<Output = Result<T, E>>) -> Result<Duration, E> {
-    let started = Instant::now();
-    work.await.map(|_| started.elapsed())
 }

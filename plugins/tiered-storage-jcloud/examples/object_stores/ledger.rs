@@ -1,16 +1,20 @@
-//! A ledger in memory, whose payloads are slices of one buffer: reading it costs nothing.
+//! A ledger in memory, whose payloads are slices of one buffer: reading it costs next to nothing.
 
 use std::sync::Arc;
 
 use bytes::Bytes;
 use longshore_plugin_api::read_handle::{BoxFuture, LedgerSource};
-use longshore_plugin_api::{Entry, LedgerMetadata, LedgerReader, OffloadRequest, Result, StoredLedger};
+use longshore_plugin_api::{
+    Entry, LedgerMetadata, LedgerReader, OffloadRequest, Offloader, ReadHandle, Result, StoredLedger,
+};
 use uuid::Uuid;
 
 /// Bytes that payloads are taken from, many enough that no cache of the processor holds them.
 const POOL_BYTES: usize = 64 << 20;
+/// What a broker asks for at once while it reads a topic back.
+const READ_BYTES: u64 = 4 << 20;
 
-/// Payloads.
+/// Payloads: letters out of 16, of which zlib makes half.
 #[derive(Clone)]
 pub(crate) struct Pool(Bytes);
 
@@ -18,10 +22,13 @@ impl Pool {
     pub(crate) fn new() -> Self {
         let mut bytes = vec![0; POOL_BYTES];
         fastrand::Rng::with_seed(1).fill(&mut bytes);
+        for byte in &mut bytes {
+            *byte = b'a' + *byte % 16;
+        }
         Self(bytes.into())
     }
 
-    /// So many bytes in one place, for the place `at` of an object: neighbours of those before, as far as the pool reaches.
+    /// So many bytes in one place, for the place `at` of a copy: neighbours of those before, as far as the pool reaches.
     pub(crate) fn part(&self, at: u64, bytes: usize) -> Bytes {
         let start = (at % (POOL_BYTES - bytes + 1) as u64) as usize;
         self.0.slice(start..start + bytes)
@@ -34,10 +41,9 @@ impl Pool {
     }
 }
 
-/// A ledger of entries of one length.
+/// A ledger of entries of one length, of which the pool holds a whole number.
 #[derive(Clone)]
 pub(crate) struct Ledger {
-    pub(crate) id: u64,
     pub(crate) entries: u64,
     pub(crate) entry_bytes: u64,
     pool: Pool,
@@ -45,17 +51,17 @@ pub(crate) struct Ledger {
 }
 
 impl Ledger {
-    pub(crate) fn new(pool: &Pool, id: u64, bytes: u64, entry_bytes: u64) -> Self {
+    pub(crate) fn new(pool: &Pool, ledger_id: u64, bytes: u64, entry_bytes: u64) -> Self {
         let entries = bytes / entry_bytes;
         let metadata = LedgerMetadata {
-            ledger_id: id,
+            ledger_id,
             entry_count: entries,
             length_bytes: entries * entry_bytes,
             created_ms: 0,
             closed: true,
             custom: Vec::new(),
         };
-        Self { id, entries, entry_bytes, pool: pool.clone(), metadata }
+        Self { entries, entry_bytes, pool: pool.clone(), metadata }
     }
 
     pub(crate) fn bytes(&self) -> u64 {
@@ -67,8 +73,10 @@ impl Ledger {
     }
 
     pub(crate) fn request(&self) -> OffloadRequest {
+        let ledger_id = self.metadata.ledger_id;
+        let uid = Uuid::from_u128(u128::from(ledger_id));
         let managed_ledger = "public/default/persistent/figures".to_owned();
-        OffloadRequest { ledger_id: self.id, uid: self.uid(), managed_ledger, extra: Default::default() }
+        OffloadRequest { ledger_id, uid, managed_ledger, extra: Default::default() }
     }
 
     pub(crate) fn stored(&self) -> StoredLedger {
@@ -76,13 +84,14 @@ impl Ledger {
         StoredLedger { ledger_id, uid, managed_ledger, driver_metadata: Default::default() }
     }
 
-    /// The key of the data object, as docs/formats/data-block.md has it.
-    pub(crate) fn data_key(&self) -> String {
-        format!("{}-ledger-{}", self.uid(), self.id)
-    }
-
-    fn uid(&self) -> Uuid {
-        Uuid::from_u128(u128::from(self.id))
+    /// Opens the copy and reads it from its first entry to its last, as a broker does.
+    pub(crate) async fn read_back(&self, driver: &impl Offloader) -> Result<()> {
+        let handle = driver.open_read(self.stored()).await?;
+        let mut next = 0;
+        while next < self.entries {
+            next += handle.read(next, self.entries - 1, READ_BYTES).await?.len() as u64;
+        }
+        Ok(())
     }
 }
 
@@ -92,7 +101,6 @@ impl LedgerSource for Ledger {
     }
 
     fn read(&self, first: u64, last: u64, max_bytes: u64) -> BoxFuture<'_, Result<Vec<Entry>>> {
-        // The pool holds whole entries.
         let count = (max_bytes / self.entry_bytes).clamp(1, last - first + 1);
         let mut run = self.pool.batch(first * self.entry_bytes, (count * self.entry_bytes) as usize);
         let mut entry_id = first;

@@ -17,6 +17,7 @@ mod null_store;
 mod process;
 mod raw;
 mod rows;
+mod table;
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};

@@ -5,7 +5,8 @@
 //! |---|---|
 //! | `PUT KEY`, `PUT KEY?partNumber=&uploadId=` | kept, with a tag |
 //! | `POST KEY?uploads`, `POST KEY?uploadId=`, `DELETE KEY?uploadId=`, `GET ?uploads` | as S3 |
-//! | `GET KEY`, `HEAD KEY`, `DELETE KEY`, `GET ?list-type=2` | as S3 |
+//! | `GET KEY`, `HEAD KEY`, `DELETE KEY`, `POST ?delete`, `GET ?list-type=2` | as S3 |
+//! | any with `Expect: 100-continue` | before its body is read, `100 Continue`: clients wait for that word for seconds |
 //! | `GET /-/counters` | how many requests there were of each class, and their bytes |
 
 use std::collections::{BTreeMap, HashMap};
@@ -134,6 +135,11 @@ impl Request {
         Ok(bytes)
     }
 
+    /// Whether the body only comes when it is asked for, or after seconds.
+    fn awaits_word(&self) -> bool {
+        self.headers.get("expect").is_some_and(|what| what.eq_ignore_ascii_case("100-continue"))
+    }
+
     fn attributes(&self) -> String {
         let kept = self.headers.iter().filter(|(name, _)| name.starts_with("x-amz-meta-") || *name == "content-type");
         kept.fold(String::new(), |lines, (name, value)| lines + name + ": " + value + "\r\n")
@@ -169,6 +175,9 @@ async fn converse(store: &Store, mut socket: TcpStream) -> Result<()> {
         }
         let request = Request::parse(std::str::from_utf8(&head)?)?;
         let length = request.body_bytes()?;
+        if request.awaits_word() {
+            to.write_all(b"HTTP/1.1 100 Continue\r\n\r\n").await?;
+        }
         let mut bytes = store.memory(length as usize);
         (&mut from).take(length).read_to_end(&mut bytes).await.context("read a body")?;
         ensure!(bytes.len() as u64 == length, "a body that ends early");
@@ -205,6 +214,10 @@ async fn answer(store: &Store, request: &Request, body: Body, to: &mut (impl Asy
             let object = Object { parts: vec![body], attributes: request.attributes() };
             locked(&store.objects).insert(request.key.clone(), Arc::new(object));
             say(to, "200 OK", &format!("ETag: \"whole\"\r\n{}", request.checksum()), b"").await
+        }
+        ("POST", None) if query("delete").is_some() => {
+            store.delete(&request.key, std::str::from_utf8(&body.bytes)?);
+            say(to, "200 OK", "", b"<DeleteResult/>").await
         }
         ("POST", None) => {
             let id = format!("upload-{}", store.uploads_begun.fetch_add(1, Ordering::Relaxed));
@@ -308,6 +321,15 @@ impl Store {
             [&self.puts, &self.gets, &self.others, &self.bytes_in, &self.bytes_out]
                 .map(|counter| counter.load(Ordering::Relaxed));
         format!("{puts} {gets} {others} {bytes_in} {bytes_out}")
+    }
+
+    /// Deletes what a request names that is for many objects of a bucket.
+    fn delete(&self, bucket: &str, named: &str) {
+        let bucket = bucket.trim_end_matches('/');
+        let keys = named.split("<Key>").skip(1).filter_map(|rest| rest.split_once("</Key>"));
+        for (key, _) in keys {
+            locked(&self.objects).remove(&format!("{bucket}/{key}"));
+        }
     }
 
     fn listing(&self, request: &Request) -> String {

@@ -1,15 +1,21 @@
-//! What this process costs: processor time, and memory while something runs.
+//! What work costs this process: time, processor time, and memory while something runs.
 
 use std::fs;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How often memory is looked at: seldom enough to cost nothing.
 const LOOK: Duration = Duration::from_millis(20);
 /// Ticks of the kernel's clock in a second, fixed for user space on Linux.
 const TICKS_PER_SECOND: f64 = 100.0;
+
+/// How long something takes that succeeds.
+pub(crate) async fn timed<T, E>(work: impl Future<Output = Result<T, E>>) -> Result<Duration, E> {
+    let started = Instant::now();
+    work.await.map(|_| started.elapsed())
+}
 
 /// Processor time that this process used so far, in seconds.
 pub(crate) fn cpu_seconds() -> f64 {

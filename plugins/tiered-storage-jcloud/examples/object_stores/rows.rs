@@ -4,16 +4,14 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use futures_util::future::try_join_all;
-use longshore_plugin_api::{Offloader, ReadHandle};
-use tiered_storage_jcloud::ObjectStoreOffloader;
+use longshore_plugin_api::{Offloader, ReadHandle, StoredLedger};
 
 use crate::Target;
 use crate::ledger::{Ledger, Pool};
-use crate::process::{Peak, cpu_seconds};
+use crate::process::{Peak, cpu_seconds, timed};
 use crate::raw::{Checksum, Raw};
+use crate::table::{self, Runs, median};
 
-/// What a broker asks for at once while it reads a topic back.
-const READ_BYTES: u64 = 4 << 20;
 /// Ledgers at once, and the payload of each.
 const LEDGERS: u64 = 16;
 const SMALL_BYTES: u64 = 64 << 20;
@@ -85,6 +83,9 @@ impl Bench<'_> {
             .into_iter()
             .filter(|(name, _)| self.wants(name))
             .collect();
+        if rows.is_empty() {
+            return Ok(());
+        }
         let (mut out, mut back) = (Vec::new(), Vec::new());
         for (name, entry_bytes) in &rows {
             let ledger = Ledger::new(&self.pool, 1, self.plan.ledger_bytes, *entry_bytes);
@@ -104,9 +105,9 @@ impl Bench<'_> {
                 ["raw MB/s", "raw with CRC", "driver", "of raw", "of raw with CRC", "raw CPU s/GB", "with CRC"];
             let columns: Vec<&str> =
                 columns.into_iter().chain(["driver", "of raw with CRC", per_gib, "memory MiB"]).collect();
-            let table = Table::new(&format!("{title} of a ledger of {mib} MiB"), "", &columns, rows.is_empty());
+            table::head(&format!("{title} of a ledger of {mib} MiB"), "", &columns);
             for (name, runs) in rows {
-                table.row(name, runs);
+                table::row(name, runs);
             }
         }
         Ok(())
@@ -120,7 +121,7 @@ impl Bench<'_> {
         let out = peak.end();
         let driver = self.target.driver(&[]).await?;
         let peak = Peak::begin();
-        read_all(&driver, ledger).await?;
+        ledger.read_back(&driver).await?;
         let back = peak.end();
         driver.delete(ledger.stored()).await?;
         Ok((out, back))
@@ -137,7 +138,7 @@ impl Bench<'_> {
         let summing = self.costs(bytes, self.raw.read("raw", bytes, Checksum::Crc32c)).await?;
         // Nothing in the caches.
         let driver = self.target.driver(&[]).await?;
-        let ours = self.costs(bytes, timed(read_all(&driver, ledger))).await?;
+        let ours = self.costs(bytes, timed(ledger.read_back(&driver))).await?;
         driver.delete(ledger.stored()).await?;
         self.raw.delete("raw").await?;
         Ok((out, Cost::row(raw, summing, ours, ours.gets)))
@@ -158,14 +159,17 @@ impl Bench<'_> {
     }
 
     async fn many_ledgers(&self) -> Result<()> {
+        if !self.wants("ledgers at once") {
+            return Ok(());
+        }
         let columns = ["raw MB/s", "with CRC", "offload MB/s", "of raw", "of raw with CRC", "slowest / fastest"];
         let title = format!("{LEDGERS} ledgers of {} MiB at once, entries of 64 KiB", SMALL_BYTES >> 20);
-        let wanted = self.wants("ledgers at once");
-        let (table, mut runs) = (Table::new(&title, "", &columns, !wanted), Runs::default());
+        table::head(&title, "", &columns);
+        let mut runs = Runs::default();
         let ledgers: Vec<Ledger> =
             (0..LEDGERS).map(|at| Ledger::new(&self.pool, 100 + at, SMALL_BYTES, 64 << 10)).collect();
         let total = LEDGERS * SMALL_BYTES;
-        for run in 0..=if wanted { self.plan.runs } else { return Ok(()) } {
+        for run in 0..=self.plan.runs {
             let keys: Vec<String> = (0..LEDGERS).map(|at| format!("raw-{at}")).collect();
             let raw = self.raw_at_once(&keys, Checksum::None).await?;
             let summing = self.raw_at_once(&keys, Checksum::Crc32c).await?;
@@ -185,7 +189,7 @@ impl Bench<'_> {
                 self.raw.delete(key).await?;
             }
         }
-        table.row("together", runs);
+        table::row("together", runs);
         Ok(())
     }
 
@@ -195,13 +199,12 @@ impl Bench<'_> {
     }
 
     async fn many_readers(&self) -> Result<()> {
-        let columns = ["MB/s of all", "of one reader", "bytes fetched / ledger"];
-        let title = format!("Readers of one ledger of {} MiB, entries of 64 KiB", SHARED_BYTES >> 20);
         if !self.wants("readers") {
             return Ok(());
         }
+        let title = format!("Readers of one ledger of {} MiB, entries of 64 KiB", SHARED_BYTES >> 20);
+        table::head(&title, "readers", &["MB/s of all", "of one reader", "bytes fetched / ledger"]);
         let ledger = Ledger::new(&self.pool, 2, SHARED_BYTES, 64 << 10);
-        let table = Table::new(&title, "readers", &columns, false);
         self.target.driver(&[]).await?.offload(ledger.reader(), ledger.request()).await?;
         let mut alone = None;
         for readers in [1, 2, 8, 64] {
@@ -209,7 +212,7 @@ impl Bench<'_> {
             for _ in 0..self.plan.runs {
                 let driver = self.target.driver(&[]).await?;
                 let before = self.target.counters().await?;
-                let took = timed(try_join_all((0..readers).map(|_| read_all(&driver, &ledger)))).await?;
+                let took = timed(try_join_all((0..readers).map(|_| ledger.read_back(&driver)))).await?;
                 let fetched = match (before, self.target.counters().await?) {
                     (Some(before), Some(after)) => (after.bytes_out - before.bytes_out) as f64,
                     _ => f64::NAN,
@@ -217,21 +220,21 @@ impl Bench<'_> {
                 let all = rate(ledger.bytes() * readers, took);
                 runs.add(vec![all, all / alone.unwrap_or(all), fetched / ledger.bytes() as f64]);
             }
-            let medians = table.row(&readers.to_string(), runs);
-            if readers == 1 {
-                alone = Some(medians[0]);
-            }
+            let medians = table::row(&readers.to_string(), runs);
+            alone = alone.or(medians.first().copied());
         }
         Ok(self.target.driver(&[]).await?.delete(ledger.stored()).await?)
     }
 
     async fn random_entries(&self) -> Result<()> {
+        let kinds = [("random, 1 KiB", 1 << 10), ("random, 64 KiB", 64 << 10)];
+        let kinds: Vec<(&str, u64)> = kinds.into_iter().filter(|(name, _)| self.wants(name)).collect();
+        if kinds.is_empty() {
+            return Ok(());
+        }
         let columns = ["raw p50 us", "entry p50 us", "difference us", "GETs", "KiB fetched"];
-        let table = Table::new("A random entry, its index at hand", "", &columns, !self.wants("random"));
-        for (name, entry_bytes) in [("random, 1 KiB", 1 << 10), ("random, 64 KiB", 64 << 10)] {
-            if !self.wants(name) {
-                continue;
-            }
+        table::head("A random entry, its index at hand", "", &columns);
+        for (name, entry_bytes) in kinds {
             let ledger = Ledger::new(&self.pool, 3, SHARED_BYTES, entry_bytes);
             let driver = self.target.driver(&[]).await?;
             driver.offload(ledger.reader(), ledger.request()).await?;
@@ -240,7 +243,7 @@ impl Bench<'_> {
                 runs.add(self.random_run(&ledger).await?);
             }
             driver.delete(ledger.stored()).await?;
-            table.row(name, runs);
+            table::row(name, runs);
         }
         Ok(())
     }
@@ -248,12 +251,13 @@ impl Bench<'_> {
     async fn random_run(&self, ledger: &Ledger) -> Result<Vec<f64>> {
         let driver = self.target.driver(&[("managedLedgerOffloadExtraConfigReadCacheSizeInBytes", "4194304")]).await?;
         let handle = driver.open_read(ledger.stored()).await?;
+        let key = data_key(&ledger.stored());
         let mut random = fastrand::Rng::with_seed(7);
         let (mut raws, mut ours, mut fetched) = (Vec::new(), Vec::new(), (0, 0));
         for _ in 0..RANDOM_READS {
             let entry = random.u64(0..ledger.entries);
             let first = (entry * ledger.entry_bytes).min(ledger.bytes() - 2 * GRANULE_BYTES);
-            raws.push(self.raw.read_range(&ledger.data_key(), first, GRANULE_BYTES.max(ledger.entry_bytes)).await?);
+            raws.push(self.raw.read_range(&key, first, GRANULE_BYTES.max(ledger.entry_bytes)).await?);
             let before = self.target.counters().await?.unwrap_or_default();
             ours.push(timed(handle.read(entry, entry, ledger.entry_bytes)).await?);
             let after = self.target.counters().await?.unwrap_or_default();
@@ -265,18 +269,9 @@ impl Bench<'_> {
     }
 }
 
-async fn read_all(driver: &ObjectStoreOffloader, ledger: &Ledger) -> longshore_plugin_api::Result<()> {
-    let handle = driver.open_read(ledger.stored()).await?;
-    let mut next = 0;
-    while next < ledger.entries {
-        next += handle.read(next, ledger.entries - 1, READ_BYTES).await?.len() as u64;
-    }
-    Ok(())
-}
-
-async fn timed<T, E>(work: impl Future<Output = Result<T, E>>) -> Result<Duration, E> {
-    let started = Instant::now();
-    work.await.map(|_| started.elapsed())
+/// The key of the data object, as docs/formats/data-block.md has it.
+fn data_key(copy: &StoredLedger) -> String {
+    format!("{}-ledger-{}", copy.uid, copy.ledger_id)
 }
 
 fn rate(bytes: u64, took: Duration) -> f64 {
@@ -285,41 +280,4 @@ fn rate(bytes: u64, took: Duration) -> f64 {
 
 fn ratio(of: Duration, to: Duration) -> f64 {
     of.as_secs_f64() / to.as_secs_f64()
-}
-
-/// The middle one; of two middle ones the larger.
-fn median(mut figures: Vec<f64>) -> f64 {
-    figures.sort_by(f64::total_cmp);
-    figures.get(figures.len() / 2).copied().unwrap_or(f64::NAN)
-}
-
-/// Figures of several runs, column by column.
-#[derive(Default)]
-struct Runs(Vec<Vec<f64>>);
-
-impl Runs {
-    fn add(&mut self, run: Vec<f64>) {
-        self.0.push(run);
-    }
-}
-
-/// Rows in Markdown.
-struct Table;
-
-impl Table {
-    fn new(title: &str, first: &str, columns: &[&str], empty: bool) -> Self {
-        if !empty {
-            println!("\n{title}\n\n| {first} | {} |\n|---{}|", columns.join(" | "), "|---:".repeat(columns.len()));
-        }
-        Self
-    }
-
-    /// The median of each column.
-    fn row(&self, name: &str, Runs(runs): Runs) -> Vec<f64> {
-        let columns = runs.first().map_or(0, Vec::len);
-        let medians: Vec<f64> = (0..columns).map(|at| median(runs.iter().map(|run| run[at]).collect())).collect();
-        let digits = |figure: &f64| if figure.abs() < 20.0 { format!("{figure:.2}") } else { format!("{figure:.0}") };
-        println!("| {name} | {} |", medians.iter().map(digits).collect::<Vec<_>>().join(" | "));
-        medians
-    }
 }
