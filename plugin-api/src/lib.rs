@@ -114,6 +114,7 @@ pub mod offloader;
 pub mod read_handle;
 pub mod runtime;
 pub mod schema;
+pub mod spare;
 pub mod trace;
 pub mod version;
 

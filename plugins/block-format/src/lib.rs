@@ -51,7 +51,6 @@ pub mod layout;
 mod listing;
 mod read;
 mod removal;
-mod spare;
 pub mod store;
 mod stored_copy;
 mod turns;

@@ -122,53 +122,53 @@ impl FileSystem for Faulty {
     }
 
     fn create_folders(&self, folder: &Path) -> io::Result<()> {
-        self.plan.call("create_folders", || LocalFileSystem.create_folders(folder))
+        self.plan.call("create_folders", || LocalFileSystem::default().create_folders(folder))
     }
 
     fn create(&self, path: &Path) -> io::Result<Box<dyn NewFile>> {
-        let file = self.plan.call("create", || LocalFileSystem.create(path))?;
+        let file = self.plan.call("create", || LocalFileSystem::default().create(path))?;
         Ok(Box::new(FaultyNewFile { plan: self.plan.clone(), file }))
     }
 
     fn open(&self, path: &Path) -> io::Result<Option<Arc<dyn OpenFile>>> {
-        let file = self.plan.call("open", || LocalFileSystem.open(path))?;
+        let file = self.plan.call("open", || LocalFileSystem::default().open(path))?;
         let faulty = |file| Arc::new(FaultyOpenFile { plan: self.plan.clone(), file }) as Arc<dyn OpenFile>;
         Ok(file.map(faulty))
     }
 
     fn is_folder(&self, path: &Path) -> io::Result<bool> {
-        self.plan.call("is_folder", || LocalFileSystem.is_folder(path))
+        self.plan.call("is_folder", || LocalFileSystem::default().is_folder(path))
     }
 
     fn list(&self, folder: &Path) -> io::Result<Vec<Listed>> {
-        self.plan.call("list", || LocalFileSystem.list(folder))
+        self.plan.call("list", || LocalFileSystem::default().list(folder))
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        self.plan.call("rename", || LocalFileSystem.rename(from, to))
+        self.plan.call("rename", || LocalFileSystem::default().rename(from, to))
     }
 
     fn exchange(&self, one: &Path, other: &Path) -> io::Result<()> {
         if self.as_hdfs {
             return Err(ErrorKind::Unsupported.into());
         }
-        self.plan.call("exchange", || LocalFileSystem.exchange(one, other))
+        self.plan.call("exchange", || LocalFileSystem::default().exchange(one, other))
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {
-        self.plan.call("remove", || LocalFileSystem.remove(path))
+        self.plan.call("remove", || LocalFileSystem::default().remove(path))
     }
 
     fn remove_empty(&self, folder: &Path) -> io::Result<()> {
-        self.plan.call("remove_empty", || LocalFileSystem.remove_empty(folder))
+        self.plan.call("remove_empty", || LocalFileSystem::default().remove_empty(folder))
     }
 
     fn sync_folder(&self, folder: &Path) -> io::Result<()> {
-        self.plan.call("sync_folder", || LocalFileSystem.sync_folder(folder))
+        self.plan.call("sync_folder", || LocalFileSystem::default().sync_folder(folder))
     }
 
     fn check_writable(&self, base: &Path) -> io::Result<()> {
-        self.plan.call("check_writable", || LocalFileSystem.check_writable(base))
+        self.plan.call("check_writable", || LocalFileSystem::default().check_writable(base))
     }
 }
 
@@ -251,7 +251,7 @@ impl Tier {
             return;
         }
         assert_eq!(names, [self.paths().copy.file_name().unwrap().to_str().unwrap()], "{case}");
-        let healthy: Arc<dyn FileSystem> = Arc::new(LocalFileSystem);
+        let healthy: Arc<dyn FileSystem> = Arc::new(LocalFileSystem::default());
         let read = read_all(&healthy, &self.paths().copy).unwrap_or_else(|e| panic!("{case}: {e}"));
         assert!(models.iter().any(|model| read == *model), "{case}");
     }

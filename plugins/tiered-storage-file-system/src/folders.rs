@@ -133,10 +133,10 @@ mod tests {
         for round in ["one", "two"] {
             fs::create_dir(&attempt).unwrap();
             fs::write(attempt.join("data"), round).unwrap();
-            publish(&LocalFileSystem, &attempt, &paths).unwrap();
+            publish(&LocalFileSystem::default(), &attempt, &paths).unwrap();
             assert_eq!(fs::read_to_string(paths.copy.join("data")).unwrap(), round);
-            remove(&LocalFileSystem, &attempt).unwrap();
+            remove(&LocalFileSystem::default(), &attempt).unwrap();
         }
-        assert_eq!(publish(&LocalFileSystem, &attempt, &paths).unwrap_err().code(), ErrorCode::Conflict);
+        assert_eq!(publish(&LocalFileSystem::default(), &attempt, &paths).unwrap_err().code(), ErrorCode::Conflict);
     }
 }

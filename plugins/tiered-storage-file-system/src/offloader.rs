@@ -81,7 +81,7 @@ struct Stores(BTreeMap<Store, Arc<dyn FileSystem>>);
 impl Stores {
     fn new(settings: &Settings) -> Result<Self> {
         let mut stores: BTreeMap<Store, Arc<dyn FileSystem>> = BTreeMap::new();
-        stores.insert(Store::Local, Arc::new(LocalFileSystem));
+        stores.insert(Store::Local, Arc::new(LocalFileSystem::default()));
         for (name, hdfs) in &settings.hdfs {
             let made = HdfsFileSystem::new(hdfs).map_err(io_error(format_args!("make a client for {}", hdfs.url)));
             stores.insert(Store::Hdfs(name.clone()), Arc::new(made?));

@@ -132,7 +132,7 @@ mod tests {
     use crate::local::LocalFileSystem;
 
     fn open(path: &Path) -> StoredFile {
-        let file_system: Arc<dyn FileSystem> = Arc::new(LocalFileSystem);
+        let file_system: Arc<dyn FileSystem> = Arc::new(LocalFileSystem::default());
         StoredFile::open(&file_system, path).unwrap().unwrap()
     }
 

@@ -5,12 +5,12 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use longshore_plugin_api::spare::SpareBuffer;
 use longshore_plugin_api::{Error, ErrorCode, Result};
 
 use super::extents::{Arrivals, Source};
 use super::open_copy::OpenCopy;
 use crate::granule_check::GranuleCheck;
-use crate::spare::SpareBuffer;
 use crate::store::requests::{Receive, Requests};
 use crate::user_metadata::UserMetadata;
 
@@ -128,7 +128,7 @@ impl Receive for Assembly<'_> {
             let Some(mut filling) = self.filling.take().or_else(|| self.begin_extent()) else {
                 return Err(Error::new(ErrorCode::Internal, "more bytes came than were asked for"));
             };
-            let room = (filling.range.end - filling.range.start) as usize - filling.buffer.bytes().len();
+            let room = (filling.range.end - filling.range.start) as usize - filling.buffer.len();
             let (these, behind) = rest.split_at(rest.len().min(room));
             filling.take(self.copy, these);
             rest = behind;
@@ -140,11 +140,11 @@ impl Receive for Assembly<'_> {
 
 impl Filling {
     fn take(&mut self, copy: &OpenCopy, bytes: &[u8]) {
-        let at = self.buffer.bytes().len();
-        self.buffer.extend(bytes);
+        let at = self.buffer.len();
+        self.buffer.extend_from_slice(bytes);
         if self.found.is_ok() {
             // What was copied is what is checked.
-            let checked = self.check.pass(&copy.index, &copy.data_key, &self.buffer.bytes()[at..]);
+            let checked = self.check.pass(&copy.index, &copy.data_key, &self.buffer[at..]);
             self.found = checked.map_err(Error::from);
         }
     }

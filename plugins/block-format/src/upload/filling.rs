@@ -8,10 +8,10 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use longshore_plugin_api::spare::{SpareBuffer, Spares};
 
 use crate::crc;
 use crate::encoder::{DataCrcs, EncodedEntry, Piece};
-use crate::spare::{SpareBuffer, Spares};
 use crate::store::Body;
 
 /// A shorter run of a payload is copied: that costs less than one more piece to send, and keeps less memory from being given
@@ -123,15 +123,15 @@ impl Filling {
     fn copy(&mut self, mut bytes: &[u8]) {
         self.len += bytes.len();
         while !bytes.is_empty() {
-            if self.chunks.last().is_none_or(|chunk| chunk.bytes().len() == self.chunk_bytes) {
+            if self.chunks.last().is_none_or(|chunk| chunk.len() == self.chunk_bytes) {
                 self.sum_up();
                 self.end_piece();
                 self.chunks.push(self.spares.buffer(self.chunk_bytes));
                 (self.placed, self.summed) = (0, 0);
             }
             let Some(chunk) = self.chunks.last_mut() else { return };
-            let (now, later) = bytes.split_at(bytes.len().min(self.chunk_bytes - chunk.bytes().len()));
-            chunk.extend(now);
+            let (now, later) = bytes.split_at(bytes.len().min(self.chunk_bytes - chunk.len()));
+            chunk.extend_from_slice(now);
             bytes = later;
         }
     }
@@ -139,13 +139,13 @@ impl Filling {
     /// Checksums what was copied since.
     fn sum_up(&mut self) {
         if let Some(chunk) = self.chunks.last() {
-            self.crcs.append(&chunk.bytes()[self.summed..]);
-            self.summed = chunk.bytes().len();
+            self.crcs.append(&chunk[self.summed..]);
+            self.summed = chunk.len();
         }
     }
 
     fn end_piece(&mut self) {
-        let end = self.chunks.last().map_or(0, |chunk| chunk.bytes().len());
+        let end = self.chunks.last().map_or(0, |chunk| chunk.len());
         if self.placed < end {
             self.pieces.push(Place::Chunk(self.chunks.len() - 1, self.placed..end));
             self.placed = end;

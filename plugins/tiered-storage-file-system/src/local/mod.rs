@@ -9,10 +9,11 @@ mod open_file;
 use std::fs::{self, OpenOptions};
 use std::io::{self, ErrorKind, Write};
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::thread;
 use std::time::Duration;
 
+use longshore_plugin_api::spare::Spares;
 use rustix::fs::{Access, AtFlags, CWD, Mode, OFlags, RenameFlags, renameat_with};
 use rustix::io::Errno;
 use tokio::sync::Semaphore;
@@ -29,9 +30,26 @@ const RACES_MAX: usize = 64;
 const BUSY_TRIES: usize = 20;
 const BUSY_PAUSE: Duration = Duration::from_millis(50);
 
+/// Memory for reads to come, in bytes: a read for a broker and the next one.
+const SPARE_BYTES_MAX: usize = 8 << 20;
+
 /// The machine's own file system, mounted ones included.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct LocalFileSystem;
+#[derive(Debug, Default)]
+pub(crate) struct LocalFileSystem {
+    /// Memory that reads share, as long as a file is open.
+    spares: Mutex<Weak<Spares>>,
+}
+
+impl LocalFileSystem {
+    fn spares(&self) -> Arc<Spares> {
+        let mut spares = self.spares.lock().unwrap_or_else(PoisonError::into_inner);
+        spares.upgrade().unwrap_or_else(|| {
+            let made = Spares::new(SPARE_BYTES_MAX);
+            *spares = Arc::downgrade(&made);
+            made
+        })
+    }
+}
 
 impl FileSystem for LocalFileSystem {
     fn keeps_side_files(&self) -> bool {
@@ -62,7 +80,7 @@ impl FileSystem for LocalFileSystem {
     }
 
     fn open(&self, path: &Path) -> io::Result<Option<Arc<dyn OpenFile>>> {
-        Ok(LocalOpenFile::open(path)?.map(|file| Arc::new(file) as Arc<dyn OpenFile>))
+        Ok(LocalOpenFile::open(path, self.spares())?.map(|file| Arc::new(file) as Arc<dyn OpenFile>))
     }
 
     fn is_folder(&self, path: &Path) -> io::Result<bool> {
@@ -146,7 +164,7 @@ fn create_missing(folder: &Path) -> io::Result<()> {
     let missing: Vec<&Path> = folder.ancestors().take_while(|path| !path.is_dir()).collect();
     for path in missing.into_iter().rev() {
         match fs::create_dir(path) {
-            Ok(()) => path.parent().map_or(Ok(()), |parent| LocalFileSystem.sync_folder(parent))?,
+            Ok(()) => path.parent().map_or(Ok(()), |parent| LocalFileSystem::default().sync_folder(parent))?,
             Err(e) if e.kind() == ErrorKind::AlreadyExists && path.is_dir() => {}
             Err(e) if e.kind() == ErrorKind::AlreadyExists && fs::symlink_metadata(path).is_ok() => {
                 let problem = format!("{}: a file of this name is in the way, move it elsewhere", path.display());
@@ -175,7 +193,7 @@ fn write_nameless(folder: &Path) -> io::Result<()> {
             let probe = folder.join(format!(".health-{}", Uuid::new_v4().simple()));
             let opened = OpenOptions::new().write(true).create_new(true).open(&probe);
             let written = opened.and_then(|mut file| file.write_all(b"ok"));
-            written.and(LocalFileSystem.remove(&probe))
+            written.and(LocalFileSystem::default().remove(&probe))
         }
         Err(errno) => Err(errno.into()),
     }
@@ -191,10 +209,10 @@ mod tests {
         let in_the_way = folder.path().join("a");
         fs::write(&in_the_way, b"").unwrap();
         let wanted = in_the_way.join("b/c");
-        let error = LocalFileSystem.create_folders(&wanted).unwrap_err();
+        let error = LocalFileSystem::default().create_folders(&wanted).unwrap_err();
         assert!(error.to_string().contains(&format!("{}: a file", in_the_way.display())), "{error}");
         fs::remove_file(&in_the_way).unwrap();
-        LocalFileSystem.create_folders(&wanted).unwrap();
+        LocalFileSystem::default().create_folders(&wanted).unwrap();
         assert!(wanted.is_dir());
     }
 
@@ -203,9 +221,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("file");
         fs::write(&file, b"").unwrap();
-        LocalFileSystem.remove(&file.join("below")).unwrap();
-        LocalFileSystem.remove(&file).unwrap();
-        LocalFileSystem.remove(&file).unwrap();
+        LocalFileSystem::default().remove(&file.join("below")).unwrap();
+        LocalFileSystem::default().remove(&file).unwrap();
+        LocalFileSystem::default().remove(&file).unwrap();
         assert!(!file.exists());
     }
 
@@ -215,10 +233,10 @@ mod tests {
         fs::write(folder.path().join("file"), b"abc").unwrap();
         fs::create_dir(folder.path().join("folder")).unwrap();
         std::os::unix::fs::symlink("/", folder.path().join("link")).unwrap();
-        let mut listed = LocalFileSystem.list(folder.path()).unwrap();
+        let mut listed = LocalFileSystem::default().list(folder.path()).unwrap();
         listed.sort_by(|one, other| one.name.cmp(&other.name));
         let expected = [("file", Kind::File(3)), ("folder", Kind::Folder)];
         assert_eq!(listed, expected.map(|(name, kind)| Listed { name: name.to_owned(), kind }));
-        assert!(is_absent(&LocalFileSystem.list(&folder.path().join("none")).unwrap_err()));
+        assert!(is_absent(&LocalFileSystem::default().list(&folder.path().join("none")).unwrap_err()));
     }
 }

@@ -4,8 +4,10 @@ use std::fs::{self, File, Metadata};
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
+use std::sync::Arc;
 
 use bytes::Bytes;
+use longshore_plugin_api::spare::Spares;
 use rustix::buffer::spare_capacity;
 use rustix::io::{Errno, ReadWriteFlags};
 
@@ -17,14 +19,15 @@ const NANOSECONDS: u64 = 1_000_000_000;
 pub(crate) struct LocalOpenFile {
     file: File,
     identity: Identity,
+    spares: Arc<Spares>,
 }
 
 impl LocalOpenFile {
-    /// Opens `path`, or answers `None` where there is no such file.
+    /// Opens `path`, or answers `None` where there is no such file. What is read is put into `spares`.
     ///
     /// # Errors
     /// `path` is not a file (a FIFO would block for ever), or the operating system refuses.
-    pub(crate) fn open(path: &Path) -> io::Result<Option<Self>> {
+    pub(crate) fn open(path: &Path, spares: Arc<Spares>) -> io::Result<Option<Self>> {
         let metadata = match fs::metadata(path) {
             Err(e) if is_absent(&e) => return Ok(None),
             other => other?,
@@ -37,7 +40,7 @@ impl LocalOpenFile {
             other => other?,
         };
         let identity = identity(&file.metadata()?);
-        Ok(Some(Self { file, identity }))
+        Ok(Some(Self { file, identity, spares }))
     }
 }
 
@@ -52,22 +55,23 @@ impl OpenFile for LocalOpenFile {
     }
 
     fn read_at(&self, offset: u64, len: usize) -> io::Result<Bytes> {
-        let mut bytes: Vec<u8> = Vec::with_capacity(len);
+        let mut bytes = self.spares.buffer(len);
         while bytes.len() < len {
             let at = offset + bytes.len() as u64;
-            match rustix::io::pread(&self.file, spare_capacity(&mut bytes), at) {
+            match rustix::io::pread(&self.file, spare_capacity(&mut *bytes), at) {
                 Ok(0) => break,
                 Ok(_) | Err(Errno::INTR) => {}
                 Err(errno) => return Err(errno.into()),
             }
         }
         bytes.truncate(len);
-        Ok(Bytes::from(bytes))
+        Ok(bytes.freeze())
     }
 
     /// Source: preadv2(2), `RWF_NOWAIT`. A file system that does not know the flag says so, which is as good as "not in memory".
     fn read_from_memory(&self, offset: u64, len: usize) -> io::Result<Bytes> {
-        let (mut bytes, mut filled) = (vec![0; len], 0);
+        let (mut bytes, mut filled) = (self.spares.buffer(len), 0);
+        bytes.resize(len, 0);
         while filled < len {
             let at = offset + filled as u64;
             let mut parts = [io::IoSliceMut::new(&mut bytes[filled..])];
@@ -80,7 +84,7 @@ impl OpenFile for LocalOpenFile {
             }
         }
         bytes.truncate(filled);
-        Ok(Bytes::from(bytes))
+        Ok(bytes.freeze())
     }
 }
 
@@ -88,12 +92,16 @@ impl OpenFile for LocalOpenFile {
 mod tests {
     use super::*;
 
+    fn open(path: &Path) -> io::Result<Option<LocalOpenFile>> {
+        LocalOpenFile::open(path, Spares::new(1 << 20))
+    }
+
     #[test]
     fn bytes_come_from_their_place_and_end_where_the_file_does() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("data");
         fs::write(&path, b"0123456789").unwrap();
-        let file = LocalOpenFile::open(&path).unwrap().unwrap();
+        let file = open(&path).unwrap().unwrap();
         assert_eq!(file.identity().len, 10);
         assert_eq!(file.read_at(3, 4).unwrap(), &b"3456"[..]);
         assert_eq!(file.read_at(8, 4).unwrap(), &b"89"[..]);
@@ -107,7 +115,7 @@ mod tests {
     #[test]
     fn what_is_missing_or_no_file_is_told_apart() {
         let folder = tempfile::tempdir().unwrap();
-        assert!(LocalOpenFile::open(&folder.path().join("data")).unwrap().is_none());
-        assert_eq!(LocalOpenFile::open(folder.path()).unwrap_err().kind(), io::ErrorKind::InvalidData);
+        assert!(open(&folder.path().join("data")).unwrap().is_none());
+        assert_eq!(open(folder.path()).unwrap_err().kind(), io::ErrorKind::InvalidData);
     }
 }

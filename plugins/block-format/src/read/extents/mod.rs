@@ -16,12 +16,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
+use longshore_plugin_api::spare::Spares;
 use longshore_plugin_api::{Error, ErrorCode, Result};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::Instant;
 use uuid::Uuid;
-
-use crate::spare::Spares;
 
 mod arrivals;
 #[cfg(test)]

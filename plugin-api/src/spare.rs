@@ -1,35 +1,46 @@
-//! Memory for what is read and what is sent, used again: a page that the system hands out anew costs more than the bytes that go
-//! into it, and the memory that was let go last may still be at the processor's hand.
+//! Memory for payloads that a driver reads or sends, used again: a page that the system hands out anew costs more than the bytes
+//! that go into it, and the memory that was let go last may still be at the processor's hand.
+//!
+//! ```
+//! use longshore_plugin_api::spare::Spares;
+//!
+//! let spares = Spares::new(8 << 20);
+//! let mut buffer = spares.buffer(1 << 20);
+//! buffer.extend_from_slice(b"what a store answered");
+//! let payload = buffer.freeze().slice(5..6); // The buffer comes back when this is dropped, wherever that is.
+//! # assert_eq!(&payload[..], b"a");
+//! ```
 
+use std::ops::{Deref, DerefMut};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 
-/// Shorter buffers are the allocator's, which has them at hand.
+/// Shorter buffers, in bytes, are the allocator's, which has them at hand.
 const KEPT_BYTES_MIN: usize = 128 << 10;
 
 /// Buffers that nobody reads any more.
 #[derive(Debug)]
-pub(crate) struct Spares {
+pub struct Spares {
     kept: Mutex<Vec<Vec<u8>>>,
     bytes_max: usize,
 }
 
 /// A buffer that goes back where it came from.
 #[derive(Debug)]
-pub(crate) struct SpareBuffer {
+pub struct SpareBuffer {
     bytes: Vec<u8>,
     home: Arc<Spares>,
 }
 
 impl Spares {
     /// Keeps up to so many bytes.
-    pub(crate) fn new(bytes_max: usize) -> Arc<Self> {
+    pub fn new(bytes_max: usize) -> Arc<Self> {
         Arc::new(Self { kept: Mutex::default(), bytes_max })
     }
 
     /// An empty buffer with room for so many bytes, and hardly more.
-    pub(crate) fn buffer(self: &Arc<Self>, room: usize) -> SpareBuffer {
+    pub fn buffer(self: &Arc<Self>, room: usize) -> SpareBuffer {
         let fits = |spare: &Vec<u8>| (room..=room + room / 4).contains(&spare.capacity());
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         let at = kept.iter().rposition(fits);
@@ -39,7 +50,7 @@ impl Spares {
     }
 
     /// Keeps none any more.
-    pub(crate) fn clear(&self) {
+    pub fn clear(&self) {
         *self.kept.lock().unwrap_or_else(PoisonError::into_inner) = Vec::new();
     }
 
@@ -59,17 +70,23 @@ impl Spares {
 }
 
 impl SpareBuffer {
-    pub(crate) fn bytes(&self) -> &[u8] {
+    /// The bytes, as many as there are. The buffer goes back when the last slice of them is dropped.
+    pub fn freeze(self) -> Bytes {
+        Bytes::from_owner(self)
+    }
+}
+
+impl Deref for SpareBuffer {
+    type Target = Vec<u8>;
+
+    fn deref(&self) -> &Vec<u8> {
         &self.bytes
     }
+}
 
-    pub(crate) fn extend(&mut self, bytes: &[u8]) {
-        self.bytes.extend_from_slice(bytes);
-    }
-
-    /// The bytes, as many as there are. The buffer goes back when the last slice of them is dropped.
-    pub(crate) fn freeze(self) -> Bytes {
-        Bytes::from_owner(self)
+impl DerefMut for SpareBuffer {
+    fn deref_mut(&mut self) -> &mut Vec<u8> {
+        &mut self.bytes
     }
 }
 
@@ -91,7 +108,7 @@ mod tests {
 
     fn filled(spares: &Arc<Spares>, bytes: usize) -> Bytes {
         let mut buffer = spares.buffer(bytes);
-        buffer.extend(&vec![7; bytes]);
+        buffer.resize(bytes, 7);
         buffer.freeze()
     }
 
