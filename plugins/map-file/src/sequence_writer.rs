@@ -11,10 +11,9 @@ use crate::error::{Error, Result};
 use crate::header::{self, Compression, SyncMarker, ValueClass};
 use crate::zlib::Deflater;
 
-/// Bytes are handed to the sink in pieces of about this many.
-const OUTPUT_BUFFER_BYTES: usize = 256 * 1024;
-/// A piece of at least this many bytes goes to the sink without being copied into the buffer.
-const DIRECT_WRITE_BYTES: usize = 64 * 1024;
+/// Bytes are handed to the sink in pieces of so many, each beginning at a multiple of it: a file system keeps what is written
+/// so in few large pages, and checksums of aligned chunks need no remainder.
+const PIECE_BYTES: usize = 256 * 1024;
 
 /// How a file is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,7 +43,7 @@ impl<W: Write> SequenceWriter<W> {
     /// Starts a file with its header. `name` is what messages call the sink.
     pub(crate) fn new(sink: W, name: &str, form: Form) -> Result<Self> {
         let deflater = (form.compression != Compression::None).then(|| Deflater::new(form.deflate_level));
-        let buffer = Vec::with_capacity(OUTPUT_BUFFER_BYTES);
+        let buffer = Vec::with_capacity(PIECE_BYTES);
         let mut output = Output { sink, name: name.to_owned(), buffer, offset: 0 };
         output.put(&header::encode(form.value_class, form.compression, form.sync_marker))?;
         Ok(Self { output, form, last_sync_offset: 0, pending: PendingBlock::default(), deflater, stream: Vec::new() })
@@ -115,14 +114,20 @@ struct Output<W> {
 }
 
 impl<W: Write> Output<W> {
-    fn put(&mut self, bytes: &[u8]) -> Result<()> {
+    fn put(&mut self, mut bytes: &[u8]) -> Result<()> {
         self.offset += bytes.len() as u64;
-        if bytes.len() >= DIRECT_WRITE_BYTES {
-            self.drain()?;
-            return self.sink.write_all(bytes).map_err(|e| Error::write(&self.name, e));
+        while self.buffer.len() + bytes.len() >= PIECE_BYTES {
+            let (now, later) = bytes.split_at(PIECE_BYTES - self.buffer.len());
+            bytes = later;
+            if self.buffer.is_empty() {
+                self.sink.write_all(now).map_err(|e| Error::write(&self.name, e))?;
+            } else {
+                self.buffer.extend_from_slice(now);
+                self.drain()?;
+            }
         }
         self.buffer.extend_from_slice(bytes);
-        if self.buffer.len() >= OUTPUT_BUFFER_BYTES - DIRECT_WRITE_BYTES { self.drain() } else { Ok(()) }
+        Ok(())
     }
 
     fn drain(&mut self) -> Result<()> {

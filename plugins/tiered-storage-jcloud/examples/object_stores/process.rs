@@ -6,10 +6,10 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use rustix::time::{ClockId, clock_gettime};
+
 /// How often memory is looked at: seldom enough to cost nothing.
 const LOOK: Duration = Duration::from_millis(20);
-/// Ticks of the kernel's clock in a second, fixed for user space on Linux.
-const TICKS_PER_SECOND: f64 = 100.0;
 
 /// How long something takes that succeeds.
 pub(crate) async fn timed<T, E>(work: impl Future<Output = Result<T, E>>) -> Result<Duration, E> {
@@ -19,10 +19,8 @@ pub(crate) async fn timed<T, E>(work: impl Future<Output = Result<T, E>>) -> Res
 
 /// Processor time that this process used so far, in seconds.
 pub(crate) fn cpu_seconds() -> f64 {
-    let stat = fs::read_to_string("/proc/self/stat").unwrap_or_default();
-    let fields: Vec<&str> = stat.rsplit(") ").next().unwrap_or_default().split(' ').collect();
-    let ticks = |at: usize| fields.get(at).and_then(|text| text.parse::<f64>().ok()).unwrap_or_default();
-    (ticks(11) + ticks(12)) / TICKS_PER_SECOND
+    let time = clock_gettime(ClockId::ProcessCPUTime);
+    time.tv_sec as f64 + time.tv_nsec as f64 / 1e9
 }
 
 /// Proportional set size, in bytes.
