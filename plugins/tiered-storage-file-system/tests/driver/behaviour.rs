@@ -188,9 +188,17 @@ async fn an_offload_that_is_dropped_takes_its_attempt_away() {
     let mut source = Source::build(&["a", "b"]);
     source.hang_at = Some(1);
     let offload = tier.driver.offload(LedgerReader::new(Arc::new(source)), request(5, uid(1)));
-    assert!(tokio::time::timeout(Duration::from_millis(100), offload).await.is_err());
+    let has_begun = async {
+        while !tier.topic_folder().is_dir() || tree(&tier.topic_folder()).is_empty() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::select! {
+        ended = offload => panic!("{ended:?}"),
+        () = has_begun => {}
+    }
     for _ in 0..200 {
-        if tier.topic_folder().is_dir() && tree(&tier.topic_folder()).is_empty() {
+        if tree(&tier.topic_folder()).is_empty() {
             return;
         }
         tokio::time::sleep(Duration::from_millis(10)).await;

@@ -150,14 +150,20 @@ async fn an_offload_that_is_dropped_takes_its_attempt_away() {
     let source = Halting::new(vec![vec![7; 600_000].into(), Bytes::new()], 1);
     {
         let offload = tier.driver.offload(LedgerReader::new(source.clone()), request(5, uid(1)));
+        let has_begun = async {
+            source.halted.notified().await;
+            // Entries wait for a writer that may not have begun yet.
+            while tier.store.objects().unwrap().is_empty() {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
         tokio::select! {
             ended = offload => panic!("{ended:?}"),
-            () = source.halted.notified() => {}
+            () = has_begun => {}
         }
     }
     for _ in 0..600 {
-        let names = tier.store.names();
-        if names.iter().any(|name| name == MANAGED_LEDGER) && names.iter().all(|name| !name.contains("5-")) {
+        if tier.store.names().iter().all(|name| !name.contains("5-")) {
             return;
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
