@@ -33,7 +33,7 @@ use crate::metadata::store::RedbMetadataStore;
 use crate::metadata::{Expect, MetadataStore};
 use crate::namespace::Namespaces;
 use crate::offload::Offloads;
-use crate::plugin::{PluginHost, PluginState};
+use crate::plugin::{PluginHost, PluginState, give_back_memory};
 use crate::protocol;
 use crate::schema::Schemas;
 use crate::storage::{Clock, DriverLookup, DriverSettings, SystemClock};
@@ -132,9 +132,9 @@ impl Broker {
         let mut servers = JoinSet::new();
         let clients = protocol::Shared::new(topics.clone(), protocol_settings(&config, &advertised), access.clone());
         if let Some((listener, tls)) = over_tls.protocol {
-            servers.spawn(protocol::serve(listener, Some(tls), clients.clone(), stop.clone()));
+            servers.spawn(protocol::serve(listener, Some(tls), clients.clone(), stop.clone(), give_back_memory));
         }
-        servers.spawn(protocol::serve(protocol_listener, None, clients, stop.clone()));
+        servers.spawn(protocol::serve(protocol_listener, None, clients, stop.clone(), give_back_memory));
         let rescan_interval = Duration::from_secs(config.offloaders_rescan_seconds);
         let live_offloaders = LiveOffloaders::new(plugins.clone(), topics.clone(), rescan_interval);
         servers.spawn(live_offloaders.clone().look_by_the_clock(stop.clone()));

@@ -17,7 +17,7 @@ use tracing::{Instrument, Span};
 use super::calls::{Call, DriverCalls, ERROR_CHARS_MAX, settled};
 use super::config_schema::check::{Checked, check, schema_of, with_own_keys, without_secrets};
 use super::figures::Verb;
-use super::freed_memory::{self, GivesBack};
+use super::freed_memory::{GivesBack, give_back_memory};
 use super::lent_ledger::{Loan, Progress};
 use super::loaded::LoadedPlugin;
 use super::read_handle::ColdLedger;
@@ -179,7 +179,7 @@ impl OffloadDriver for PluginDriver {
         let span = self.calls.span(call);
         // It has no limit on the whole.
         let context = FfiCallContext { timeout_ms: 0, ..self.calls.context(span.as_ref()) };
-        freed_memory::give_back();
+        give_back_memory();
         let _at_its_end_too = GivesBack;
         let offload = settled(self.calls.offloader().offload(context, loan.reader(), request));
         let mut offload = pin!(offload.instrument(span.unwrap_or_else(Span::none)));

@@ -1,8 +1,8 @@
 //! Gives memory back to the system that was freed and that the allocator keeps.
 //!
 //! glibc keeps what is freed in the heap of the thread that had it, for requests of that heap alone. What a topic's producers
-//! leave there is of no use to an offload, nor what an offload leaves to anybody else: so it is given back when an offload
-//! begins and when it ended, and when a cold copy is closed, not more often than each [`PAUSE`]. A driver's memory is among it,
+//! leave there is of no use to an offload, nor what an offload leaves to anybody else: so it is given back when a client has
+//! left, when an offload begins and when it ended, and when a cold copy is closed, not more often than each [`PAUSE`]. A driver's memory is among it,
 //! because a plugin has the host's libc. Elsewhere than on glibc nothing is done.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -40,12 +40,12 @@ pub(super) struct GivesBack;
 
 impl Drop for GivesBack {
     fn drop(&mut self) {
-        give_back();
+        give_back_memory();
     }
 }
 
 /// Gives back what is free, at once or when the pause is over. Does nothing outside of a runtime.
-pub(super) fn give_back() {
+pub fn give_back_memory() {
     let Ok(runtime) = Handle::try_current() else { return };
     let pause = {
         let mut state = state();

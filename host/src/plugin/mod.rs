@@ -78,6 +78,7 @@ pub use self::change::{Change, ChangeKind, Rescan};
 use self::config_schema::check::{is_known, schema_of, unknown_extra_keys};
 use self::driver::PluginDriver;
 use self::figures::Verb;
+pub use self::freed_memory::give_back_memory;
 use self::generation::drain;
 use self::instances::{InstanceKey, Instances};
 pub use self::loaded::{LibraryStats, PluginFigures, RetiredFigures};

@@ -56,8 +56,15 @@ pub(super) fn next_connection_id() -> u64 {
     NEXT.fetch_add(1, Relaxed)
 }
 
-/// Serves clients, over TLS where there is one, until `stop`; then waits a while for their connections to end.
-pub async fn serve(listener: TcpListener, tls: Option<Tls>, shared: Arc<Shared>, stop: CancellationToken) {
+/// Serves clients, over TLS where there is one, until `stop`; then waits a while for their connections to end. `when_one_left` is
+/// called behind each of them.
+pub async fn serve(
+    listener: TcpListener,
+    tls: Option<Tls>,
+    shared: Arc<Shared>,
+    stop: CancellationToken,
+    when_one_left: fn(),
+) {
     let connections = TaskTracker::new();
     loop {
         let accepted = tokio::select! {
@@ -72,11 +79,13 @@ pub async fn serve(listener: TcpListener, tls: Option<Tls>, shared: Arc<Shared>,
                 match &tls {
                     None => {
                         let (read, write) = socket.into_split();
-                        connections.spawn(connection::run(shared, address, read, write, stop));
+                        let served = connection::run(shared, address, read, write, stop);
+                        connections.spawn(followed_by(served, when_one_left));
                     }
                     Some(tls) => {
                         let (read, write) = tokio::io::split(tls.accept(socket));
-                        connections.spawn(connection::run(shared, address, read, write, stop));
+                        let served = connection::run(shared, address, read, write, stop);
+                        connections.spawn(followed_by(served, when_one_left));
                     }
                 }
             }
@@ -91,4 +100,9 @@ pub async fn serve(listener: TcpListener, tls: Option<Tls>, shared: Arc<Shared>,
     if tokio::time::timeout(CLOSING_MAX, connections.wait()).await.is_err() {
         tracing::warn!(connections = connections.len(), "connections did not end in time");
     }
+}
+
+async fn followed_by(served: impl Future<Output = ()>, then: fn()) {
+    served.await;
+    then();
 }
